@@ -1,0 +1,64 @@
+# Python >= 3.11 and make are all that a fresh machine needs. `make` alone lists the targets.
+
+# The first Python that is new enough and can make a virtual environment; `make PYTHON=/path/to/python3.13` chooses.
+SUITABLE = import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))
+PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11 python; do \
+	"$$python" -c '$(SUITABLE)' >/dev/null 2>&1 && { echo "$$python"; break; }; done)
+
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help install run test mutants check lock clean
+
+help: ## show this
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+
+install: .venv/.installed ## make .venv from requirements.lock
+
+run: .venv/.installed ## serve, on the embedded store unless REVOCATION_REDIS_URL says otherwise; all settings are honoured
+	@exec $(BIN)/python -m app serve
+
+test: .venv/.installed ## run every test, on real servers; ARGS="-k refresh -x" goes to pytest
+	@$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
+
+mutants: .venv/.installed ## make every known mistake in a copy, and see that a fast test fails; ARGS="fork" chooses
+	@$(BIN)/python -m tests.mutants.run $(ARGS)
+
+check: .venv/.installed ## lint, format, types, and the compose file
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	@if docker compose version >/dev/null 2>&1; then compose='docker compose'; \
+	elif docker-compose version >/dev/null 2>&1; then compose=docker-compose; \
+	elif [ "$$CI" = true ]; then echo 'docker-compose.yml not checked: install docker-compose (no engine is needed).' >&2; exit 1; \
+	else echo 'docker-compose.yml not checked: there is no docker-compose here.' >&2; exit 0; fi; \
+	echo "$$compose config -q"; APP_ADMIN_PASSWORD=only-checked POSTGRES_PASSWORD=only-checked $$compose config -q
+
+lock: ## resolve pyproject.toml into requirements.lock; ARGS=--upgrade for newer versions
+	@uv=$(BIN)/uv; [ -x "$$uv" ] || uv=$$(command -v uv) || \
+		{ echo 'There is no uv here: run `make install`, or install uv, then `make lock` again.' >&2; exit 1; }; \
+	"$$uv" pip compile --quiet --no-config --universal --python-version 3.11 --generate-hashes \
+		--no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' \
+		--all-extras --group service --group test --group lint --group build \
+		$(ARGS) --output-file requirements.lock pyproject.toml
+
+clean: ## remove .venv and caches; .data (keys, users, revocations) stays
+	rm -rf .venv .hypothesis .mypy_cache .pytest_cache .ruff_cache dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Two stamps: a new lock means a new environment, a change in pyproject.toml only a new editable install.
+.venv/.locked: requirements.lock
+	@[ -n "$(PYTHON)" ] && "$(PYTHON)" -c '$(SUITABLE)' || { \
+		echo 'This needs Python >= 3.11 with its venv module, and found none$(if $(PYTHON), in $(PYTHON)).' >&2; \
+		echo 'Install one (Debian, Ubuntu: apt-get install python3 python3-venv),' >&2; \
+		echo 'or name one: make PYTHON=/path/to/python3.13 ...' >&2; exit 1; }
+	@echo "Making .venv with $$("$(PYTHON)" --version) from requirements.lock"
+	@"$(PYTHON)" -m venv --clear .venv
+	@$(PIP) install --require-hashes --no-deps -r requirements.lock
+	@touch $@
+
+.venv/.installed: .venv/.locked pyproject.toml
+	@$(PIP) install --no-build-isolation --no-deps --no-index --editable .
+	@touch $@

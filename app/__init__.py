@@ -1,0 +1,38 @@
+"""The service: sign in, call an API, log out, and be refused at once."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+    from app.settings import Settings
+
+
+def create_app(settings: "Settings") -> "Flask":
+    """The Flask application. Needs what `python -m app init` makes, and asks no server yet."""
+    # Imported here, because prometheus_client decides at its import whether it counts for one process or for several:
+    # `python -m app serve` says so first.
+    from flask import Flask
+    from werkzeug.middleware.proxy_fix import ProxyFix
+
+    from app import logs, metrics, problems
+    from app.bearer import bearer
+    from app.routes import admin, auth, oauth, operations, resources, verify, wellknown
+    from app.service import Service
+
+    service = Service.of(settings)
+    app = Flask("app", static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = 64 * 1024
+    # A path is what it is: the redirect to a tidier one would name a host that the client made up.
+    app.url_map.merge_slashes = False
+    app.extensions["service"] = service
+    if settings.trusted_proxies:
+        hops = settings.trusted_proxies
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]  # as Flask documents it
+    logs.init_app(app)
+    metrics.init_app(app)
+    problems.register(app)
+    bearer.init_app(app, guard=service.guard)
+    for module in (auth, oauth, wellknown, verify, admin, resources, operations):
+        app.register_blueprint(module.routes)
+    return app

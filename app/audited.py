@@ -1,0 +1,31 @@
+"""Writing into the audit log from a request."""
+
+import logging
+
+from flask import request
+
+from app.database import DatabaseUnavailableError
+from app.service import service
+from revocation import Receipt
+
+_log = logging.getLogger(__name__)
+
+
+def audit(action: str, *, actor: str, target: str, receipt: Receipt | None = None, reason: str = "") -> None:
+    """Write down what was done, by whom and from where.
+
+    It is done already, so a database that fails now must not make it look undone: the record goes to the log instead.
+    """
+    revocation = receipt.revocation if receipt else None
+    fields = {
+        "actor": actor,
+        "action": action,
+        "target": target,
+        "reason": reason or (revocation.reason if revocation else ""),
+        "address": request.remote_addr or "",
+        "revocation_id": revocation.id if revocation else None,
+    }
+    try:
+        service().stores.audit.record(**fields)  # type: ignore[arg-type]  # mypy widens the dict's values
+    except DatabaseUnavailableError:
+        _log.exception("This could not be written into the audit log.", extra={"fields": fields})

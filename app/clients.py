@@ -1,0 +1,144 @@
+"""Clients of the token endpoint: who may ask for tokens of their own, introspect and revoke."""
+
+import hashlib
+import hmac
+import re
+import secrets
+import string
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from app.database import ClientRow, Database, InvalidValueError, utc_now
+
+#: The public client of login tokens: it has no secret and no row.
+FIRST_PARTY = "first-party"
+
+MAX_SCOPE_CHARACTERS = 1000
+_MAX_NAME_CHARACTERS = 100
+_ID_PREFIX = "client"
+_ID_CHARACTERS = 24
+_SECRET_CHARACTERS = 43  # of 62: 256 bits
+
+_CLIENT_ID = re.compile(rf"{_ID_PREFIX}[a-z0-9]{{{_ID_CHARACTERS}}}")
+_SCOPE_TOKEN = re.compile(r"[!#-\[\]-~]+")  # RFC 6749, section 3.3
+_NO_SECRET_HASH = "0" * 64  # no known text has this SHA-256
+
+
+class ClientNotFoundError(LookupError):
+    """There is no client of this id."""
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """A confidential client, without its secret."""
+
+    client_id: str
+    name: str
+    scope: str
+    disabled: bool
+    created_at: datetime
+
+
+def looks_like_client_id(value: str) -> bool:
+    """Whether a person or a machine could take this for a client (RFC 9700, section 4.15)."""
+    return _CLIENT_ID.fullmatch(value.lower()) is not None or value.lower() == FIRST_PARTY
+
+
+def normalise_scope(value: str) -> str:
+    """The scope with its tokens sorted and unique, one space between them; InvalidValueError names what is wrong."""
+    if len(value) > MAX_SCOPE_CHARACTERS:
+        raise InvalidValueError("scope", f"a scope has at most {MAX_SCOPE_CHARACTERS} characters")
+    tokens = {token for token in value.split(" ") if token}
+    for token in sorted(tokens):
+        if not _SCOPE_TOKEN.fullmatch(token):
+            raise InvalidValueError(
+                "scope",
+                f"scopes are separated by spaces and made of printable ASCII without quotation marks and backslashes; "
+                f"{token[:50]!a} is not",
+            )
+    return " ".join(sorted(tokens))
+
+
+class Clients:
+    """The registered clients.
+
+    A secret is 256 random bits, not a word that somebody chose: nobody can guess it from its SHA-256, and checking it
+    costs a microsecond where Argon2 would make every call of the token endpoint pay for a password.
+    """
+
+    def __init__(self, database: Database, *, clock: Callable[[], datetime] = utc_now) -> None:
+        self._database = database
+        self._clock = clock
+
+    def create(self, name: str, *, scope: str) -> tuple[Client, str]:
+        """A new client and its secret, which is shown once: only its hash is stored."""
+        if not (1 <= len(name) <= _MAX_NAME_CHARACTERS and name.isprintable() and name.strip() == name):
+            raise InvalidValueError(
+                "name", f"a name has 1 to {_MAX_NAME_CHARACTERS} printable characters, without spaces around it"
+            )
+        scope = normalise_scope(scope)
+        client_id = _ID_PREFIX + _random(string.ascii_lowercase + string.digits, _ID_CHARACTERS)
+        secret = _random(string.ascii_letters + string.digits, _SECRET_CHARACTERS)
+        row = ClientRow(
+            client_id=client_id,
+            name=name,
+            secret_hash=_secret_hash(secret),
+            scope=scope,
+            disabled=False,
+            created_at=self._clock(),
+        )
+        with self._database.session() as session:
+            session.add(row)
+        return _client(row), secret
+
+    def authenticate(self, client_id: str, secret: str) -> Client | None:
+        """The client whose secret this is; None for a wrong one, an unknown and a disabled client, in the same time."""
+        row = self._row(client_id)
+        stored = row.secret_hash if row is not None else _NO_SECRET_HASH
+        matches = hmac.compare_digest(_secret_hash(secret), stored)
+        return _client(row) if row is not None and matches and not row.disabled else None
+
+    def get(self, client_id: str) -> Client | None:
+        row = self._row(client_id)
+        return _client(row) if row is not None else None
+
+    def list(self) -> tuple[Client, ...]:
+        """All clients, the oldest first."""
+        with self._database.reading() as session:
+            rows = session.scalars(sa.select(ClientRow).order_by(ClientRow.created_at, ClientRow.client_id))
+            return tuple(_client(row) for row in rows)
+
+    def disable(self, client_id: str) -> Client:
+        """Refuse the client from now on. Its tokens live until they are revoked; ClientNotFoundError if unknown."""
+        row = None
+        if _CLIENT_ID.fullmatch(client_id):
+            change = sa.update(ClientRow).where(ClientRow.client_id == client_id).values(disabled=True)
+            with self._database.session() as session:
+                row = session.scalars(change.returning(ClientRow)).one_or_none()
+        if row is None:
+            raise ClientNotFoundError(f"There is no client {client_id[:80]!a}.")
+        return _client(row)
+
+    def _row(self, client_id: str) -> ClientRow | None:
+        if not _CLIENT_ID.fullmatch(client_id):
+            return None  # nobody can have it, and it may be anything: it does not reach SQL
+        with self._database.reading() as session:
+            return session.get(ClientRow, client_id)
+
+
+def _random(alphabet: str, length: int) -> str:
+    return "".join(secrets.choice(alphabet) for _ in range(length))
+
+
+def _secret_hash(secret: str) -> str:
+    # surrogatepass: anything that was sent is a wrong secret, not an exception.
+    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _client(row: ClientRow) -> Client:
+    return Client(
+        client_id=row.client_id, name=row.name, scope=row.scope, disabled=row.disabled, created_at=row.created_at
+    )

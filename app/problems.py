@@ -1,0 +1,130 @@
+"""Problems: every error of the service as RFC 9457 problem details. The OAuth endpoints have a format of their own."""
+
+import contextlib
+import json
+import logging
+from collections.abc import Iterator, Mapping
+from http import HTTPStatus
+from typing import Any, TypeVar
+
+import redis
+from flask import Flask, Request, Response, request
+from pydantic import BaseModel, ValidationError
+from werkzeug.exceptions import BadRequest, HTTPException
+
+from app.database import DatabaseUnavailableError, InvalidValueError
+from revocation import ConflictError
+
+_log = logging.getLogger(__name__)
+
+M = TypeVar("M", bound=BaseModel)
+
+
+class Problem(Exception):  # noqa: N818 (the RFC's word)
+    """Ends the request with this answer."""
+
+    def __init__(
+        self,
+        status: int,
+        detail: str,
+        *,
+        reason: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        errors: list[dict[str, str]] | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+        self.reason = reason
+        self.headers = dict(headers or {})
+        self.errors = errors
+
+    def response(self) -> Response:
+        """As problem details."""
+        body: dict[str, object] = {
+            "type": "about:blank",
+            "title": HTTPStatus(self.status).phrase,
+            "status": self.status,
+            "detail": self.detail,
+        }
+        if self.reason:
+            body["reason"] = self.reason
+        if self.errors:
+            body["errors"] = self.errors
+        return Response(
+            json.dumps(body),
+            self.status,
+            mimetype="application/problem+json",
+            headers={"Cache-Control": "no-store", **self.headers},
+        )
+
+
+class BrokenBodyRequest(Request):
+    """A request whose body may break off or be no HTTP: the client's mistake, and nothing of it gets into a log."""
+
+    def get_data(self, *args: Any, **kwargs: Any) -> Any:
+        """As Flask's, or BadRequest."""
+        with _clients_mistake():
+            return super().get_data(*args, **kwargs)
+
+    def _load_form_data(self) -> None:
+        with _clients_mistake():
+            super()._load_form_data()
+
+
+@contextlib.contextmanager
+def _clients_mistake() -> Iterator[None]:
+    try:
+        yield
+    except HTTPException:
+        raise
+    except Exception:  # noqa: BLE001  # every server has its own exceptions for this; gunicorn's quote the body
+        raise BadRequest("The body of the request could not be read.") from None
+
+
+def register(app: Flask) -> None:
+    """Let every error end as a problem; what nobody foresaw is logged and says nothing."""
+    app.request_class = BrokenBodyRequest
+    app.register_error_handler(Problem, lambda problem: problem.response())
+    app.register_error_handler(HTTPException, _from_http)
+    app.register_error_handler(InvalidValueError, lambda error: Problem(400, str(error), reason="invalid").response())
+    app.register_error_handler(ConflictError, lambda error: Problem(409, str(error), reason="conflict").response())
+    app.register_error_handler(DatabaseUnavailableError, _unavailable)
+    app.register_error_handler(redis.RedisError, _unavailable)
+    app.register_error_handler(Exception, _unforeseen)
+
+
+def read_json(model: type[M]) -> M:
+    """The request's JSON body, checked. Never repeats what was sent: it may be a password."""
+    if request.mimetype != "application/json":
+        raise Problem(415, "Send a JSON object with Content-Type: application/json.", reason="content_type")
+    try:
+        return model.model_validate_json(request.get_data(cache=False))
+    except ValidationError as error:
+        errors = [
+            {"field": ".".join(map(str, one["loc"])) or "body", "problem": one["msg"]}
+            for one in error.errors(include_input=False, include_url=False, include_context=False)
+        ]
+        raise Problem(400, "The body is not what this endpoint takes.", reason="invalid", errors=errors) from error
+
+
+def _from_http(error: HTTPException) -> Response:
+    headers = {
+        name: value
+        for name, value in error.get_headers()
+        if name.lower() in ("allow", "retry-after", "location", "www-authenticate")
+    }
+    problem = Problem(error.code or 500, error.description or "", headers=headers)
+    return error.response if isinstance(error.response, Response) else problem.response()
+
+
+def _unavailable(error: Exception) -> Response:
+    _log.warning("A store does not answer.", exc_info=error)
+    return Problem(
+        503, "A store of this service does not answer. Try again.", reason="unavailable", headers={"Retry-After": "1"}
+    ).response()
+
+
+def _unforeseen(error: Exception) -> Response:
+    _log.error("An error that nobody foresaw.", exc_info=error)
+    return Problem(500, "Something went wrong here. It has been logged.").response()

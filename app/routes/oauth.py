@@ -1,0 +1,269 @@
+"""The OAuth endpoints: tokens (RFC 6749), revocation (RFC 7009), introspection (RFC 7662).
+
+Their errors are RFC 6749's, section 5.2, also where a protected route would answer otherwise.
+"""
+
+import base64
+import binascii
+import math
+import re
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import unquote_plus
+
+import redis
+from flask import Blueprint, Response, jsonify, request
+from werkzeug.exceptions import HTTPException
+
+from app.audited import audit
+from app.clients import FIRST_PARTY, Client
+from app.database import DatabaseUnavailableError
+from app.grants import InvalidScopeError
+from app.routes.auth import refreshed, token_response
+from app.service import service
+from app.sessions import RefreshRefusedError
+from app.throttle import ThrottledError
+from revocation import Claims, DenylistUnavailableError, Handle, InvalidTokenError
+
+routes = Blueprint("oauth", __name__, url_prefix="/oauth")
+
+_PARAMETER = re.compile(r"[a-z_]{1,32}")
+
+
+class OAuthError(Exception):
+    """An error of RFC 6749, section 5.2, or RFC 7009, section 2.2.1."""
+
+    def __init__(self, error: str, description: str, *, status: int = 400, challenge: str | None = None) -> None:
+        super().__init__(description)
+        self.error = error
+        self.status = status
+        self.challenge = challenge
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks: a registered client that proved it, or the public first-party client."""
+
+    client_id: str
+    client: Client | None
+    #: The time of Redis from before the secret was checked.
+    now_ms: int
+
+
+@routes.post("/token")
+def token() -> Response:
+    """Tokens for client credentials or a refresh token."""
+    form = _form()
+    grant = form.get("grant_type")
+    if grant is None:
+        raise OAuthError("invalid_request", "The parameter grant_type is missing.")
+    if grant not in ("client_credentials", "refresh_token"):
+        raise OAuthError("unsupported_grant_type", "Use client_credentials or refresh_token.")
+    caller = _caller(form)
+    scope = form.get("scope")
+    try:
+        if grant == "refresh_token":
+            if "refresh_token" not in form:
+                raise OAuthError("invalid_request", "The parameter refresh_token is missing.")
+            return token_response(refreshed(form["refresh_token"], client_id=caller.client_id, scope=scope))
+        if caller.client is None:
+            raise OAuthError("unauthorized_client", "A public client has no credentials to ask with.")
+        return token_response(service().grants.client_credentials(caller.client, scope=scope, now_ms=caller.now_ms))
+    except RefreshRefusedError as error:
+        raise OAuthError("invalid_grant", "This refresh token gives no tokens any more.") from error
+    except InvalidScopeError as error:
+        raise OAuthError("invalid_scope", "More scope is asked for than was granted.") from error
+
+
+@routes.post("/revoke")
+def revoke() -> Response:
+    """Take a token back: an access token alone, a refresh token with its whole session."""
+    form = _form()
+    caller = _caller(form)
+    named = form.get("token")
+    if named is None:
+        raise OAuthError("invalid_request", "The parameter token is missing.")
+    # The hint only says where to look first (section 2.1); both are looked at anyway.
+    session_id = service().sessions.of_refresh_token(named)
+    if session_id is not None:
+        _revoke_session(session_id, caller)
+    else:
+        try:
+            claims = service().verifier.verify_ignoring_expiry(named)
+        except InvalidTokenError:
+            # Nothing that could be accepted: done (section 2.2).
+            return _done()
+        _revoke_access_token(claims, caller)
+    return _done()
+
+
+@routes.post("/introspect")
+def introspect() -> Response:
+    """What a token is worth now. Only registered clients may ask, and Redis always answers."""
+    form = _form()
+    if _caller(form).client is None:
+        raise _unauthenticated("Only a client with a secret may introspect.")
+    named = form.get("token")
+    if named is None:
+        raise OAuthError("invalid_request", "The parameter token is missing.")
+    session = service().sessions.is_current(named)
+    if session is not None:
+        members: dict[str, Any] = {
+            "active": True,
+            "iss": service().settings.issuer,
+            "sub": session.subject,
+            "client_id": session.client_id,
+            "scope": session.scope,
+            "sid": session.id,
+            "iat": session.used_ms // 1000,
+            "exp": session.ends_ms // 1000,
+        }
+    else:
+        try:
+            members = _introspected(service().guard.authenticate(named, max_staleness=0))
+        except InvalidTokenError:
+            members = {"active": False}
+    response = jsonify(members)
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+def _introspected(claims: Claims) -> dict[str, Any]:
+    members = {
+        "active": True,
+        "token_type": "Bearer",
+        "iss": claims.issuer,
+        "sub": claims.subject,
+        "aud": list(claims.audience),
+        "client_id": claims.client_id,
+        "scope": " ".join(sorted(claims.scope)),
+        "jti": claims.token_id,
+        "sid": claims.session_id,
+        "iat": math.floor(claims.issued_at),
+        "exp": math.floor(claims.expires_at),
+    }
+    return {name: value for name, value in members.items() if value is not None}
+
+
+def _revoke_session(session_id: str, caller: Caller) -> None:
+    session = service().sessions.get(session_id)
+    if session is None:
+        # It has ended, or somebody is ending it: whatever lives of it must not.
+        return
+    if session.client_id != caller.client_id:
+        raise OAuthError("invalid_grant", "The token was issued to another client.")
+    receipt = service().sessions.end(session_id, reason="revoked by its client", actor=caller.client_id)
+    audit("session.revoke", actor=caller.client_id, target=session_id, receipt=receipt)
+
+
+def _revoke_access_token(claims: Claims, caller: Caller) -> None:
+    if claims.client_id != caller.client_id:
+        raise OAuthError("invalid_grant", "The token was issued to another client.")
+    handle = Handle.token(claims)
+    receipt = service().stores.denylist.revoke(handle, reason="revoked by its client", actor=caller.client_id)
+    audit("token.revoke", actor=caller.client_id, target=handle.value, receipt=receipt)
+
+
+def _done() -> Response:
+    """Exactly 200: some clients take nothing else."""
+    response = jsonify({})
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+def _form() -> dict[str, str]:
+    """The parameters; one without a value counts as left out, one sent twice is refused (RFC 6749, section 3.2)."""
+    if request.mimetype != "application/x-www-form-urlencoded":
+        raise OAuthError("invalid_request", "Send the parameters as application/x-www-form-urlencoded.")
+    for name, values in request.form.lists():
+        if len(values) > 1:
+            # A name that is none may be a secret in the wrong place.
+            named = f"The parameter {name}" if _PARAMETER.fullmatch(name) else "A parameter"
+            raise OAuthError("invalid_request", f"{named} is there twice.")
+    return {name: value for name, value in request.form.items() if value}
+
+
+def _caller(form: dict[str, str]) -> Caller:
+    """Authenticate the client (RFC 6749, section 2.3), by one method."""
+    basic = _basic()
+    if basic is not None and "client_secret" in form:
+        raise OAuthError("invalid_request", "Authenticate by the header or by the body, not by both.")
+    client_id, secret = basic or (form.get("client_id", ""), form.get("client_secret"))
+    if basic is not None and form.get("client_id", client_id) != client_id:
+        raise OAuthError("invalid_request", "The header and the body name different clients.")
+    now_ms = service().stores.denylist.now_ms()
+    if client_id == FIRST_PARTY and not secret:
+        return Caller(FIRST_PARTY, None, now_ms)
+    if not client_id or not secret:
+        raise _unauthenticated("Authenticate with a client id and its secret.")
+    address = request.remote_addr or ""
+    service().throttle.admit(account=client_id, address=address)
+    client = service().stores.clients.authenticate(client_id, secret)
+    if client is None:
+        service().throttle.failed(account=client_id, address=address)
+        raise _unauthenticated("Unknown client or wrong secret.")
+    return Caller(client.client_id, client, now_ms)
+
+
+def _basic() -> tuple[str, str] | None:
+    """Client id and secret of the header; each was form-encoded before it was joined (RFC 6749, section 2.3.1)."""
+    header = request.headers.get("Authorization")
+    if header is None:
+        return None
+    scheme, _, encoded = header.partition(" ")
+    try:
+        if scheme.lower() != "basic":
+            raise ValueError("another scheme")
+        name, colon, secret = base64.b64decode(encoded.strip(), validate=True).decode("utf-8").partition(":")
+    except (binascii.Error, ValueError) as error:
+        raise _unauthenticated("The Authorization header is no Basic authentication.") from error
+    if not colon:
+        raise _unauthenticated("The Authorization header is no Basic authentication.")
+    return unquote_plus(name), unquote_plus(secret)
+
+
+def _unauthenticated(description: str) -> OAuthError:
+    return OAuthError("invalid_client", description, status=401, challenge='Basic realm="oauth", charset="UTF-8"')
+
+
+def _plain(text: str) -> str:
+    """As `error_description` may hold it (RFC 6749, section 5.2)."""
+    return "".join(c if " " <= c <= "~" and c not in '"\\' else "?" for c in text[:100])
+
+
+def _error(status: int, error: str, description: str) -> Response:
+    response = jsonify({"error": error, "error_description": _plain(description)})
+    response.status_code = status
+    response.headers["Cache-Control"] = "no-store"
+    response.headers["Pragma"] = "no-cache"
+    return response
+
+
+@routes.errorhandler(OAuthError)
+def _on_oauth_error(error: OAuthError) -> Response:
+    response = _error(error.status, error.error, str(error))
+    if error.challenge:
+        response.headers["WWW-Authenticate"] = error.challenge
+    return response
+
+
+@routes.errorhandler(ThrottledError)
+def _on_throttled(error: ThrottledError) -> Response:
+    response = _error(429, "invalid_client", str(error))
+    response.headers["Retry-After"] = str(error.retry_after_seconds)
+    return response
+
+
+@routes.errorhandler(DenylistUnavailableError)
+@routes.errorhandler(DatabaseUnavailableError)
+@routes.errorhandler(redis.RedisError)
+def _on_unavailable(error: Exception) -> Response:
+    """The client must take it that nothing has changed (RFC 7009, section 2.2.1)."""
+    response = _error(503, "temporarily_unavailable", "A store of this service does not answer. Try again.")
+    response.headers["Retry-After"] = str(getattr(error, "retry_after_seconds", 1))
+    return response
+
+
+@routes.errorhandler(HTTPException)
+def _on_http_error(error: HTTPException) -> Response:
+    return _error(error.code or 500, "invalid_request", error.name)

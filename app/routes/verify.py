@@ -1,0 +1,54 @@
+"""Forward authentication: a proxy asks before it lets a request through."""
+
+from flask import Blueprint, Response, request
+
+from app.bearer import bearer
+from app.problems import Problem
+from revocation import Claims, ConfigurationError
+from revocation.guard import checked_staleness
+
+routes = Blueprint("verify", __name__)
+
+_METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
+
+
+@routes.route("/verify", methods=_METHODS, provide_automatic_options=False)
+def verify() -> Response:
+    """204 with headers that say who it is, or 401, 403 or 503 as a protected route would.
+
+    The proxy may ask for a scope (`/verify?scope=reports:read`) and set the dial (`&max_staleness=0`).
+    """
+    return _identity(bearer.require(scope=request.args.get("scope") or None, max_staleness=_staleness()))
+
+
+@routes.route("/verify/", methods=_METHODS, provide_automatic_options=False)
+@routes.route("/verify/<path:original>", methods=_METHODS, provide_automatic_options=False)
+def verify_original(original: str = "") -> Response:  # noqa: ARG001 (the guarded path is not ours to judge)
+    """The same for proxies that put the original path behind theirs, and keep the method.
+
+    There the query is the client's own, who must not set the dial: it is not read.
+    """
+    return _identity(bearer.require())
+
+
+def _identity(claims: Claims) -> Response:
+    response = Response(status=204)
+    for name, value in (
+        ("X-Auth-Subject", claims.subject),
+        ("X-Auth-Client", claims.client_id),
+        ("X-Auth-Scope", " ".join(sorted(claims.scope))),
+        ("X-Auth-Session", claims.session_id),
+    ):
+        response.headers[name] = value or ""
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+def _staleness() -> float | None:
+    text = request.args.get("max_staleness")
+    if text is None:
+        return None
+    try:
+        return checked_staleness(float(text))
+    except (ValueError, ConfigurationError) as error:
+        raise Problem(400, "max_staleness is a number of seconds, or inf.", reason="invalid") from error

@@ -1,0 +1,86 @@
+"""Server: gunicorn, set up for this service."""
+
+import ctypes
+import signal
+import sys
+from typing import Any, Final
+
+from flask import Flask
+from gunicorn.app.base import BaseApplication
+from prometheus_client import multiprocess
+
+from app import create_app, logs
+from app.readiness import watch_sigterm
+from app.settings import Settings
+from revocation import Guard
+
+_PR_SET_PDEATHSIG: Final = 1  # prctl(2)
+
+
+class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
+    """Serves until it is told to stop. Workers build their own app, after the fork."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._guard: Guard | None = None
+        super().__init__()
+
+    def load_config(self) -> None:
+        for name, value in _options(self._settings).items():
+            self.cfg.set(name, value)
+
+    def load(self) -> Flask:
+        app = create_app(self._settings)
+        # Known to those who revoke from the first moment on, and warm before the first request.
+        self._guard = app.extensions["service"].guard
+        self._guard.start()
+        return app
+
+    def forget(self) -> None:
+        """The worker goes: nobody needs to wait for its follower."""
+        if self._guard is not None:
+            self._guard.stop()
+
+
+def _options(settings: Settings) -> dict[str, Any]:
+    return {
+        "bind": settings.bind,
+        "workers": settings.workers,
+        "worker_class": settings.worker_class,
+        "threads": settings.threads,
+        # On by default since 25.1: reload and shutdown for anyone with this user id.
+        "control_socket_disable": True,
+        # Well above the slowest answer there is (a password hash in a queue), well below a human's patience.
+        "timeout": 30,
+        "graceful_timeout": 10,
+        "keepalive": 5,
+        # A token has up to 8192 bytes, and its header a name; gunicorn's 8190 would refuse it in HTML.
+        "limit_request_field_size": 12_288,
+        "worker_tmp_dir": None,
+        "logconfig_dict": logs.CONFIG,
+        "accesslog": None,
+        "post_fork": _on_worker_forked,
+        "post_worker_init": _on_worker_ready,
+        "worker_exit": _on_worker_leaving,
+        "child_exit": _on_worker_gone,
+        "proc_name": "revocation",
+    }
+
+
+def _on_worker_forked(_server: Any, _worker: Any) -> None:
+    # A killed master must not leave workers behind that hold its port: `sync` ones would look up after 15 s.
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def _on_worker_ready(_worker: Any) -> None:
+    watch_sigterm()
+
+
+def _on_worker_leaving(_server: Any, worker: Any) -> None:
+    worker.app.forget()
+
+
+def _on_worker_gone(_server: Any, worker: Any) -> None:
+    # Its gauges must not speak for it any more; its counters stay.
+    multiprocess.mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]  # the library leaves it untyped

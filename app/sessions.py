@@ -1,0 +1,290 @@
+"""Sessions: logins that can be refreshed, listed and ended. They live in Redis, judged by the deny-list's entries.
+
+Keys, in the deny-list's namespace and so in its cluster slot:
+
+    app:session:<sid>          hash: subject, client, scope, n (of the refresh token that is good now), signed_in, used,
+                               rotated, ends (ms), ip, user_agent; it ends with the session's idle or absolute life
+    app:sessions               sorted set: every sid by the end of its absolute life (ms)
+    app:sessions:<subject>     the same of one subject, by the name of its handle
+"""
+
+import secrets
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, Final
+
+from app.refresh_tokens import RefreshTokens
+from revocation import Handle, Receipt, RedisDenylist
+
+#: Records read from Redis at a time.
+_BATCH: Final = 500
+
+_MAX_USER_AGENT = 256
+
+
+class SessionRevokedError(Exception):
+    """The user, the client or everyone was revoked after the credentials were asked for."""
+
+
+class RefreshRefusedError(Exception):
+    """This refresh token gives nothing; `reason` is `unknown`, `gone`, `revoked`, `client` or `reuse`."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(reason)
+
+
+class RefreshReuseError(RefreshRefusedError):
+    """It was used before, so somebody else has it: its session has been ended."""
+
+    def __init__(self, session: "Session", receipt: Receipt) -> None:
+        super().__init__("reuse")
+        self.session = session
+        self.receipt = receipt
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One login. Instants are milliseconds of Redis' clock."""
+
+    id: str
+    subject: str
+    client_id: str
+    scope: str
+    signed_in_ms: int
+    used_ms: int
+    ends_ms: int
+    address: str
+    user_agent: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rotation:
+    """A session, the refresh token that is good now, and the time for the access token beside it."""
+
+    session: Session
+    refresh_token: str
+    now_ms: int
+
+
+class Sessions:
+    """Creates, rotates, lists and ends sessions."""
+
+    def __init__(
+        self,
+        denylist: RedisDenylist,
+        tokens: RefreshTokens,
+        *,
+        issuer: str,
+        idle_seconds: int,
+        absolute_seconds: int,
+        grace_seconds: int,
+    ) -> None:
+        self._denylist = denylist
+        self._tokens = tokens
+        self._issuer = issuer
+        self._idle_ms = idle_seconds * 1000
+        self._absolute_ms = absolute_seconds * 1000
+        self._grace_ms = grace_seconds * 1000
+        self._create = denylist.link.script("create", package="app")
+        self._rotate = denylist.link.script("rotate", package="app")
+
+    def create(
+        self, subject: str, *, client_id: str, scope: str, signed_in_ms: int, address: str, user_agent: str
+    ) -> Rotation:
+        """Begin a session. `signed_in_ms` is the time of Redis from before the credentials were read.
+
+        Raises SessionRevokedError where the user, the client or everyone was revoked since then.
+        """
+        session_id = secrets.token_urlsafe(16)
+        agent = user_agent[:_MAX_USER_AGENT]
+        ends_ms = signed_in_ms + self._absolute_ms
+        session = Session(session_id, subject, client_id, scope, signed_in_ms, signed_in_ms, ends_ms, address, agent)
+        fields = {"subject": subject, "client": client_id, "scope": scope, "ip": address, "user_agent": agent}
+        word, _ = self._create(
+            keys=[
+                self._denylist.key("head"),
+                *map(self._denylist.key, (_record(session_id), "app:sessions", self._index(subject))),
+                *self._judges(session),
+            ],
+            args=[
+                self._denylist.lifetimes.max_token_seconds,
+                signed_in_ms,
+                self._idle_ms,
+                self._absolute_ms,
+                session_id,
+                *(part for pair in fields.items() for part in pair),
+            ],
+        )
+        if word == "revoked":
+            raise SessionRevokedError
+        return Rotation(session, self._tokens.token(session_id, 1), signed_in_ms)
+
+    def rotate(self, refresh_token: str, *, client_id: str | None, address: str, user_agent: str) -> Rotation:
+        """Use a refresh token; the next one takes its place.
+
+        The one before is answered with the same successor for the length of the grace period: two tabs, or a retry
+        after a lost answer. Raises RefreshRefusedError; RefreshReuseError for a token that was used longer ago, which
+        ends the session. `client_id` is the client that asks (None: any).
+        """
+        read = self._tokens.read(refresh_token)
+        if read is None:
+            raise RefreshRefusedError("unknown")
+        session_id, n = read
+        session = self.get(session_id)
+        if session is None:
+            raise RefreshRefusedError("gone")
+        if client_id not in (None, session.client_id):
+            raise RefreshRefusedError("client")
+        agent = user_agent[:_MAX_USER_AGENT]
+        word, answer = self._rotate(
+            keys=[
+                self._denylist.key("head"),
+                self._denylist.key(_record(session_id)),
+                *self._judges(session),
+            ],
+            args=[
+                self._denylist.lifetimes.max_token_seconds,
+                n,
+                self._grace_ms,
+                self._idle_ms,
+                self._absolute_ms,
+                address,
+                agent,
+            ],
+        )
+        if word == "reuse":
+            receipt = self.end(session_id, reason="refresh token used twice", actor=session.subject)
+            raise RefreshReuseError(session, receipt)
+        if word != "ok":
+            raise RefreshRefusedError(word)
+        return Rotation(session, self._tokens.token(session_id, int(answer[1])), int(answer[0]))
+
+    def of_refresh_token(self, refresh_token: str) -> str | None:
+        """The id of the session that a refresh token of ours, old or new, belongs to."""
+        read = self._tokens.read(refresh_token)
+        return read[0] if read else None
+
+    def is_current(self, refresh_token: str) -> Session | None:
+        """The living session whose refresh token this is, if it is the one that is good now."""
+        read = self._tokens.read(refresh_token)
+        if read is None:
+            return None
+        n: Any = self._denylist.link.call(lambda client: client.hget(self._denylist.key(_record(read[0])), "n"))
+        if n is None or int(n) != read[1]:
+            return None
+        session = self.get(read[0])
+        return next(self._alive([session]), None) if session else None
+
+    def end(self, session_id: str, *, reason: str, actor: str) -> Receipt:
+        """End a session: in one step its record goes, so that nothing can be refreshed, and its entry comes.
+
+        The entry needs to outlive the access tokens only.
+        """
+        lifetimes = self._denylist.lifetimes
+        last_token_dead = self._denylist.now_ms() / 1000 + lifetimes.max_token_seconds + lifetimes.leeway_seconds
+        return self._denylist.revoke(
+            Handle("session", session_id, issuer=self._issuer, expires_at=last_token_dead),
+            reason=reason,
+            actor=actor,
+            deleting=[_record(session_id)],
+        )
+
+    def get(self, session_id: str) -> Session | None:
+        """The session with this id, revoked or not; None where it has ended."""
+        return next(self._read([session_id]), None)
+
+    def of_subject(self, subject: str) -> list[Session]:
+        """The living sessions of a user, the last used first."""
+        alive = self._alive(self._read(self._ids(self._index(subject))))
+        return sorted(alive, key=lambda session: session.used_ms, reverse=True)
+
+    def reached_by(self, handle: Handle, *, issued_before_ms: int) -> list[Session]:
+        """The living sessions that revoking this handle would end."""
+        match handle.kind:
+            case _ if handle.issuer != self._issuer:
+                return []
+            case "session":
+                found: Iterable[Session] = self._read([handle.value])
+            case "subject":
+                found = self._read(self._ids(self._index(handle.value)))
+            case "client" | "issuer":
+                found = self._read(self._ids("app:sessions"))
+            case _:
+                return []
+        return [
+            session
+            for session in self._alive(found)
+            if (handle.kind == "session" or session.signed_in_ms < issued_before_ms)
+            and (handle.kind != "client" or session.client_id == handle.value)
+        ]
+
+    def _index(self, subject: str) -> str:
+        return f"app:sessions:{Handle('subject', subject, issuer=self._issuer).name}"
+
+    def _handles(self, session: Session) -> tuple[Handle, ...]:
+        return (
+            Handle("session", session.id, issuer=self._issuer),
+            Handle("subject", session.subject, issuer=self._issuer),
+            Handle("client", session.client_id, issuer=self._issuer),
+            Handle("issuer", issuer=self._issuer),
+        )
+
+    def _judges(self, session: Session) -> list[str]:
+        return [self._denylist.key(handle.name) for handle in self._handles(session)]
+
+    def _ids(self, index: str) -> list[str]:
+        ids: Any = self._denylist.link.call(lambda client: client.zrange(self._denylist.key(index), 0, -1))
+        return [id_.decode() for id_ in ids]
+
+    def _read(self, ids: Iterable[str]) -> Iterator[Session]:
+        for batch in _batches(ids):
+            records = self._records(batch)
+            for session_id, record in zip(batch, records, strict=True):
+                if record:
+                    yield self._session(session_id, record)
+
+    def _records(self, ids: Sequence[str]) -> list[dict[bytes, bytes]]:
+        def ask(client: Any) -> list[dict[bytes, bytes]]:
+            pipeline = client.pipeline(transaction=False)
+            for session_id in ids:
+                pipeline.hgetall(self._denylist.key(_record(session_id)))
+            answers: list[dict[bytes, bytes]] = pipeline.execute()
+            return answers
+
+        return self._denylist.link.call(ask)
+
+    def _alive(self, sessions: Iterable[Session]) -> Iterator[Session]:
+        for batch in _batches(sessions):
+            now_ms = self._denylist.now_ms()
+            cutoffs = self._denylist.latest_cutoffs([self._handles(session) for session in batch])
+            for session, cutoff in zip(batch, cutoffs, strict=True):
+                if not cutoff > session.signed_in_ms and session.ends_ms > now_ms:
+                    yield session
+
+    def _session(self, session_id: str, record: dict[bytes, bytes]) -> Session:
+        text = {name.decode(): value.decode("utf-8", "replace") for name, value in record.items()}
+        signed_in_ms = int(text["signed_in"])
+        return Session(
+            session_id,
+            text["subject"],
+            text["client"],
+            text["scope"],
+            signed_in_ms,
+            int(text["used"]),
+            # As rotate.lua judges: by today's absolute life, too.
+            min(int(text["ends"]), signed_in_ms + self._absolute_ms),
+            text["ip"],
+            text["user_agent"],
+        )
+
+
+def _record(session_id: str) -> str:
+    return f"app:session:{session_id}"
+
+
+def _batches(items: Iterable[Any]) -> Iterator[list[Any]]:
+    iterator = iter(items)
+    while batch := list(islice(iterator, _BATCH)):
+        yield batch

@@ -1,0 +1,61 @@
+"""What must be there before the first request: schema, admin account, keys, secrets, the first epoch."""
+
+import secrets
+import time
+
+from app.bearer import ADMIN_SCOPE
+from app.service import Stores
+from app.settings import Settings
+from app.users import UserExistsError
+from revocation import ConfigurationError, DenylistUnavailableError
+
+ADMIN = "admin"
+
+_ADMIN_SCOPE = f"reports:read {ADMIN_SCOPE}"
+
+#: How long to wait for a store to answer, and for Redis' clock to pass the cut-off of a new epoch.
+_PATIENCE_SECONDS = 30.0
+
+
+def prepare(stores: Stores, settings: Settings) -> str | None:
+    """Make what is missing; safe to repeat, and on several hosts at once.
+
+    Returns the admin's password where one had to be made up, to be shown this once. Raises ConfigurationError where
+    something is set so that the service must not start.
+    """
+    stores.database.create_schema()
+    stores.keyring.ensure()
+    _open_epoch(stores)
+    return _ensure_admin(stores, settings)
+
+
+def _open_epoch(stores: Stores) -> None:
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    opened = False
+    while True:
+        try:
+            if not opened:
+                stores.denylist.open()
+                opened = True
+            stores.denylist.now_ms()
+        except DenylistUnavailableError as error:
+            if time.monotonic() > deadline:
+                raise ConfigurationError(str(error)) from error
+            time.sleep(0.05)
+        else:
+            return
+
+
+def _ensure_admin(stores: Stores, settings: Settings) -> str | None:
+    if stores.users.get(ADMIN) is not None:
+        return None
+    password = settings.admin_password
+    if password is None:
+        if settings.revocation.redis_url not in ("embedded", "memory"):
+            raise ConfigurationError("APP_ADMIN_PASSWORD is needed for the first start: the account admin is made then")
+        password = secrets.token_urlsafe(12)
+    try:
+        stores.users.create(ADMIN, password=password, scope=_ADMIN_SCOPE)
+    except UserExistsError:
+        return None
+    return None if settings.admin_password else password

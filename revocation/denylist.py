@@ -1,0 +1,150 @@
+"""What a deny-list promises, the one rule, and how long an entry must live."""
+
+import math
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from revocation.claims import MAX_INSTANT, Claims, Handle, Kind
+from revocation.errors import InvalidTokenError
+
+#: The cut-off of an entry that needs none: later than every `iat`.
+UNCONDITIONAL: Final = math.inf
+
+#: No entry at all: earlier than every `iat`.
+NO_CUTOFF: Final = -math.inf
+
+#: Longest `actor` and `reason` that travel with a revocation, in characters.
+MAX_NOTE_LENGTH: Final = 256
+
+#: Above this many revocations in one entry the oldest are merged and can no longer be undone.
+MAX_REVOCATIONS_PER_ENTRY: Final = 8
+
+#: Revoked keys stand in the head, which every strict check reads, so there is a bound.
+MAX_REVOKED_KEYS: Final = 64
+
+_UNFIT_FOR_NOTES = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+
+
+def is_revoked(claims: Claims, latest_cutoff: float) -> bool:
+    """The one rule: a token is revoked if the latest cut-off of its handles is later than its `iat`."""
+    return latest_cutoff > claims.judged_at_ms
+
+
+@dataclass(frozen=True, slots=True)
+class Revocation:
+    """One act of taking back. Instants are milliseconds of Redis' clock."""
+
+    id: str
+    handle: Handle
+    #: Everything issued before this instant; None: unconditional.
+    issued_before_ms: int | None
+    #: When its last token is dead and Redis forgets it; None: it stands until undone.
+    expires_at_ms: int | None
+    created_at_ms: int
+    reason: str = ""
+    actor: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What a revocation has reached."""
+
+    #: Empty where nothing had to be written, because the tokens concerned are dead already.
+    revocations: tuple[Revocation, ...]
+    #: Whether no process can accept the tokens any more (routes with an infinite bound aside).
+    enforced: bool
+    followers_confirmed: int
+    followers_total: int
+    elapsed_seconds: float
+
+    @property
+    def revocation(self) -> Revocation | None:
+        """The only revocation, or None where nothing had to be written."""
+        return self.revocations[0] if self.revocations else None
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Live revocations, newest first, and where the next page begins (None: this was the last)."""
+
+    revocations: tuple[Revocation, ...]
+    next_cursor: str | None
+
+
+class Denylist(Protocol):
+    """Knows what was taken back.
+
+    Every method raises DenylistUnavailableError where it cannot answer, and never an answer it is not sure of.
+    """
+
+    @property
+    def lifetimes(self) -> "Lifetimes":
+        """How long its entries live, and so which tokens it can vouch for."""
+
+    def latest_cutoff(self, handles: Sequence[Handle]) -> float:
+        """The latest cut-off in force for any of the handles, in milliseconds; NO_CUTOFF where there is none."""
+
+    def revoke(
+        self, handle: Handle, *, reason: str = "", actor: str = "", issued_before_ms: int | None = None
+    ) -> Receipt:
+        """Take back everything under the handle (issued before now, or before the instant given)."""
+
+    def undo(self, revocation_id: str, *, reason: str = "", actor: str = "") -> bool:
+        """Take back exactly this revocation. False where it is gone already; ConflictError where it was merged."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lifetimes:
+    """How long things live, in seconds; entries must outlive what they concern at every verifier."""
+
+    #: No token lives longer (`exp - iat`); verifiers refuse those that would.
+    max_token_seconds: int = 86_400
+    #: Clock skew that verifiers forgive.
+    leeway_seconds: int = 30
+    #: Added to every entry, for clocks that run at different speeds.
+    margin_seconds: int = 60
+    #: The longest life of a session whose refresh tokens are judged by the same entries; 0: there are none.
+    session_seconds: int = 0
+
+    @property
+    def horizon_ms(self) -> int:
+        """The age at which no log entry can concern a living token any more."""
+        return 1000 * (self.max_token_seconds + 2 * self.leeway_seconds + 2 * self.margin_seconds)
+
+    def entry_ms(self, kind: Kind) -> int:
+        """Life of an entry whose last token is not known: `iat` may lie one leeway ahead, `exp` is forgiven another."""
+        tokens = self.max_token_seconds + 2 * self.leeway_seconds
+        sessions = 0 if kind == "token" else self.session_seconds
+        return 1000 * (max(tokens, sessions) + self.margin_seconds)
+
+    def dead_at_ms(self, expires_at: float) -> int:
+        """When a token with this `exp` (seconds) is dead everywhere, margin included, rounded up."""
+        return 1000 * (math.ceil(expires_at) + self.leeway_seconds + self.margin_seconds)
+
+    def require_bounded(self, claims: Claims, *, now: float) -> None:
+        """Raise InvalidTokenError for a token that its deny-list entry might not outlive."""
+        if claims.issued_at > now + self.leeway_seconds:
+            raise InvalidTokenError("issued_in_future", "The token says it was issued in the future.")
+        if claims.expires_at - claims.issued_at > self.max_token_seconds:
+            raise InvalidTokenError("lifetime", f"The token lives longer than {self.max_token_seconds} seconds.")
+
+
+def checked_note(text: str) -> str:
+    """A reason or actor as it may be stored: ValueError where it is too long or holds control characters."""
+    if len(text) > MAX_NOTE_LENGTH:
+        raise ValueError(f"a reason or actor has at most {MAX_NOTE_LENGTH} characters, this one {len(text)}")
+    if _UNFIT_FOR_NOTES.search(text):
+        raise ValueError("a reason or actor holds no control characters or lone surrogates")
+    return text
+
+
+def checked_cutoffs(handles: Iterable[Handle], issued_before_ms: int | None) -> None:
+    """Raise ValueError where a cut-off is given for a kind that has none, or is no plausible instant."""
+    if issued_before_ms is not None:
+        if not 0 <= issued_before_ms < 1000 * MAX_INSTANT:
+            raise ValueError(f"issued_before is an instant in milliseconds, not {issued_before_ms}")
+        for handle in handles:
+            if handle.unconditional:
+                raise ValueError(f"revoking a {handle.kind} is unconditional: it takes no issued_before")

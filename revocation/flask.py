@@ -1,0 +1,202 @@
+"""BearerAuth: protect Flask routes with a Guard. Errors become RFC 6750 challenges."""
+
+import inspect
+import json
+import math
+import re
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, Final, ParamSpec, TypeVar
+
+from flask import Flask, Request, Response, current_app, g, request
+
+from revocation.claims import Claims
+from revocation.errors import (
+    ConfigurationError,
+    DenylistUnavailableError,
+    InsufficientScopeError,
+    InvalidRequestError,
+    InvalidTokenError,
+    MissingTokenError,
+    RevocationError,
+)
+from revocation.guard import Decision, Guard, checked_staleness
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+#: What each error is over HTTP (RFC 6750, section 3.1). A deny-list that cannot be asked is never a 401: a short
+#: outage must not sign everybody out.
+STATUS: Final[dict[type[RevocationError], int]] = {
+    InvalidRequestError: 400,
+    MissingTokenError: 401,
+    InvalidTokenError: 401,
+    InsufficientScopeError: 403,
+    DenylistUnavailableError: 503,
+}
+
+_EXTENSION = "revocation"
+_NOT_FOR_A_HEADER = re.compile(r'[^\x20-\x7e]|["\\]')
+
+
+class BearerAuth:
+    """`@auth.required(...)` on a route lets in whom the guard lets in; `auth.claims` says who that is.
+
+    Reads no key of the app's configuration; the guard brings its own. Several apps may share one BearerAuth.
+    """
+
+    def __init__(self, guard: Guard | None = None, *, realm: str = "api") -> None:
+        self._guard = guard
+        self._longest_bound = 0.0
+        self._realm = _NOT_FOR_A_HEADER.sub("?", realm)
+
+    def init_app(self, app: Flask, *, guard: Guard | None = None) -> None:
+        """Register the guard, the error responses and the `Server-Timing` header with an app.
+
+        The error responses also serve `guard.check` in callbacks of other extensions. Raises ConfigurationError
+        where the app has one already, and where no guard is given here or to the constructor.
+        """
+        if _EXTENSION in app.extensions:
+            raise ConfigurationError("this app has a BearerAuth already: import that one instead of making another")
+        chosen = guard or self._guard
+        if chosen is None:
+            raise ConfigurationError("give the guard to BearerAuth(guard) or to init_app(app, guard=guard)")
+        if chosen.follower is not None and self._longest_bound > chosen.follower.longest_seconds:
+            raise ConfigurationError(
+                f"a route asks for max_staleness={self._longest_bound:g}, longer than the guard's follower is made for "
+                f"({chosen.follower.longest_seconds:g} s): name it, Guard(..., bounds=[{self._longest_bound:g}])"
+            )
+        app.extensions[_EXTENSION] = chosen
+        for error in STATUS:
+            app.register_error_handler(error, self.response)
+        app.after_request(_add_server_timing)
+
+    @property
+    def guard(self) -> Guard:
+        """The guard of the current app."""
+        guard: Guard | None = current_app.extensions.get(_EXTENSION)
+        if guard is None:
+            raise ConfigurationError("this app has no BearerAuth: call auth.init_app(app)")
+        return guard
+
+    @property
+    def claims(self) -> Claims:
+        """The claims of the current request's token. Raises LookupError where no route decided about one."""
+        claims: Claims | None = g.get("revocation_claims")
+        if claims is None:
+            raise LookupError("no token was accepted for this request: the route lacks @auth.required")
+        return claims
+
+    def required(
+        self, *, scope: str | None = None, max_staleness: float | None = None
+    ) -> Callable[[Callable[P, R]], Callable[P, R]]:
+        """Let only requests in whose token is in force and covers every word of `scope`.
+
+        `max_staleness` overrides the guard's for this route (seconds; 0: ask Redis always; inf: never).
+        """
+        if max_staleness is not None and checked_staleness(max_staleness) < math.inf:
+            self._longest_bound = max(self._longest_bound, max_staleness)
+
+        def decorate(view: Callable[P, R]) -> Callable[P, R]:
+            is_async = inspect.iscoroutinefunction(view)
+
+            @wraps(view)
+            def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
+                self.require(scope=scope, max_staleness=max_staleness)
+                if is_async:
+                    answer: R = current_app.ensure_sync(view)(*args, **kwargs)
+                    return answer
+                return view(*args, **kwargs)
+
+            return guarded
+
+        return decorate
+
+    def require(self, *, scope: str | None = None, max_staleness: float | None = None) -> Claims:
+        """The same inside a request, for conditions that are known only there; returns the claims."""
+        token = bearer_token()
+        # Each look at g or current_app goes through a proxy, which on this path is a good part of the cost.
+        context: Any = g._get_current_object()
+        decision = context.revocation_decision = self.guard.decide(token, max_staleness=max_staleness)
+        if decision.error is not None:
+            raise decision.error
+        claims = decision.claims
+        if claims is None:
+            raise ConfigurationError("decided without claims")
+        if scope is not None and not claims.scope.issuperset(scope.split()):
+            raise InsufficientScopeError(scope)
+        context.revocation_claims = claims
+        return claims
+
+    def response(self, error: RevocationError) -> Response:
+        """The error as RFC 9457 problem details with its RFC 6750 challenge, or its `Retry-After`."""
+        status = next(status for kind, status in STATUS.items() if isinstance(error, kind))
+        reason = error.reason if isinstance(error, InvalidTokenError) else error.slug
+        problem = {
+            "type": "about:blank",
+            "title": _TITLES[status],
+            "status": status,
+            "detail": str(error),
+            "reason": reason,
+        }
+        response = Response(json.dumps(problem), status, mimetype="application/problem+json")
+        response.headers["Cache-Control"] = "no-store"
+        if isinstance(error, DenylistUnavailableError):
+            # What is wrong with the server is for its log; the client learns when to come again.
+            problem["detail"] = "The deny-list does not answer, and nothing is decided without it. Try again."
+            response.set_data(json.dumps(problem))
+            response.headers["Retry-After"] = str(error.retry_after_seconds)
+        else:
+            response.headers["WWW-Authenticate"] = self.challenge(error)
+        return response
+
+    def challenge(self, error: RevocationError) -> str:
+        """The `WWW-Authenticate` value of an error (RFC 6750, section 3)."""
+        if isinstance(error, MissingTokenError):
+            return self.challenge_without_error()
+        parts = [f'error="{error.slug}"', f'error_description="{_NOT_FOR_A_HEADER.sub("?", str(error))}"']
+        if isinstance(error, InsufficientScopeError):
+            parts.append(f'scope="{_NOT_FOR_A_HEADER.sub("?", error.scope)}"')
+        return ", ".join([self.challenge_without_error(), *parts])
+
+    def challenge_without_error(self) -> str:
+        """The `WWW-Authenticate` value for a request that carried no token."""
+        return f'Bearer realm="{self._realm}"'
+
+
+_TITLES = {400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 503: "Service Unavailable"}
+
+
+def bearer_token() -> str:
+    """The token of the current request (RFC 6750, section 2.1).
+
+    Raises MissingTokenError where there is none in the Authorization header, the only place where one is read, and
+    InvalidRequestError where a second one stands in the query or the form.
+    """
+    current: Request = request._get_current_object()  # type: ignore[attr-defined]  # werkzeug's way past its proxy
+    environ = current.environ
+    header: str = environ.get("HTTP_AUTHORIZATION", "")
+    scheme, _, token = header.partition(" ")
+    token = token.strip(" ")
+    if scheme.lower() != "bearer" or not token:
+        raise MissingTokenError("Send a bearer token in the Authorization header.")
+    # Parsed only where there is something to parse.
+    query = environ.get("QUERY_STRING") and "access_token" in current.args
+    if query or (environ.get("CONTENT_TYPE") and _has_form_token(current)):
+        raise InvalidRequestError("Send the token once, in the Authorization header only.")
+    return token
+
+
+def _has_form_token(current: Request) -> bool:
+    return current.mimetype == "application/x-www-form-urlencoded" and "access_token" in current.form
+
+
+def _add_server_timing(response: Response) -> Response:
+    context: Any = g._get_current_object()
+    decision: Decision | None = context.get("revocation_decision")
+    if decision is not None:
+        verify, revocation = decision.verify_seconds * 1000, decision.revocation_seconds * 1000
+        response.headers.add(
+            "Server-Timing", f'verify;dur={verify:.3f}, revocation;dur={revocation:.3f};desc="{decision.source}"'
+        )
+    return response

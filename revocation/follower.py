@@ -1,0 +1,298 @@
+"""Follower: this process's copy of the deny-list, and how old it is.
+
+One thread tails the log. Each round trip of it, a beat, is at once the lease that others wait for, the receipt of what
+was applied, proof that the primary was talked to, the look for lost data, and the data.
+"""
+
+import contextlib
+import logging
+import math
+import os
+import secrets
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import redis
+
+from revocation.claims import Handle
+from revocation.clock import boottime
+from revocation.connect import with_timeout
+from revocation.errors import DenylistEmptyError, DenylistUnavailableError
+from revocation.head import Head, order
+from revocation.redis_denylist import RedisDenylist
+from revocation.view import FROM_START, Counts, View
+
+_log = logging.getLogger(__name__)
+
+#: Log entries read in one beat.
+_READ_AT_ONCE: Final = 5_000
+
+#: The longest a beat waits for news, in seconds.
+_LONGEST_WAIT: Final = 0.25
+
+#: Redis looks at the time-outs of waiting clients ten times a second: what must be quicker asks again instead.
+_SHORTEST_BLOCK: Final = 0.15
+
+#: Between attempts to reach a Redis that does not answer, in seconds.
+_RETRY_SECONDS: Final = 0.05
+
+#: A lease lasts longer than the longest bound by this: clocks do not run at exactly one speed, and after a failover
+#: Redis' clock may be a second ahead.
+_LEASE_MARGIN: Final = 1.05
+_LEASE_MARGIN_SECONDS: Final = 1.0
+
+
+class Follower:
+    """Knows what was taken back, as of `age_seconds` ago.
+
+    It starts in the process that first asks it, never before a fork, and again where its thread has ended. `shortest`
+    and `longest` are the finite bounds that this process decides with, in seconds: a beat waits a quarter of the
+    shortest, and the lease outlives the longest, so that a follower whose lease ran out is known to be too old.
+    """
+
+    def __init__(
+        self,
+        denylist: RedisDenylist,
+        *,
+        shortest_seconds: float = 1.0,
+        longest_seconds: float = 1.0,
+        clock: Callable[[], float] = boottime,
+    ) -> None:
+        self._denylist = denylist
+        self.longest_seconds = longest_seconds
+        self._wait_seconds = min(_LONGEST_WAIT, shortest_seconds / 4)
+        self._block_ms = round(1000 * self._wait_seconds) if self._wait_seconds >= _SHORTEST_BLOCK else None
+        own_ms = math.ceil(1000 * (longest_seconds * _LEASE_MARGIN + _LEASE_MARGIN_SECONDS))
+        # Another follower of this deny-list in this process may have a longer bound.
+        denylist.leases.own_ms = max(denylist.leases.own_ms, own_ms)
+        self._clock = clock
+        self._view = View()
+        #: A view that is being built, until it has caught up; decisions go on with the one before.
+        self._next: View | None = None
+        self._blocked = False
+        self._failures = 0
+        self._id = ""
+        self._client: redis.Redis | None = None
+        #: A plain flag: an event has a lock, which a fork might inherit locked.
+        self._stopped = False
+        self._threads: dict[tuple[int, int], threading.Thread] = {}
+        self._thread: threading.Thread | None = None
+        self._pid = 0
+        self.counts = Counts()
+        #: Called in the thread after every beat that was answered.
+        self.on_beat: Callable[[], None] = _nothing
+
+    # Asking
+
+    def look_up(self, handles: Sequence[Handle]) -> tuple[float, float]:
+        """The latest cut-off held for any of the handles, and how old that knowledge is, in seconds.
+
+        The stamp is read first and the clock last: a process that was paused in between comes out too old, not too
+        young. Raises DenylistUnavailableError where the log holds what this version cannot read.
+        """
+        self.ensure_running()
+        view = self._view
+        stamp = view.stamp
+        cutoff = view.latest_cutoff(handles)
+        age = self._clock() - stamp
+        if self._stopped:
+            # The lease was given back: a receipt may say that nobody here decides from memory.
+            age = math.inf
+        if self._blocked:
+            raise DenylistUnavailableError("The log of the deny-list holds an entry of a newer version.")
+        return cutoff, age
+
+    def ask_redis(self, handles: Sequence[Handle]) -> float:
+        """The latest cut-off in force according to Redis, which must not know less than this process does."""
+        view = self._view
+        epoch, known = view.epoch, view.position
+        head, (cutoff,) = self._denylist.ask([handles])
+        last = f"{head.last_id}-{head.last_tag}"
+        behind = known and last != known and order(last) <= order(known)
+        if behind if head.epoch == epoch else epoch and view.has_lost(head):
+            raise DenylistUnavailableError("Redis knows less than this process does: it has lost revocations.")
+        return cutoff
+
+    @property
+    def age_seconds(self) -> float:
+        """How old the knowledge is; infinite until it has caught up for the first time."""
+        stamp = self._view.stamp
+        return self._clock() - stamp
+
+    @property
+    def entries(self) -> int:
+        """How many entries are held."""
+        return len(self._view)
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether the last beat was answered."""
+        return self._failures == 0
+
+    # Running
+
+    def ensure_running(self) -> None:
+        """Start the thread in this process, if it is not there."""
+        thread = self._thread
+        if self._pid == os.getpid() and thread is not None and thread.is_alive():
+            return
+        if self._pid != os.getpid():
+            # What a fork inherits is no older than it says, but this process has no lease yet: receipts do not wait
+            # for it.
+            self._view.stamp = -math.inf
+        # No lock: a fork might inherit it locked. One of those that race here gets to start its thread.
+        mine = threading.Thread(target=self._run, name="revocation-follower", daemon=True)
+        place = (os.getpid(), id(thread))
+        if self._threads.setdefault(place, mine) is mine and not self._stopped:
+            self._id = f"{os.getpid()}-{secrets.token_hex(4)}"
+            self._client = None
+            try:
+                mine.start()
+            except RuntimeError as error:
+                # No more threads: decisions ask Redis, and the next one tries again.
+                _log.error("The follower's thread does not start: %s", error)
+                self._threads = {}
+                return
+            self._thread, self._pid = mine, os.getpid()
+            self._threads = {place: mine}
+
+    def stop(self) -> None:
+        """End the thread and give the lease back, so that nobody waits for it."""
+        self._stopped = True
+        if self._pid != os.getpid() or self._thread is None:
+            return
+        self._thread.join(timeout=2.0)
+        with contextlib.suppress(DenylistUnavailableError):
+            self._denylist.leases.give_back(self._id)
+
+    def _run(self) -> None:
+        pid = os.getpid()
+        while not self._stopped and pid == os.getpid():
+            try:
+                self.beat()
+            except Exception as error:  # noqa: BLE001 (a follower that ends stops knowing; it logs and goes on)
+                self._note_failure(error)
+                time.sleep(_RETRY_SECONDS)
+
+    def _note_failure(self, error: Exception) -> None:
+        self._failures += 1
+        if self._failures == 2:  # noqa: PLR2004 (the first may be a connection that was closed, and is tried again)
+            _log.warning("The follower cannot read the deny-list's log: %s", error)
+            if not isinstance(error, DenylistEmptyError):
+                # An empty Redis answers well, and waits for somebody in this process, perhaps, to open it.
+                self._denylist.link.breaker.trip()
+        if not isinstance(error, redis.RedisError | OSError | DenylistUnavailableError):
+            _log.error("The follower failed.", exc_info=error)
+        self._denylist.link.suspect()
+        client, self._client = self._client, None
+        if client is not None:
+            client.close()
+
+    def _connected(self) -> "redis.Redis":
+        if self._client is None:
+            self._client = with_timeout(self._denylist.link.client, added_seconds=2 * self._wait_seconds)
+        return self._client
+
+    def beat(self) -> None:
+        """One round trip: renew the lease, read the head and the news, and apply them.
+
+        What is known then is stamped with the instant at which the question was sent.
+        """
+        view = self._view if self._next is None else self._next
+        key = self._denylist.key
+        sent = self._clock()
+        pipeline = self._connected().pipeline(transaction=False)
+        self._denylist.leases.renew(pipeline, self._id, position=view.position or FROM_START)
+        self._denylist.link.add_wait(pipeline)
+        pipeline.get(key("head"))
+        # Only what is up to date waits for news; what is behind reads on.
+        block = self._block_ms if view.stamp > -math.inf else None
+        pipeline.xread({key("log"): view.cursor}, count=_READ_AT_ONCE, block=block)
+        answers: list[Any] = pipeline.execute()
+        if self._denylist.link.min_replicas:
+            self._denylist.link.require_replicas(answers[2])
+        head_text, streams = answers[-2:]
+        self._take(view, head_text, streams, sent)
+        if self._block_ms is None and not streams:
+            time.sleep(self._wait_seconds)
+        if self._failures:
+            _log.info("The follower reads the deny-list's log again.")
+        self._failures = 0
+        self._denylist.link.breaker.succeeded()
+        self.on_beat()
+
+    def _take(self, view: View, head_text: bytes | None, streams: Any, sent: float) -> None:
+        try:
+            head = self._denylist.accept(Head.parse(head_text))
+        except DenylistEmptyError:
+            if view.epoch is None:
+                raise
+            self._open_epoch(view, "", "Redis holds no head")
+            return
+        if view.epoch is None:
+            view.epoch = head.epoch
+        elif view.epoch != head.epoch:
+            self._change_epoch(view, head)
+            return
+        entries = streams[0][1] if streams else []
+        passed = [view.position or FROM_START]
+        horizon_ms = self._denylist.lifetimes.horizon_ms
+        blocked = False
+        for entry_id, fields in entries:
+            outcome = view.apply(entry_id, fields, head=head, horizon_ms=horizon_ms, now=sent)
+            if outcome == "break":
+                self.counts.breaks += 1
+                self._open_epoch(view, head.epoch, "the log misses entries that may still matter")
+                return
+            if outcome == "unknown":
+                blocked = True
+                break
+            if outcome == "applied":
+                self.counts.applied += 1
+                passed.append(view.position or "")
+            else:
+                self.counts.junk += 1
+        self._blocked = blocked
+        if blocked:
+            time.sleep(_RETRY_SECONDS)
+            return
+        end = f"{head.last_id}-{head.last_tag}"
+        if end in passed or (len(entries) < _READ_AT_ONCE and view.may_miss(head)):
+            self._refresh(view, head, sent)
+        elif len(entries) < _READ_AT_ONCE:
+            self.counts.breaks += 1
+            self._open_epoch(view, head.epoch, "the log and the head do not belong together")
+
+    def _change_epoch(self, view: View, head: Head) -> None:
+        """Keep what is held, take the cut-off of the epoch that somebody opened, and start the log again."""
+        if view.has_lost(head):
+            self._open_epoch(view, head.epoch, "an older epoch is back")
+        else:
+            self._next = view.restarted(head)
+
+    def _refresh(self, view: View, head: Head, sent: float) -> None:
+        view.read_head(head)
+        view.collect(now=sent)
+        view.stamp = sent
+        if view is self._next:
+            self._view, self._next = view, None
+
+    def _open_epoch(self, view: View, seen: str, why: str) -> None:
+        """Nobody can vouch for what was before: accept nothing from before now."""
+        # Of the chain, not the cursor: junk with an id far ahead must not close the deny-list until then.
+        newest_ms = max(order(view.position or FROM_START)[0], view.everything_ms)
+        head = self._denylist.open_after_loss(seen=seen, newest_ms=newest_ms, revoked_keys=view.known_keys())
+        self.counts.amnesia += 1
+        _log.critical(
+            "Redis has lost revocations (%s): epoch %s accepts nothing issued before it. An API that takes a deny-list "
+            "into use for tokens it has issued already runs `revocation init --accept-existing` once, before that.",
+            why,
+            head.epoch,
+        )
+        self._next = view.restarted(head)
+
+
+def _nothing() -> None:
+    pass

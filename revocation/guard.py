@@ -1,0 +1,177 @@
+"""Guard: token + max_staleness -> Claims, or an error that says why not."""
+
+import math
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+from revocation.claims import Claims, Handle
+from revocation.denylist import Denylist, is_revoked
+from revocation.errors import ConfigurationError, DenylistUnavailableError, InvalidTokenError, RevokedTokenError
+from revocation.follower import Follower
+from revocation.redis_denylist import RedisDenylist
+from revocation.verifier import TokenVerifier
+
+#: Who said whether the token was revoked: nobody (`none`), this process's own follower, or Redis.
+Source = Literal["none", "follower", "redis"]
+
+
+class Following(Protocol):
+    """Knows the deny-list from memory, and how old that knowledge is."""
+
+    @property
+    def longest_seconds(self) -> float:
+        """The longest bound it can be asked with."""
+
+    def look_up(self, handles: Sequence[Handle]) -> tuple[float, float]:
+        """The latest cut-off held for any of the handles, and the age of that knowledge in seconds."""
+
+    def ask_redis(self, handles: Sequence[Handle]) -> float:
+        """The latest cut-off according to Redis, which must not know less."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What was decided about one token, by whom, and what it cost."""
+
+    claims: Claims | None
+    #: Why the token must not be accepted; None where it may be.
+    error: InvalidTokenError | DenylistUnavailableError | None
+    source: Source
+    verify_seconds: float
+    revocation_seconds: float
+
+
+class Guard:
+    """The whole decision: verify, then check the deny-list, or raise.
+
+    `max_staleness` is how old, in seconds, this process's knowledge of revocations may be: 0 asks Redis every time,
+    `inf` never does, and what lies between may be decided from memory. Where Redis must be asked and cannot be, the
+    answer is DenylistUnavailableError, never yes.
+
+    `bounds` are the other finite bounds that this process will decide with; the longest of them is what a dead process
+    may hold up a receipt for, and the longest that can be asked for: a longer one counts as this.
+    """
+
+    def __init__(
+        self,
+        verifier: TokenVerifier | None,
+        denylist: Denylist,
+        *,
+        max_staleness: float = 1.0,
+        bounds: Iterable[float] = (),
+        follower: Following | None = None,
+        on_decision: Callable[[Decision], None] | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.verifier = verifier
+        self.denylist = denylist
+        self.max_staleness = checked_staleness(max_staleness)
+        self._on_decision = on_decision
+        self._clock = clock
+        finite = [bound for bound in map(checked_staleness, (max_staleness, *bounds)) if 0 < bound < math.inf]
+        if follower is None and finite and isinstance(denylist, RedisDenylist):
+            follower = Follower(denylist, shortest_seconds=min(finite), longest_seconds=max(finite))
+        self.follower = follower
+        if verifier is not None:
+            _require_agreement(verifier, denylist)
+
+    def start(self) -> None:
+        """Begin to follow the log in this process now; the first bounded decision would do it as well."""
+        if isinstance(self.follower, Follower):
+            self.follower.ensure_running()
+
+    def stop(self) -> None:
+        """Stop following, so that nobody waits for this process."""
+        if isinstance(self.follower, Follower):
+            self.follower.stop()
+
+    def authenticate(self, token: str, *, max_staleness: float | None = None) -> Claims:
+        """The claims of a token that may be accepted.
+
+        Raises InvalidTokenError (ExpiredTokenError, RevokedTokenError) or DenylistUnavailableError.
+        """
+        decision = self.decide(token, max_staleness=max_staleness)
+        if decision.error is not None or decision.claims is None:
+            raise decision.error or ConfigurationError("decided without claims")
+        return decision.claims
+
+    def check(self, claims: Claims | Mapping[str, Any], *, max_staleness: float | None = None) -> None:
+        """Raise unless claims that somebody else verified are in force.
+
+        A mapping is read as decoded claims: what revocation needs must be in it. Raises like `authenticate`.
+        """
+        bound = self._bound(max_staleness)
+        if not isinstance(claims, Claims):
+            issuer = self.verifier.issuer if self.verifier else None
+            leeway = self.denylist.lifetimes.leeway_seconds
+            claims = Claims.from_mapping(claims, issuer=issuer, iat_tolerance_seconds=leeway)
+        decision = self._judged(claims, bound, verify_seconds=0.0)
+        if decision.error is not None:
+            raise decision.error
+
+    def decide(self, token: str, *, max_staleness: float | None = None) -> Decision:
+        """Like `authenticate`, but what it decided and what that cost comes back instead of being raised."""
+        bound = self._bound(max_staleness)
+        if self.verifier is None:
+            raise ConfigurationError("this guard has no verifier: it can only check claims that somebody else verified")
+        started = time.perf_counter()
+        try:
+            claims = self.verifier.verify(token)
+        except InvalidTokenError as error:
+            return self._told(Decision(None, error, "none", time.perf_counter() - started, 0.0))
+        return self._judged(claims, bound, verify_seconds=time.perf_counter() - started)
+
+    def _judged(self, claims: Claims, bound: float, *, verify_seconds: float) -> Decision:
+        started = time.perf_counter()
+        error: InvalidTokenError | DenylistUnavailableError | None = None
+        source: Source = "none"
+        try:
+            if bound != math.inf:
+                source = "redis"
+                self.denylist.lifetimes.require_bounded(claims, now=self._clock())
+                if self.follower is not None:
+                    cutoff, age = self.follower.look_up(claims.handles)
+                    # What was taken back once is refused, also by knowledge that is too old to accept with.
+                    if age < min(bound, self.follower.longest_seconds) or is_revoked(claims, cutoff):
+                        source = "follower"
+                    else:
+                        cutoff = self.follower.ask_redis(claims.handles)
+                else:
+                    cutoff = self.denylist.latest_cutoff(claims.handles)
+                if is_revoked(claims, cutoff):
+                    error = RevokedTokenError()
+        except (InvalidTokenError, DenylistUnavailableError) as raised:
+            error = raised
+        return self._told(Decision(claims, error, source, verify_seconds, time.perf_counter() - started))
+
+    def _bound(self, max_staleness: float | None) -> float:
+        return self.max_staleness if max_staleness is None else checked_staleness(max_staleness)
+
+    def _told(self, decision: Decision) -> Decision:
+        if self._on_decision is not None:
+            self._on_decision(decision)
+        return decision
+
+
+def checked_staleness(seconds: float) -> float:
+    """Raise ConfigurationError for what is not a number of seconds from 0 to infinity."""
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds >= 0:
+        raise ConfigurationError(f"max_staleness is a number of seconds from 0 to inf, not {seconds!r}")
+    return seconds
+
+
+def _require_agreement(verifier: TokenVerifier, denylist: Denylist) -> None:
+    """A verifier that accepts tokens for longer than entries live would accept revoked ones."""
+    lifetimes = denylist.lifetimes
+    problems = [
+        f"the verifier's {name} ({ours} s) is above the deny-list's ({theirs} s): entries would end before tokens do"
+        for name, ours, theirs in (
+            ("leeway", verifier.leeway_seconds, lifetimes.leeway_seconds),
+            ("longest token life", verifier.max_lifetime_seconds, lifetimes.max_token_seconds),
+        )
+        if ours > theirs
+    ]
+    if problems:
+        raise ConfigurationError(problems)

@@ -1,0 +1,150 @@
+"""Leases: which followers live, how far they have read, and so what a revocation has reached.
+
+<ns>:followers          set: the ids of the followers
+<ns>:follower:<id>      string: '<position> <length of the lease, ms>'; ends with the lease
+"""
+
+import re
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from revocation.denylist import Revocation
+from revocation.errors import DenylistUnavailableError
+from revocation.head import Head, order
+from revocation.link import Link
+
+#: What a lease says, in this version.
+_LEASE = re.compile(rb"(\d+-\d+-[^ ]*) (\d+)")
+
+#: A position that confirms nothing.
+NOWHERE = "0-0--"
+
+#: Between two looks at the leases, in seconds.
+_LOOK_SECONDS = 0.0005
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmation:
+    """Of the followers that live, how many have read it; and whether those that have not ask Redis by now."""
+
+    enforced: bool
+    confirmed: int
+    total: int
+
+
+class Leases:
+    """The leases of one namespace, and this process's own part in them."""
+
+    def __init__(self, link: Link, *, prefix: str) -> None:
+        self._link = link
+        self._prefix = prefix
+        #: How long a lease of this process's follower lasts, in milliseconds; 0 where it has none.
+        self.own_ms = 0
+        self._longest_seen_ms = 0
+        self._forget = link.script("forget")
+
+    def renew(self, pipeline: Any, follower_id: str, *, position: str) -> None:
+        """Add to a follower's beat that it lives and how far it has read."""
+        pipeline.set(self._key(follower_id), f"{position} {self.own_ms}", px=self.own_ms)
+        pipeline.sadd(self._prefix + "followers", follower_id)
+
+    def give_back(self, follower_id: str) -> None:
+        """Nobody needs to wait for this follower any more."""
+
+        def ask(client: Any) -> None:
+            client.delete(self._key(follower_id))
+            client.srem(self._prefix + "followers", follower_id)
+
+        self._link.call(ask)
+
+    def living(self) -> dict[str, tuple[str, int]]:
+        """Position and length (ms) of every lease that has not run out."""
+        return self._of(self._ids())
+
+    def await_confirmation(self, revocation: Revocation, *, seconds: float) -> Confirmation:
+        """Wait until the revocation is enforced, or for so long.
+
+        A follower that begins later reads it in the log. Raises DenylistUnavailableError where the log has lost it:
+        then nothing was acknowledged.
+        """
+        started = time.monotonic()
+        stream_id, _, tag = revocation.id.rpartition("-")
+        ids = self._ids()
+        while True:
+            head, logged, leases = self._look(stream_id, ids)
+            if not any(tag.encode() in fields.get(b"change", b"").split(b" ", 2)[1:2] for _, fields in logged):
+                raise DenylistUnavailableError("Redis has lost this revocation since it took it: revoke again.")
+            confirmed = self._confirmed(revocation.id, [at for at, _ in leases.values()])
+            elapsed = time.monotonic() - started
+            # A flush takes the leases too. Who had one before it may still be fresh for as long as the longest lasts.
+            self._longest_seen_ms = max([self._longest_seen_ms, *(length for _, length in leases.values())])
+            longest_ms = max(self.own_ms, self._longest_seen_ms)
+            since_epoch_ms = revocation.created_at_ms - head.birth_ms + elapsed * 1000
+            enforced = confirmed == len(leases) and since_epoch_ms >= longest_ms
+            if enforced or elapsed >= seconds:
+                return Confirmation(enforced, confirmed, len(leases))
+            time.sleep(_LOOK_SECONDS)
+
+    def _confirmed(self, revocation_id: str, positions: list[str]) -> int:
+        """How many of the positions are at the revocation, or at an entry of this log that comes after it.
+
+        A follower may have read further in a log that Redis has lost since: what it read there was something else.
+        """
+        later = sorted({at for at in positions if order(at) > order(revocation_id)})
+        known = {revocation_id}
+        if later:
+
+            def ask(client: Any) -> list[Any]:
+                pipeline = client.pipeline(transaction=False)
+                for at in later:
+                    stream_id = at.rpartition("-")[0]
+                    pipeline.xrange(self._prefix + "log", stream_id, stream_id)
+                answers: list[Any] = pipeline.execute()
+                return answers
+
+            for at, logged in zip(later, self._link.call(ask), strict=True):
+                tag = at.rpartition("-")[2].encode()
+                if any(fields.get(b"change", b"").split(b" ", 2)[1:2] == [tag] for _, fields in logged):
+                    known.add(at)
+        return sum(at in known for at in positions)
+
+    def _ids(self) -> list[str]:
+        found: Any = self._link.call(lambda client: client.smembers(self._prefix + "followers"))
+        return sorted(id_.decode() for id_ in found)
+
+    def _of(self, ids: list[str]) -> dict[str, tuple[str, int]]:
+        if not ids:
+            return {}
+        values: Any = self._link.call(lambda client: client.mget(map(self._key, ids)))
+        return self._read(ids, values)
+
+    def _look(self, stream_id: str, ids: list[str]) -> tuple[Head, list[Any], dict[str, tuple[str, int]]]:
+        """The head, the revocation's own log entry and the leases, from one round trip: never from two states."""
+
+        def ask(client: Any) -> list[Any]:
+            pipeline = client.pipeline(transaction=False)
+            pipeline.mget(self._prefix + "head", *map(self._key, ids))
+            pipeline.xrange(self._prefix + "log", stream_id, stream_id)
+            answers: list[Any] = pipeline.execute()
+            return answers
+
+        (head, *values), logged = self._link.call(ask)
+        return Head.parse(head), logged, self._read(ids, values)
+
+    def _read(self, ids: list[str], values: list[bytes | None]) -> dict[str, tuple[str, int]]:
+        leases = {}
+        for id_, value in zip(ids, values, strict=True):
+            lease = _LEASE.fullmatch(value) if value is not None else None
+            if value is None:
+                # Unless it came back meanwhile: nobody would wait for it.
+                self._forget(keys=[self._prefix + "followers", self._key(id_)], args=[id_])
+            elif lease is None:
+                # Of another version: it lives, and that is all that is known.
+                leases[id_] = (NOWHERE, self.own_ms)
+            else:
+                leases[id_] = (lease[1].decode(), int(lease[2]))
+        return leases
+
+    def _key(self, follower_id: str) -> str:
+        return f"{self._prefix}follower:{follower_id}"

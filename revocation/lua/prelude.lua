@@ -1,0 +1,153 @@
+-- What every script knows; put in front of each by revocation/link.py.
+--
+-- The key schema. <ns> is the namespace in its hash tag, '{denylist}' by default: one cluster slot.
+--   <ns>:<name>           entry: '<in force> <id>=<cut-off> ...', a cut-off being milliseconds or '*' (unconditional).
+--                         <name> is '<kind>:<issuer>[:<value>]', its parts readable or '~' and SHA-256. '+<id>=<cut-off>'
+--                         stands for every revocation up to <id> that was merged and cannot be undone.
+--   <ns>:head             '1 <epoch> <birth ms> <last log id> <last tag> <cut-off of everything, ms> <longest token
+--                         life, s> [<entry name of a revoked key> ...]'
+--   <ns>:log              stream: every change in order, with two fields. change: '<prev> <tag> <op> <expires> <name>
+--                         <entry>', where prev names the entry before as '<id>-<tag>' ('0-0--': none), tag is random, op
+--                         is revoke or undo, expires (ms or 'never') and entry are the result, '' if none is left. Later
+--                         versions may say something else behind the tag. about: JSON; of a revocation: [what was asked
+--                         by whom and why, its cut-off, its expiry]
+--   <ns>:lasting          hash: id -> about, of revocations that outlive the log
+--   <ns>:lasting:expiry   sorted set: id by expiry (ms, +inf: never)
+--
+-- Scripts answer {'ok', ...}, or one word: 'empty' (no head: never opened, or lost), 'unreadable' (a head of another
+-- version), 'early <ms>' (Redis' clock has not passed the cut-off of everything yet), 'lifetime <s>' (the deny-list was
+-- opened for another longest token life).
+
+local function digits(number) return string.format('%.0f', number) end
+
+local function now_ms()
+  local time = redis.call('TIME')
+  return tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+end
+
+local function words(text)
+  local found = {}
+  for word in string.gmatch(text, '%S+') do found[#found + 1] = word end
+  return found
+end
+
+local function parse_head(text)
+  local word = words(text)
+  if word[1] ~= '1' or not tonumber(word[6]) or not tonumber(word[7]) then return nil end
+  local keys = {}
+  for i = 8, #word do keys[#keys + 1] = word[i] end
+  return {epoch = word[2], birth = word[3], last = word[4], tag = word[5], everything = tonumber(word[6]),
+          life = word[7], keys = keys}
+end
+
+local function format_head(head)
+  local word = {'1', head.epoch, head.birth, head.last, head.tag, digits(head.everything), head.life}
+  for _, name in ipairs(head.keys) do word[#word + 1] = name end
+  return table.concat(word, ' ')
+end
+
+-- The head and the time, or nil and the word that says why nobody may write or mint now.
+local function open_head(key, life)
+  local text = redis.call('GET', key)
+  if not text then return nil, 'empty' end
+  local head = parse_head(text)
+  if not head then return nil, 'unreadable' end
+  if head.life ~= life then return nil, 'lifetime ' .. head.life end
+  local now = now_ms()
+  if now < head.everything then return nil, 'early ' .. digits(head.everything) end
+  return head, now
+end
+
+-- A cut-off as a number; what cannot be read is unconditional.
+local function cutoff_of(text)
+  if text and string.match(text, '^%d+$') then return tonumber(text) end
+  return math.huge
+end
+
+local function cutoff_text(number)
+  if number == math.huge then return '*' end
+  return digits(number)
+end
+
+local function expiry_text(number)
+  if number == math.huge then return 'never' end
+  return digits(number)
+end
+
+-- Whether a text is an entry to the letter: '<cut-off> <id>=<cut-off> ...'.
+local function is_entry(text)
+  local word = words(text)
+  if #word < 2 or table.concat(word, ' ') ~= text then return false end
+  for i, one in ipairs(word) do
+    local cutoff = i == 1 and one or string.match(one, '^%+?%d+%-%d+%-%w+=(%S+)$')
+    if cutoff ~= '*' and not string.match(cutoff or '', '^%d+$') then return false end
+  end
+  return true
+end
+
+-- The one rule, for a session that signed in at `since`, over the entry keys given.
+local function is_revoked(head, entry_keys, since)
+  if head.everything > since then return true end
+  for _, key in ipairs(entry_keys) do
+    local entry = redis.call('GET', key)
+    if entry and (not is_entry(entry) or cutoff_of(string.match(entry, '^%S+')) > since) then return true end
+  end
+  return false
+end
+
+-- An entry as a list of {id, cut-off}; what cannot be read is unconditional, and stays so under an id of its own.
+local function parse_entry(text)
+  local list = {}
+  if not text then return list end
+  if not is_entry(text) then list[1] = {id = '+0-0-unreadable', cutoff = math.huge} end
+  for id, cutoff in string.gmatch(text, '(%+?%d+%-%d+%-%w+)=(%S+)') do
+    list[#list + 1] = {id = id, cutoff = cutoff_of(cutoff)}
+  end
+  return list
+end
+
+local function format_entry(list)
+  local most, parts = 0, {}
+  for _, one in ipairs(list) do
+    most = math.max(most, one.cutoff)
+    parts[#parts + 1] = one.id .. '=' .. cutoff_text(one.cutoff)
+  end
+  return cutoff_text(most) .. ' ' .. table.concat(parts, ' ')
+end
+
+-- The next log id: later than the last one, also when Redis' clock went back.
+local function next_id(head, now)
+  local ms, seq = string.match(head.last, '^(%d+)-(%d+)$')
+  if now > tonumber(ms) then return digits(now) .. '-0' end
+  return ms .. '-' .. digits(tonumber(seq) + 1)
+end
+
+-- Instants in the log are on the log's own clock, which runs ahead where Redis' went back: no reader may take an entry
+-- for dead too early.
+local function on_log_clock(expiry, id, now) return expiry + math.max(0, tonumber(string.match(id, '^%d+')) - now) end
+
+-- Append to the log, chained, trimmed by age; the head is written by the caller.
+local function append(head, log, now, horizon, tag, fields)
+  local id = next_id(head, now)
+  local prev = head.last .. '-' .. head.tag
+  local add = function(at)
+    local expires = expiry_text(on_log_clock(fields.expires, at, now))
+    local change = table.concat({prev, tag, fields.op, expires, fields.name, fields.entry(at .. '-' .. tag)}, ' ')
+    return redis.pcall('XADD', log, 'MINID', '~', digits(now - horizon), at, 'change', change, 'about', fields.about)
+  end
+  local added = add(id)
+  if type(added) == 'table' and added.err then
+    -- Something that is no entry of ours has a later id: go on behind it.
+    local info = redis.call('XINFO', 'STREAM', log)
+    for i = 1, #info, 2 do
+      if info[i] == 'last-generated-id' then
+        local ms, seq = string.match(info[i + 1], '^(%d+)-(%d+)$')
+        id = ms .. '-' .. digits(tonumber(seq) + 1)
+      end
+    end
+    added = add(id)
+    if type(added) == 'table' and added.err then return nil, added.err end
+  end
+  head.last, head.tag = id, tag
+  return id .. '-' .. tag
+end

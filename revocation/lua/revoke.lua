@@ -1,0 +1,78 @@
+-- Revoke any number of handles: entries, expiries, log and head in one step, and with them what the caller's own
+-- state must lose at the same instant.
+-- KEYS: head, log, lasting, lasting:expiry, then one entry key per handle, then any number of keys to delete
+-- ARGV: tag of this call (random), longest token life (s), horizon (ms), then four per handle:
+--         entry name, cut-off ('*' | 'now' | ms), expiry ('never' | '+<ms from now or the cut-off>' | '=<ms>'), about (JSON)
+-- Answers {'ok', now, then three per handle: id ('' = its tokens are dead already), cut-off, expiry}; or 'full'.
+-- "now" as a cut-off is one millisecond ahead, so that it covers what was issued in this one.
+local head, now = open_head(KEYS[1], ARGV[2])
+if not head then return {now} end
+local tag, horizon = ARGV[1], tonumber(ARGV[3])
+
+local standing = {}
+for _, name in ipairs(head.keys) do standing[name] = true end
+for i = 4, #ARGV, 4 do
+  if string.sub(ARGV[i], 1, 4) == 'key:' and not standing[ARGV[i]] then
+    standing[ARGV[i]] = true
+    head.keys[#head.keys + 1] = ARGV[i]
+  end
+end
+if #head.keys > 64 then return {'full'} end
+
+local forgotten = redis.call('ZRANGEBYSCORE', KEYS[4], '-inf', digits(now), 'LIMIT', 0, 128)
+if #forgotten > 0 then
+  redis.call('HDEL', KEYS[3], unpack(forgotten))
+  redis.call('ZREM', KEYS[4], unpack(forgotten))
+end
+
+local answer = {'ok', digits(now)}
+for i = 4, #ARGV, 4 do
+  local name, key = ARGV[i], KEYS[5 + (i - 4) / 4]
+  local cutoff = ARGV[i + 1] == 'now' and now + 1 or cutoff_of(ARGV[i + 1])
+  local sign, amount = string.match(ARGV[i + 2], '^([+=])(%d+)$')
+  local expiry = math.huge
+  -- What a cut-off ahead of the clock covers dies later, too.
+  local from = cutoff < math.huge and math.max(now, cutoff) or now
+  if sign == '+' then expiry = from + tonumber(amount) elseif sign == '=' then expiry = tonumber(amount) end
+  local id = ''
+  if expiry > now then
+    local list = parse_entry(redis.call('GET', key))
+    local left = redis.call('PTTL', key)
+    local kept = expiry
+    if left == -1 then kept = math.huge elseif left > 0 then kept = math.max(expiry, now + left) end
+    local about = cjson.encode({ARGV[i + 3], cutoff_text(cutoff), expiry_text(expiry)})
+    local entry
+    local why
+    id, why = append(head, KEYS[2], now, horizon, tag, {
+      op = 'revoke', name = name, expires = kept, about = about,
+      entry = function(own)
+        local longer = {}
+        for _, one in ipairs(list) do longer[#longer + 1] = one end
+        longer[#longer + 1] = {id = own, cutoff = cutoff}
+        while #longer > 8 do
+          local merged = {id = '+' .. string.gsub(longer[2].id, '^%+', ''),
+                          cutoff = math.max(longer[1].cutoff, longer[2].cutoff)}
+          table.remove(longer, 1)
+          longer[1] = merged
+        end
+        entry = format_entry(longer)
+        return entry
+      end})
+    if not id then return redis.error_reply(why) end
+    if kept == math.huge then
+      redis.call('SET', key, entry)
+    else
+      redis.call('SET', key, entry, 'PX', digits(math.max(1, kept - now)))
+    end
+    if expiry > now + horizon then
+      redis.call('HSET', KEYS[3], id, about)
+      redis.call('ZADD', KEYS[4], expiry == math.huge and '+inf' or digits(expiry), id)
+    end
+  end
+  answer[#answer + 1] = id
+  answer[#answer + 1] = cutoff_text(cutoff)
+  answer[#answer + 1] = expiry_text(expiry)
+end
+for i = 5 + (#ARGV - 3) / 4, #KEYS do redis.call('DEL', KEYS[i]) end
+redis.call('SET', KEYS[1], format_head(head))
+return answer

@@ -1,0 +1,181 @@
+"""MemoryDenylist: the same promises without Redis, for the tests of one process."""
+
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+from revocation.claims import Handle, Kind
+from revocation.denylist import (
+    MAX_REVOCATIONS_PER_ENTRY,
+    MAX_REVOKED_KEYS,
+    NO_CUTOFF,
+    UNCONDITIONAL,
+    Lifetimes,
+    Page,
+    Receipt,
+    Revocation,
+    checked_cutoffs,
+    checked_note,
+)
+from revocation.errors import ConflictError, DenylistEmptyError
+
+
+@dataclass(slots=True)
+class _Entry:
+    """The revocations of one handle, and until when it stands (None: until undone)."""
+
+    revocations: list[Revocation] = field(default_factory=list)
+    merged: list[Revocation] = field(default_factory=list)
+    expires_at_ms: int | None = 0
+
+    def cutoff(self) -> float:
+        cutoffs = [one.issued_before_ms for one in (*self.merged, *self.revocations)]
+        return UNCONDITIONAL if None in cutoffs else float(max(c for c in cutoffs if c is not None))
+
+
+class MemoryDenylist:
+    """A deny-list in a dict. It forgets with the process, so it is for tests and never for production."""
+
+    def __init__(self, *, lifetimes: Lifetimes | None = None, clock: Callable[[], float] = time.time) -> None:
+        self._lifetimes = lifetimes or Lifetimes()
+        self._clock = clock
+        self._entries: dict[str, _Entry] = {}
+        self._everything_ms = NO_CUTOFF
+        self._opened = True
+        self._count = 0
+
+    @property
+    def lifetimes(self) -> Lifetimes:
+        """How long entries live."""
+        return self._lifetimes
+
+    def now_ms(self) -> int:
+        """The time for a token that is minted now."""
+        self._require_open()
+        return round(self._clock() * 1000)
+
+    def copy(self) -> "MemoryDenylist":
+        """What it holds now, on its own."""
+        copied = MemoryDenylist(lifetimes=self._lifetimes, clock=self._clock)
+        copied._entries = {
+            name: _Entry(list(entry.revocations), list(entry.merged), entry.expires_at_ms)
+            for name, entry in self._entries.items()
+        }
+        copied._everything_ms, copied._opened = self._everything_ms, self._opened
+        return copied
+
+    def flush(self) -> None:
+        """Forget everything, as a flushed Redis does."""
+        self._entries.clear()
+        self._opened = False
+
+    def open(self, *, accept_existing: bool = False) -> None:
+        """Open it again after a flush; nothing issued before is accepted, unless `accept_existing`."""
+        if not self._opened:
+            self._opened = True
+            self._everything_ms = NO_CUTOFF if accept_existing else self.now_ms() + 1
+
+    def latest_cutoff(self, handles: Sequence[Handle]) -> float:
+        """The latest cut-off in force for any of the handles."""
+        self._require_open()
+        entries = [self._entry(handle.name) for handle in handles]
+        return max([self._everything_ms, *(entry.cutoff() for entry in entries if entry)])
+
+    def revoke(
+        self, handle: Handle, *, reason: str = "", actor: str = "", issued_before_ms: int | None = None
+    ) -> Receipt:
+        """Take back everything under the handle."""
+        return self.revoke_many([handle], reason=reason, actor=actor, issued_before_ms=issued_before_ms)
+
+    def revoke_many(
+        self,
+        handles: Sequence[Handle],
+        *,
+        reason: str = "",
+        actor: str = "",
+        issued_before_ms: int | None = None,
+    ) -> Receipt:
+        """Revoke several handles."""
+        checked_cutoffs(handles, issued_before_ms)
+        checked_note(reason), checked_note(actor)
+        now = self.now_ms()
+        keys = {name for name in self._entries if name.startswith("key:")}
+        if len(keys | {handle.name for handle in handles if handle.kind == "key"}) > MAX_REVOKED_KEYS:
+            raise ConflictError(f"{MAX_REVOKED_KEYS} keys are revoked already.")
+        written = []
+        for handle in handles:
+            cutoff = None if handle.unconditional else now + 1 if issued_before_ms is None else issued_before_ms
+            # What a cut-off ahead of the clock covers dies later, too.
+            expires_at_ms = self._expiry(handle, max(now, cutoff or 0))
+            if expires_at_ms is not None and expires_at_ms <= now:
+                continue
+            self._count += 1
+            id_ = f"{now}-{self._count}-{secrets.token_hex(4)}"
+            revocation = Revocation(id_, replace(handle, expires_at=None), cutoff, expires_at_ms, now, reason, actor)
+            self._add(revocation)
+            written.append(revocation)
+        return Receipt(tuple(written), enforced=True, followers_confirmed=0, followers_total=0, elapsed_seconds=0.0)
+
+    def undo(self, revocation_id: str, *, reason: str = "", actor: str = "") -> bool:
+        """Take back exactly this revocation."""
+        self._require_open()
+        checked_note(reason), checked_note(actor)
+        for name, entry in list(self._entries.items()):
+            if any(one.id == revocation_id for one in entry.merged) and self._entry(name):
+                raise ConflictError("This revocation was merged with others and cannot be undone on its own.")
+            for one in entry.revocations:
+                if one.id == revocation_id and self._entry(name):
+                    entry.revocations.remove(one)
+                    if not entry.revocations and not entry.merged:
+                        del self._entries[name]
+                    return True
+        return False
+
+    def find(self, revocation_id: str) -> Revocation | None:
+        """The live revocation with this id."""
+        return next((one for one in self._alive() if one.id == revocation_id), None)
+
+    def page(self, *, kind: Kind | None = None, cursor: str | None = None, limit: int = 50) -> Page:
+        """Live revocations, newest first."""
+        alive = sorted(self._alive(), key=lambda one: int(one.id.split("-")[1]), reverse=True)
+        wanted = [one for one in alive if kind in (None, one.handle.kind)]
+        if cursor is not None and not cursor.isdecimal():
+            raise ValueError("this cursor did not come from a page")
+        first = int(cursor or 0)
+        more = first + limit < len(wanted)
+        return Page(tuple(wanted[first : first + limit]), str(first + limit) if more else None)
+
+    def _alive(self) -> list[Revocation]:
+        self._require_open()
+        standing = [entry for entry in map(self._entry, list(self._entries)) if entry]
+        return [one for entry in standing for one in (*entry.merged, *entry.revocations)]
+
+    def _entry(self, name: str) -> _Entry | None:
+        entry = self._entries.get(name)
+        if entry is not None and entry.expires_at_ms is not None and entry.expires_at_ms <= self.now_ms():
+            del self._entries[name]
+            return None
+        return entry
+
+    def _add(self, revocation: Revocation) -> None:
+        entry = self._entry(revocation.handle.name) or self._entries.setdefault(revocation.handle.name, _Entry())
+        entry.revocations.append(revocation)
+        if len(entry.revocations) + bool(entry.merged) > MAX_REVOCATIONS_PER_ENTRY:
+            merging = 1 if entry.merged else 2
+            entry.merged += entry.revocations[:merging]
+            del entry.revocations[:merging]
+        if entry.expires_at_ms is not None:
+            later = revocation.expires_at_ms
+            entry.expires_at_ms = None if later is None else max(entry.expires_at_ms, later)
+
+    def _expiry(self, handle: Handle, now: int) -> int | None:
+        if handle.kind == "key":
+            return None
+        if handle.expires_at is not None:
+            return self._lifetimes.dead_at_ms(handle.expires_at)
+        return now + self._lifetimes.entry_ms(handle.kind)
+
+    def _require_open(self) -> None:
+        if not self._opened:
+            raise DenylistEmptyError

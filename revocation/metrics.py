@@ -1,0 +1,92 @@
+"""Every metric of the library, once (Prometheus). Needs the extra `prometheus`.
+
+Importing this imports prometheus_client, which decides then whether it counts for one process or for several
+(PROMETHEUS_MULTIPROC_DIR).
+"""
+
+import functools
+import time
+
+from prometheus_client import Counter, Gauge
+
+from revocation.errors import DenylistUnavailableError
+from revocation.follower import Follower
+from revocation.guard import Decision, Guard
+
+DECISIONS = Counter(
+    "revocation_decisions_total", "Decisions about tokens, by outcome and by who was asked.", ["outcome", "source"]
+)
+REVOCATIONS = Counter("revocation_revocations_total", "Acknowledged revocations, by kind of handle.", ["kind"])
+UNDONE = Counter("revocation_undone_total", "Revocations that were taken back.")
+DENYLIST_AVAILABLE = Gauge(
+    "revocation_denylist_available",
+    "Whether this process's last question to the deny-list was answered (the best of all processes).",
+    multiprocess_mode="livemax",
+)
+FOLLOWER_SYNCED = Gauge(
+    "revocation_follower_synced_timestamp_seconds",
+    "As of when this process knows the deny-list (Unix time; the oldest of all processes). Its age is time() - this.",
+    multiprocess_mode="livemin",
+)
+FOLLOWER_ENTRIES = Gauge(
+    "revocation_follower_entries", "Entries held in memory (the most of all processes).", multiprocess_mode="livemax"
+)
+LOG_ENTRIES = Counter(
+    "revocation_follower_log_entries_total", "Log entries that were read, by what became of them.", ["outcome"]
+)
+AMNESIA = Counter("revocation_amnesia_total", "Times that a follower noticed that Redis had lost revocations.")
+TOKEN_CACHE = Counter("revocation_token_cache_total", "Looks into the verified-token cache.", ["outcome"])
+
+
+class FollowerMetrics:
+    """Carries what a guard's follower and token cache count into the metrics: after every beat, off every request."""
+
+    def __init__(self, guard: Guard) -> None:
+        self._guard = guard
+        self._told: dict[str, int] = {}
+        if isinstance(guard.follower, Follower):
+            guard.follower.on_beat = self.tell
+
+    def tell(self) -> None:
+        """Set the gauges, and add to the counters what is new."""
+        follower, verifier = self._guard.follower, self._guard.verifier
+        if not isinstance(follower, Follower):
+            return
+        DENYLIST_AVAILABLE.set(1)
+        FOLLOWER_SYNCED.set(time.time() - follower.age_seconds)
+        FOLLOWER_ENTRIES.set(follower.entries)
+        counts = follower.counts
+        LOG_ENTRIES.labels("applied").inc(self._new("applied", counts.applied))
+        LOG_ENTRIES.labels("junk").inc(self._new("junk", counts.junk))
+        LOG_ENTRIES.labels("break").inc(self._new("breaks", counts.breaks))
+        AMNESIA.inc(self._new("amnesia", counts.amnesia))
+        if verifier is not None:
+            TOKEN_CACHE.labels("hit").inc(self._new("hits", verifier.cache_hits))
+            TOKEN_CACHE.labels("miss").inc(self._new("misses", verifier.cache_misses))
+
+    def _new(self, name: str, total: int) -> int:
+        before, self._told[name] = self._told.get(name, 0), total
+        return total - before
+
+
+def observe(decision: Decision) -> None:
+    """Count a decision; a Guard calls this as its `on_decision`."""
+    error = decision.error
+    unavailable = isinstance(error, DenylistUnavailableError)
+    outcome = (
+        "accepted"
+        if error is None
+        else "unavailable"
+        if isinstance(error, DenylistUnavailableError)
+        else error.reason
+        if error.reason in ("expired", "revoked")
+        else "invalid"
+    )
+    _decided(outcome, decision.source).inc()
+    # Only what Redis was asked for says something about it; a follower says it after every beat.
+    if unavailable or decision.source == "redis":
+        DENYLIST_AVAILABLE.set(0 if unavailable else 1)
+
+
+#: Children by their labels: looking one up in the metric costs as much as counting.
+_decided = functools.cache(DECISIONS.labels)

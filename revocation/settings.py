@@ -1,0 +1,259 @@
+"""What the library is told by its environment, read once and refused all problems at once."""
+
+import difflib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Self
+
+from revocation.errors import ConfigurationError
+
+_DAY_SECONDS = 86_400
+_SHOWN_CHARACTERS = 100
+_HIGHEST_PORT = 65_535
+_SOCKET_PATH_BYTES = 107  # sun_path holds 108 with its NUL; connecting to a longer one fails
+
+# No exponents, underscores, signs or non-ASCII digits: what float() accepts is wider than what people mean.
+_INTEGER = re.compile(r"[0-9]{1,15}")
+_NUMBER = re.compile(r"[0-9]{1,15}(?:\.[0-9]{1,15})?|\.[0-9]{1,15}")
+_NAMESPACE = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+
+_HOST = r"(?:[A-Za-z0-9][A-Za-z0-9._-]{0,252}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?"
+_CREDENTIALS = r"(?:[^/?#\s]*@)?"
+_QUERY = r"(?:\?[^#\s]*)?"
+_REDIS_URLS = {
+    "redis": (rf"{_CREDENTIALS}{_HOST}(?:/[0-9]{{0,5}})?{_QUERY}", "redis://[user:password@]host[:port][/database]"),
+    "rediss": (rf"{_CREDENTIALS}{_HOST}(?:/[0-9]{{0,5}})?{_QUERY}", "rediss://[user:password@]host[:port][/database]"),
+    "unix": (rf"{_CREDENTIALS}/[^?#\s]+{_QUERY}", "unix:///path/of/socket, at most 107 bytes long"),
+    "redis+sentinel": (
+        rf"{_CREDENTIALS}{_HOST}(?:,{_HOST})*/[A-Za-z0-9._-]+(?:/[0-9]{{1,5}})?{_QUERY}",
+        "redis+sentinel://[user:password@]host:port,host:port/service",
+    ),
+    "redis+cluster": (
+        rf"{_CREDENTIALS}{_HOST}(?:,{_HOST})*/?{_QUERY}",
+        "redis+cluster://[user:password@]host:port,host:port",
+    ),
+}
+_REDIS_WORDS = ("embedded", "memory")
+_REDIS_FORMS = "embedded, memory, redis://, rediss://, unix://, redis+sentinel:// or redis+cluster://"
+
+# Kubernetes and Docker put the addresses of a service named "app" into every container's environment.
+_SERVICE_LINK = re.compile(
+    r"[A-Z0-9_]+_(?:SERVICE_HOST|SERVICE_PORT(?:_[A-Z0-9_]+)?|PORT_[0-9]+_(?:TCP|UDP)(?:_[A-Z]+)?)"
+)
+_SERVICE_LINK_VALUE = re.compile(r"(?:tcp|udp)://[0-9a-fA-F.:\[\]]+")
+
+_SHOWN_URL = re.compile(
+    r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]{0,30}://)(?P<credentials>[^?#]*@)?"
+    rf"(?P<place>(?:{_HOST}(?:,{_HOST})*)?(?:/[A-Za-z0-9._/%~-]*)?)(?P<more>[?#].*)?",
+    re.DOTALL,
+)
+
+
+def redact(value: str) -> str:
+    """The URL as it may be shown: without user, password and query; other text as it is.
+
+    >>> redact("redis://default:s3cret@localhost:6379/0?password=s3cret")
+    'redis://***@localhost:6379/0?***'
+    """
+    if "://" not in value and "@" not in value:
+        return value
+    # Only what is recognised is shown: a password with an unescaped "@" or "/" in it moves all the borders.
+    match = _SHOWN_URL.fullmatch(value)
+    if match is None:
+        scheme, separator, _ = value.partition("://")
+        return f"{scheme}://***" if separator and re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]{0,30}", scheme) else "***"
+    credentials = "***@" if match["credentials"] else ""
+    more = f"{match['more'][0]}***" if match["more"] else ""
+    return f"{match['scheme']}{credentials}{match['place']}{more}"
+
+
+class SettingsReader:
+    """Reads settings from a mapping and keeps every problem, so that all of them are told together.
+
+    A value that is refused is replaced by its default, so that reading goes on; nobody gets to see it, because
+    `finish` raises.
+    """
+
+    def __init__(self, env: Mapping[str, str]) -> None:
+        self._env = env
+        self._known: list[str] = []
+        self._refused: set[str] = set()
+        self._problems: list[str] = []
+
+    def value(self, name: str, *, empty_is_unset: bool = False) -> str | None:
+        """What is set under this name, or None. Empty is a problem: `NAME=$TYPO` must not quietly mean the default."""
+        self._known.append(name)
+        value = self._env.get(name)
+        if value:
+            return value
+        if value is not None and not empty_is_unset:
+            self._refused.add(name)
+            self._problems.append(f"{name} is empty; unset it to have the default, or give it a value.")
+        return None
+
+    def refuse(self, name: str, *, allowed: str, secret: bool = False) -> None:
+        """Note that the value set under this name is not allowed, and what is."""
+        self._refused.add(name)
+        shown = "set to something else" if secret else _shown(self._env.get(name, ""))
+        self._problems.append(f"{name} is {shown}; allowed: {allowed}.")
+
+    def conflict(self, problem: str, *names: str) -> None:
+        """Note that settings contradict each other, unless one of them is refused anyway."""
+        if self._refused.isdisjoint(names):
+            self._refused.update(names[:1])
+            self._problems.append(problem)
+
+    def integer(self, name: str, default: int, *, low: int, high: int, unit: str = "") -> int:
+        value = self.value(name)
+        if value is None:
+            return default
+        if _INTEGER.fullmatch(value) and low <= int(value) <= high:
+            return int(value)
+        self.refuse(name, allowed=f"a whole number{unit and ' of ' + unit} from {low} to {high}")
+        return default
+
+    def number(self, name: str, default: float, *, low: float, high: float, or_words: Sequence[str] = ()) -> float:
+        """A number of seconds within bounds, or one of the words beyond them that `float` understands, such as inf."""
+        value = self.value(name)
+        if value is None:
+            return default
+        if value in or_words or _NUMBER.fullmatch(value):
+            number = float(value)
+            if low <= number <= high or number in map(float, or_words):
+                return number
+        words = "".join(f"{word}, " for word in or_words[:-1]) + "".join(f"{word} or " for word in or_words[-1:])
+        self.refuse(name, allowed=f"{words}a number of seconds from {low} to {high}")
+        return default
+
+    def flag(self, name: str) -> bool:
+        """0 or 1, 0 unless set."""
+        return self.choice(name, "0", choices=("0", "1")) == "1"
+
+    def choice(self, name: str, default: str, *, choices: Sequence[str]) -> str:
+        value = self.value(name)
+        if value is None or value in choices:
+            return value or default
+        self.refuse(name, allowed=f"{', '.join(choices[:-1])} or {choices[-1]}")
+        return default
+
+    def text(self, name: str, default: str, *, pattern: re.Pattern[str], allowed: str) -> str:
+        value = self.value(name)
+        if value is None or pattern.fullmatch(value):
+            return value or default
+        self.refuse(name, allowed=allowed)
+        return default
+
+    def finish(self, *prefixes: str) -> None:
+        """Raise ConfigurationError with everything noted, and with the names under these prefixes that nobody read."""
+        for prefix in prefixes:
+            known = sorted(name for name in self._known if name.startswith(prefix))
+            for name in sorted(self._env):
+                if name.startswith(prefix) and name not in known and not self._is_service_link(name):
+                    close = difflib.get_close_matches(name, known, 1)
+                    hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(known)}."
+                    self._problems.append(f"{_shown(name)[1:-1]} is not a setting; {hint}")
+        if self._problems:
+            raise ConfigurationError(self._problems)
+
+    def _is_service_link(self, name: str) -> bool:
+        by_value = name.endswith("_PORT") and _SERVICE_LINK_VALUE.fullmatch(self._env[name])
+        return bool(by_value or _SERVICE_LINK.fullmatch(name))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RevocationSettings:
+    """How the deny-list is reached and how tokens are judged."""
+
+    #: embedded, memory, or the URL of Redis. May hold a password, so it is not in the repr; show `redact(redis_url)`.
+    redis_url: str = field(default="embedded", repr=False)
+    #: How old knowledge of revocations may be: 0 always asks, inf never does.
+    max_staleness: float = 1.0
+    timeout_seconds: float = 0.1
+    namespace: str = "denylist"
+    leeway_seconds: int = 30
+    margin_seconds: int = 60
+    max_token_lifetime_seconds: int = _DAY_SECONDS
+    min_replicas: int = 0
+    allow_eviction: bool = False
+    token_cache_size: int = 10_000
+
+    @classmethod
+    def from_mapping(cls, env: Mapping[str, str]) -> Self:
+        """The settings in REVOCATION_* of a mapping such as os.environ; ConfigurationError names every problem."""
+        reader = SettingsReader(env)
+        settings = cls.read(reader)
+        reader.finish("REVOCATION_")
+        return settings
+
+    @classmethod
+    def read(cls, reader: SettingsReader) -> Self:
+        """The same for an application that reads more than these, and calls `reader.finish` itself."""
+        default = cls()
+        settings = cls(
+            redis_url=_read_redis_url(reader, "REVOCATION_REDIS_URL"),
+            max_staleness=reader.number(
+                "REVOCATION_MAX_STALENESS", default.max_staleness, low=0.001, high=_DAY_SECONDS, or_words=("0", "inf")
+            ),
+            timeout_seconds=reader.number("REVOCATION_TIMEOUT", default.timeout_seconds, low=0.001, high=10),
+            namespace=reader.text(
+                "REVOCATION_NAMESPACE",
+                default.namespace,
+                pattern=_NAMESPACE,
+                allowed="1 to 64 letters, digits, '.', '_' and '-'",
+            ),
+            leeway_seconds=reader.integer("REVOCATION_LEEWAY", default.leeway_seconds, low=0, high=300, unit="seconds"),
+            margin_seconds=reader.integer(
+                "REVOCATION_MARGIN", default.margin_seconds, low=0, high=3600, unit="seconds"
+            ),
+            max_token_lifetime_seconds=reader.integer(
+                "REVOCATION_MAX_TOKEN_LIFETIME",
+                default.max_token_lifetime_seconds,
+                low=1,
+                high=31 * _DAY_SECONDS,
+                unit="seconds",
+            ),
+            min_replicas=reader.integer("REVOCATION_MIN_REPLICAS", default.min_replicas, low=0, high=10),
+            allow_eviction=reader.flag("REVOCATION_ALLOW_EVICTION"),
+            token_cache_size=reader.integer(
+                "REVOCATION_TOKEN_CACHE_SIZE", default.token_cache_size, low=0, high=1_000_000, unit="tokens"
+            ),
+        )
+        if settings.min_replicas and settings.redis_url in _REDIS_WORDS:
+            reader.conflict(
+                f"REVOCATION_MIN_REPLICAS is {settings.min_replicas}, but REVOCATION_REDIS_URL={settings.redis_url} "
+                "has no replicas: no revocation could ever be acknowledged. Set it to 0, or name a replicated Redis.",
+                "REVOCATION_MIN_REPLICAS",
+                "REVOCATION_REDIS_URL",
+            )
+        return settings
+
+
+def _read_redis_url(reader: SettingsReader, name: str) -> str:
+    url = reader.value(name)
+    if url is None:
+        return "embedded"
+    if url in _REDIS_WORDS:
+        return url
+    scheme, separator, rest = url.partition("://")
+    if not separator or scheme not in _REDIS_URLS:
+        reader.refuse(name, allowed=_REDIS_FORMS)
+        return "embedded"
+    pattern, form = _REDIS_URLS[scheme]
+    if not (url.isprintable() and re.fullmatch(pattern, rest) and _fits(scheme, rest)):
+        reader.refuse(name, allowed=f"{form}; characters such as / ? # in a password are written %2F %3F %23")
+    return url
+
+
+def _fits(scheme: str, rest: str) -> bool:
+    place = rest.partition("?")[0].rpartition("@")[2]
+    if scheme == "unix":
+        return len(place.encode()) <= _SOCKET_PATH_BYTES
+    hosts = place.partition("/")[0].split(",")
+    ports = (re.search(r":([0-9]+)$", host) for host in hosts)
+    return all(1 <= int(port[1]) <= _HIGHEST_PORT for port in ports if port)
+
+
+def _shown(value: str) -> str:
+    value = redact(value)
+    return repr(value if len(value) <= _SHOWN_CHARACTERS else f"{value[:_SHOWN_CHARACTERS]}...")

@@ -1,0 +1,217 @@
+"""TokenVerifier: signature, type and claims in one call that cannot be half done.
+
+PyJWT does the cryptography. What it leaves open (any `typ`, duplicate claims, empty ids, padding, 1 MB tokens) is
+decided here.
+"""
+
+import base64
+import binascii
+import hashlib
+import json
+import re
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jwt
+
+from revocation.claims import Claims
+from revocation.errors import ExpiredTokenError, InvalidTokenError
+from revocation.keys import ALGORITHMS, Key, KeySet, KeySource
+from revocation.token_cache import TokenCache
+
+#: Three parts of base64url and nothing else: no padding, no white space, no JWE, no JSON (RFC 8725bis, section 3.14).
+_COMPACT_JWS = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)")
+
+#: Header members that change what a token means, or bring keys of their own. `jku`, `jwk`, `x5u` and `x5c` are ignored
+#: and never followed; these are refused, because ignoring them would misread the token (RFC 7515, section 4.1.11).
+_REFUSED_HEADERS = ("crit", "b64", "zip", "cty")
+
+#: Two names of one algorithm (RFC 9864).
+_SAME_ALGORITHM = {"Ed25519": "EdDSA"}
+
+
+class TokenVerifier:
+    """Turns a token into Claims, or raises InvalidTokenError with a stable `reason`.
+
+    `iat_tolerance_seconds` is how far a token's `iat` may lie ahead of Redis' clock; by default one leeway. It is 0
+    only for tokens whose `iat` is the time of Redis (`RedisDenylist.now_ms`): those can be revoked to the millisecond.
+    The claims of up to `cache_size` tokens are kept (0: none), which saves the signature of a token seen before.
+    """
+
+    def __init__(
+        self,
+        keys: KeySource,
+        *,
+        issuer: str,
+        audience: str | Sequence[str],
+        leeway_seconds: int = 30,
+        max_lifetime_seconds: int = 86_400,
+        max_token_bytes: int = 8192,
+        token_types: Sequence[str] = ("at+jwt",),
+        require_jti: bool = True,
+        iat_tolerance_seconds: float | None = None,
+        cache_size: int = 10_000,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.issuer = issuer
+        self.leeway_seconds = leeway_seconds
+        self.max_lifetime_seconds = max_lifetime_seconds
+        self._keys = keys
+        self._audience = frozenset([audience] if isinstance(audience, str) else audience)
+        self._max_token_bytes = max_token_bytes
+        self._types = frozenset(_media_type(name) for name in token_types)
+        self._require_jti = require_jti
+        self._iat_tolerance_seconds = leeway_seconds if iat_tolerance_seconds is None else iat_tolerance_seconds
+        self._clock = clock
+        self._cache_size = cache_size
+        self._cache: TokenCache | None = None
+        #: Tokens that were verified before, and those that were not.
+        self.cache_hits = 0
+        self.cache_misses = 0
+        self._signatures = jwt.PyJWS(algorithms=list(ALGORITHMS))
+        for name, known in _SAME_ALGORITHM.items():
+            self._signatures.register_algorithm(name, ALGORITHMS[known])
+
+    def verify(self, token: str) -> Claims:
+        """The claims of a token that is good now, revocation aside.
+
+        Raises ExpiredTokenError, or InvalidTokenError with the reason.
+        """
+        claims = self.verify_ignoring_expiry(token)
+        if self._clock() >= claims.expires_at + self.leeway_seconds:
+            raise ExpiredTokenError
+        return claims
+
+    def verify_ignoring_expiry(self, token: str) -> Claims:
+        """The claims of a token that is good or was once: for taking it back, never for letting it in."""
+        claims = self._authentic(token)
+        now = self._clock()
+        if claims.not_before is not None and now < claims.not_before - self.leeway_seconds:
+            raise InvalidTokenError("not_yet_valid", "The token is not valid yet.")
+        if claims.issued_at > now + self.leeway_seconds:
+            raise InvalidTokenError("issued_in_future", "The token says it was issued in the future.")
+        return claims
+
+    def _authentic(self, token: str) -> Claims:
+        """Everything about a token that does not change with time; from the cache, where it was seen before."""
+        if len(token) > self._max_token_bytes:
+            raise InvalidTokenError("too_long", f"The token has more than {self._max_token_bytes} bytes.")
+        if not self._cache_size:
+            return self._verified(token, self._keys.key_set())[0]
+        keys = self._keys.key_set()
+        cache = self._cache
+        if cache is None or cache.keys is not keys:
+            cache = self._cache = TokenCache(keys, size=self._cache_size)
+        digest = hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
+        claims = cache.get(digest)
+        if claims is None:
+            self.cache_misses += 1
+            claims, verified_with = self._verified(token, keys)
+            if verified_with is keys:
+                cache.put(digest, claims)
+        else:
+            self.cache_hits += 1
+        return claims
+
+    def _verified(self, token: str, keys: KeySet) -> tuple[Claims, KeySet]:
+        """The claims, and the keys that verified them: newer ones, where these did not know the token's."""
+        parts = _COMPACT_JWS.fullmatch(token)
+        if parts is None:
+            raise InvalidTokenError("malformed", "The token is not three parts of base64url.")
+        header = _strict_object(_decoded(parts[1]), "header")
+        for name in _REFUSED_HEADERS:
+            if name in header:
+                raise InvalidTokenError("header", f"The token's header has {name!r}, which is not supported here.")
+        self._check_type(header)
+        key, keys = self._key_for(header, keys)
+        try:
+            body: bytes = self._signatures.decode(token, key.verifying, algorithms=[header["alg"]])
+        except jwt.PyJWTError as error:
+            raise InvalidTokenError("signature", "The token's signature does not verify.") from error
+        claims = Claims.from_mapping(
+            _strict_object(body, "claims"),
+            key_id=key.id,
+            require_jti=self._require_jti,
+            iat_tolerance_seconds=self._iat_tolerance_seconds,
+        )
+        self._check_issuer(claims)
+        self._check_audience(claims)
+        self._check_lifetime(claims)
+        return claims, keys
+
+    def _check_type(self, header: dict[str, Any]) -> None:
+        """Explicit typing (RFC 9068, section 4; RFC 8725, section 3.11)."""
+        type_ = header.get("typ")
+        if not isinstance(type_, str) or _media_type(type_) not in self._types:
+            raise InvalidTokenError("type", "The token is of another type than is accepted here.")
+
+    def _key_for(self, header: dict[str, Any], keys: KeySet) -> tuple[Key, KeySet]:
+        """The key is looked up among those trusted, and brings the algorithm with it (RFC 8725, section 3.1)."""
+        algorithm, key_id = header.get("alg"), header.get("kid")
+        if not isinstance(algorithm, str) or not (key_id is None or isinstance(key_id, str)):
+            raise InvalidTokenError("header", "The token's header names no algorithm, or its key by no string.")
+        named = _SAME_ALGORITHM.get(algorithm, algorithm)
+        key = keys.find(key_id, named)
+        if key is None:
+            keys = self._keys.refreshed()
+            key = keys.find(key_id, named)
+        if key is None:
+            raise InvalidTokenError("unknown_key", "The token is signed with a key that is not trusted here.")
+        if key.algorithm != named:
+            raise InvalidTokenError("algorithm", "The token's key is for another algorithm.")
+        return key, keys
+
+    def _check_issuer(self, claims: Claims) -> None:
+        """RFC 9068, section 4: exactly ours, to the letter."""
+        if claims.issuer != self.issuer:
+            raise InvalidTokenError("issuer", "The token comes from another issuer.")
+
+    def _check_audience(self, claims: Claims) -> None:
+        """RFC 7519, section 4.1.3."""
+        if self._audience.isdisjoint(claims.audience):
+            raise InvalidTokenError("audience", "The token is for another audience.")
+
+    def _check_lifetime(self, claims: Claims) -> None:
+        """No deny-list entry would outlive a longer one."""
+        if not 0 < claims.expires_at - claims.issued_at <= self.max_lifetime_seconds:
+            raise InvalidTokenError(
+                "lifetime",
+                f"The token lives longer than {self.max_lifetime_seconds} seconds, or ends before it begins.",
+            )
+
+
+def _media_type(name: str) -> str:
+    """A `typ` without "/" is short for application/ (RFC 7515, section 4.1.9)."""
+    return name.lower().removeprefix("application/")
+
+
+def _decoded(part: str) -> bytes:
+    try:
+        return base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))
+    except (binascii.Error, ValueError) as error:
+        raise InvalidTokenError("malformed", "The token is not base64url.") from error
+
+
+def _strict_object(data: bytes, what: str) -> dict[str, Any]:
+    """A JSON object in UTF-8 without duplicate names, NaN or lone surrogates (RFC 7519, section 4; RFC 8725, 3.7)."""
+    try:
+        parsed = json.loads(data.decode("utf-8"), object_pairs_hook=_without_duplicates, parse_constant=_no_constant)
+        if b"\\u" in data:
+            json.dumps(parsed, ensure_ascii=False).encode()
+    except (ValueError, RecursionError) as error:
+        raise InvalidTokenError("malformed", f"The token's {what} are not a clean JSON object.") from error
+    if not isinstance(parsed, dict):
+        raise InvalidTokenError("malformed", f"The token's {what} are not a JSON object.")
+    return parsed
+
+
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("duplicate name")
+    return found
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")

@@ -1,0 +1,44 @@
+"""A token is as old, by Redis' clock, as the question for its credentials: who is revoked meanwhile stays revoked."""
+
+import time
+
+import pytest
+
+from app.users import User, Users
+from revocation import Handle
+from tests.app.api import PASSWORD, Api
+
+
+def revoked_meanwhile(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everybody who signs in is revoked after the credentials were read."""
+    authenticate = Users.authenticate
+
+    def overtaken(self: Users, username: str, password: str) -> User | None:
+        user = authenticate(self, username, password)
+        api.service.stores.denylist.revoke(Handle("subject", username, issuer=api.settings.issuer), wait_seconds=0)
+        time.sleep(0.003)
+        return user
+
+    monkeypatch.setattr(Users, "authenticate", overtaken)
+
+
+def test_who_is_revoked_while_signing_in_is_not_signed_in(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = api.add_user()
+    revoked_meanwhile(api, monkeypatch)
+    answer = api.post("/auth/login", json={"username": name, "password": PASSWORD})
+    assert answer.status_code == 401
+
+
+def test_iat_is_the_time_of_redis_whatever_the_clock_of_the_app(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = api.add_user()
+    before = api.service.stores.denylist.now_ms()
+    now = time.time
+    monkeypatch.setattr(time, "time", lambda: now() + 20)
+    claims = api.claims(api.login(name).access_token)
+    assert before <= round(claims.issued_at * 1000) <= before + 10_000
+
+
+def test_a_revoked_session_is_not_refreshed(api: Api) -> None:
+    login = api.login()
+    api.service.stores.denylist.revoke(Handle("subject", login.username, issuer=api.settings.issuer), wait_seconds=0)
+    assert api.refresh(login.refresh_token).status_code == 401

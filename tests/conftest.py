@@ -1,0 +1,54 @@
+"""What every test may ask for: real servers (one of each kind per test process), and a namespace of its own."""
+
+import contextlib
+import secrets
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from tests.servers import Certificates, Make, Server, StartServer, running
+
+# A slow machine is not a bug, and a failing example is printed, not kept in a file.
+settings.register_profile(
+    "tests", deadline=None, database=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("tests")
+
+
+@pytest.fixture(scope="session")
+def valkey() -> Iterator[Server]:
+    """Valkey from the wheel, shared by the tests of one process: nobody flushes, stops or configures it."""
+    with running("valkey") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def debian_redis() -> Iterator[Server]:
+    """Debian's redis-server, shared likewise."""
+    with running("redis") as server:
+        yield server
+
+
+@pytest.fixture(params=["valkey", "redis"])
+def any_server(request: pytest.FixtureRequest) -> Server:
+    """Each of the two in turn."""
+    server: Server = request.getfixturevalue({"valkey": "valkey", "redis": "debian_redis"}[request.param])
+    return server
+
+
+@pytest.fixture
+def start_server() -> Iterator[StartServer]:
+    """Starts servers that the test may flush, stop, pause and configure."""
+    with contextlib.ExitStack() as stack:
+
+        def start(make: Make = "valkey", *options: str, tls: Certificates | None = None) -> Server:
+            return stack.enter_context(running(make, *options, tls=tls))
+
+        yield start
+
+
+@pytest.fixture
+def namespace() -> str:
+    """A namespace that no other test uses."""
+    return f"t{secrets.token_hex(8)}"

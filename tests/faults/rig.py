@@ -1,0 +1,492 @@
+"""Rig: a real service with several workers on a server of its own, people who use it, and what they saw."""
+
+import contextlib
+import http.client
+import json
+import math
+import os
+import random
+import re
+import secrets
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import redis
+import requests
+
+from app.keyring import Keyring
+from app.service import denylist as denylist_of
+from app.settings import Settings
+from revocation import DenylistUnavailableError, Handle, RedisDenylist, TokenIssuer
+from tests.faults.history import EVERYTHING, Fault, History, Issue, Outcome, Request, Revoke
+from tests.faults.wire import Proxy
+from tests.servers import Make, binary
+from tests.serving import ADMIN_PASSWORD, Service, free_port
+
+#: How many ways a token is presented: the route and its bound.
+ROUTES = (
+    ("/api/me", None),
+    ("/verify?max_staleness=1", 1.0),
+    ("/verify?max_staleness=0.3", 0.3),
+    ("/verify?max_staleness=0", 0.0),
+    ("/verify?max_staleness=inf", math.inf),
+)
+_WEIGHTS = (4, 2, 3, 3, 1)
+
+_PAUSE_SECONDS = 0.006
+_ANSWER_SECONDS = 8.0
+_PATIENCE_SECONDS = 15.0
+
+
+@dataclass
+class Redis:
+    """A server that can be killed, stopped and started again on what it left behind."""
+
+    make: Make
+    directory: Path
+    options: tuple[str, ...]
+    process: "subprocess.Popen[bytes] | None" = None
+    _client: "redis.Redis | None" = None
+
+    @property
+    def socket(self) -> Path:
+        return self.directory / "server.sock"
+
+    @property
+    def client(self) -> "redis.Redis":
+        if self._client is None:
+            self._client = redis.Redis(unix_socket_path=str(self.socket), protocol=2, socket_timeout=10.0)
+        return self._client
+
+    def start(self) -> None:
+        self.process = subprocess.Popen(
+            [
+                *(binary(self.make), "--port", "0", "--unixsocket", str(self.socket), "--dir", str(self.directory)),
+                *("--save", "", "--logfile", str(self.directory / "server.log"), *self.options),
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        while True:
+            with contextlib.suppress(redis.RedisError, OSError):
+                if self.client.ping():
+                    return
+            assert time.monotonic() < deadline, "the server does not start"
+            time.sleep(0.005)
+
+    def signal(self, number: signal.Signals) -> None:
+        assert self.process is not None
+        self.process.send_signal(number)
+
+    def kill(self) -> None:
+        if self.process is not None:
+            self.process.send_signal(signal.SIGCONT)
+            self.process.kill()
+            self.process.wait()
+
+    def close(self) -> None:
+        if self._client is not None:
+            self._client.close()
+        self.kill()
+
+
+@dataclass(frozen=True)
+class Token:
+    text: str
+    id: str
+    session: str
+    subject: str
+    client: str
+
+
+@dataclass
+class People:
+    """What tokens there are, by what became of them."""
+
+    live: list[Token] = field(default_factory=list)
+    just_revoked: deque[Token] = field(default_factory=lambda: deque(maxlen=24))
+    revoked: list[Token] = field(default_factory=list)
+
+
+class Rig:
+    """One service under one history."""
+
+    def __init__(self, server: Redis, service: Service, settings: Settings, *, proxy: Proxy | None, seed: int) -> None:
+        self.server = server
+        self.service = service
+        self.proxy = proxy
+        self.history = History()
+        self.denylist: RedisDenylist = denylist_of(settings)
+        self.bound = settings.revocation.max_staleness
+        #: Whether a revocation of the test's own host waits for its receipt, and counts only when it is enforced.
+        self.by_receipt = False
+        #: Answers to revocations that should not be: neither done nor 401 nor 503.
+        self.strange: list[str] = []
+        #: The longest that this test's own process was not run, in seconds: nobody else was, then.
+        self.stall_seconds = 0.0
+        self.recovered_seconds = math.inf
+        self._issuer_name = settings.issuer
+        keys = Keyring(settings.keys_dir, algorithm="ES256").source()
+        self._keys = keys
+        self._issuer = TokenIssuer(keys, issuer=settings.issuer, audience=settings.audience)
+        self._people = People()
+        self._stop = threading.Event()
+        self._quiet = threading.Event()
+        self._random = random.Random(seed)
+        self._threads: list[threading.Thread] = []
+        self._failures: list[BaseException] = []
+        address = self.service.url.removeprefix("http://").split(":")
+        self._host, self._port = address[0], int(address[1])
+
+    # Load
+
+    def start(self) -> None:
+        for _ in range(24):
+            self._mint()
+        roles: list[Callable[[], None]] = [
+            self._watch_stalls,
+            self._mint_on,
+            self._revoke_directly,
+            self._revoke_by_http,
+        ]
+        roles += [lambda: self._ask_on(keep=True)] * 7 + [lambda: self._ask_on(keep=False)] * 2
+        self._threads = [threading.Thread(target=self._guarded, args=(role,), daemon=True) for role in roles]
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join(_ANSWER_SECONDS + 5)
+        self.denylist.link.client.close()
+        if self._failures:
+            raise self._failures[0]
+
+    @contextlib.contextmanager
+    def nobody_revokes(self) -> Iterator[None]:
+        """Within this block what was revoked is revoked: no acknowledgement falls into it."""
+        self._quiet.set()
+        time.sleep(0.3)
+        try:
+            yield
+        finally:
+            self._quiet.clear()
+
+    def _guarded(self, role: Callable[[], None]) -> None:
+        try:
+            role()
+        except BaseException as error:  # noqa: BLE001 (a thread that ends must not end unseen)
+            self._failures.append(error)
+
+    def _watch_stalls(self) -> None:
+        while not self._stop.is_set():
+            before = time.monotonic()
+            time.sleep(0.01)
+            self.stall_seconds = max(self.stall_seconds, time.monotonic() - before - 0.01)
+
+    def _mint_on(self) -> None:
+        while not self._stop.wait(0.015):
+            if len(self._people.live) < 40:
+                self._mint()
+
+    def _mint(self) -> None:
+        invoked = time.monotonic()
+        number = self._random.randrange(10**9)
+        subject, session, client = f"user-{number % 500}", secrets.token_urlsafe(16), f"client-{number % 20}"
+        try:
+            now_ms = self.denylist.now_ms()
+        except DenylistUnavailableError:
+            return
+        text = self._issuer.issue(subject, session=session, client_id=client, issued_at=now_ms / 1000)
+        id_ = str(_claims(text)["jti"])
+        kid = self._keys.key_set().signing_key().id
+        handles = {
+            f"token:{id_}",
+            f"session:{session}",
+            f"subject:{subject}",
+            f"client:{client}",
+            "issuer:",
+            EVERYTHING,
+        }
+        self.history.add(Issue(id_, frozenset({*handles, f"key:{kid}"}), invoked, time.monotonic()))
+        self._people.live.append(Token(text, id_, session, subject, client))
+
+    def _revoke_directly(self) -> None:
+        """Another host, with a link of its own."""
+        chance = random.Random(self._random.random())
+        while not self._stop.wait(0.04):
+            if self._quiet.is_set() or len(self._people.live) < 8:
+                continue
+            token = self._take()
+            kind = chance.choices(("token", "session", "subject", "client", "issuer", "key"), (8, 8, 8, 3, 0.4, 1))[0]
+            value = {"token": token.id, "session": token.session, "subject": token.subject, "client": token.client}
+            issuer = self._issuer_name
+            name = f"{kind}:{value.get(kind, '')}"
+            if kind == "key":
+                # The same key id at another issuer is another key.
+                issuer, name = "https://other.example", "key: of somebody else"
+                value["key"] = self._keys.key_set().signing_key().id
+            invoked = time.monotonic()
+            outcome: Outcome = "ok"
+            try:
+                receipt = self.denylist.revoke(
+                    Handle(kind, value.get(kind, ""), issuer=issuer),  # type: ignore[arg-type]  # one of the kinds
+                    wait_seconds=1.0 if self.by_receipt else 0.0,
+                )
+                if self.by_receipt and not receipt.enforced:
+                    outcome = "unknown"
+            except DenylistUnavailableError:
+                outcome = "unknown"
+            self.history.add(Revoke(name, kind in ("token", "session", "key"), invoked, time.monotonic(), outcome))
+            self._took(token)
+
+    def _revoke_by_http(self) -> None:
+        chance = random.Random(self._random.random())
+        while not self._stop.wait(0.05):
+            if self._quiet.is_set() or len(self._people.live) < 8:
+                continue
+            token = self._take()
+            way = chance.choice(("logout", "token", "session", "subject", "leaked"))
+            body: dict[str, str] | None = None
+            path, bearer, name = "/admin/revocations", "", f"{way}:"
+            if way == "logout":
+                path, bearer, name = "/auth/logout", token.text, f"session:{token.session}"
+            elif way == "leaked":
+                body, name = {"token": token.text}, f"token:{token.id}"
+            else:
+                value = {"token": token.id, "session": token.session, "subject": token.subject}[way]
+                body, name = {"kind": way, "value": value}, f"{way}:{value}"
+            invoked = time.monotonic()
+            outcome: Outcome = "unknown"
+            try:
+                # Minted for this one: an epoch that opens takes an older one back.
+                bearer = bearer or self._issuer.issue(
+                    "admin", scope="revocation:admin", session="an admin", issued_at=self.denylist.now_ms() / 1000
+                )
+                answer = self.service.post(
+                    path, token=bearer, json=body and {**body, "reason": "a test"}, timeout=_ANSWER_SECONDS
+                )
+                status = answer.status_code
+                outcome = "ok" if status in (200, 201) else "fail" if status == 401 else "unknown"
+                if status not in (200, 201, 401, 503):
+                    self.strange.append(f"{path} {status} {answer.text}")
+            except (DenylistUnavailableError, requests.RequestException):
+                pass
+            self.history.add(Revoke(name, not name.startswith("subject:"), invoked, time.monotonic(), outcome))
+            self._took(token)
+
+    def _take(self) -> Token:
+        # An old one, which every worker has seen, or a young one, which none has.
+        return self._people.live.pop(0 if self._random.random() < 0.7 else -1)
+
+    def _took(self, token: Token) -> None:
+        self._people.just_revoked.append(token)
+        self._people.revoked.append(token)
+
+    def _ask_on(self, *, keep: bool) -> None:
+        chance = random.Random(self._random.random())
+        connection = self._connection()
+        while not self._stop.wait(_PAUSE_SECONDS):
+            token = self._chosen(chance)
+            path, bound = chance.choices(ROUTES, _WEIGHTS)[0]
+            sent = time.monotonic()
+            status, source, worker = 0, "", ""
+            try:
+                status, source, worker = _ask(connection, path, token.text)
+            except (OSError, http.client.HTTPException):
+                connection.close()
+                connection = self._connection()
+            bound = self.bound if bound is None else min(bound, self.bound) if bound < math.inf else bound
+            self.history.add(Request(token.id, bound, sent, time.monotonic(), status, source, worker))
+            if not keep:
+                connection.close()
+        connection.close()
+
+    def _connection(self) -> http.client.HTTPConnection:
+        return http.client.HTTPConnection(self._host, self._port, timeout=_ANSWER_SECONDS)
+
+    def _chosen(self, chance: random.Random) -> Token:
+        people = self._people
+        for _ in range(100):
+            with contextlib.suppress(IndexError):
+                match chance.random():
+                    case x if x < 0.5:
+                        return chance.choice(people.just_revoked)
+                    case x if x < 0.85:
+                        return chance.choice(people.live)
+                    case _:
+                        return chance.choice(people.revoked)
+        raise AssertionError("there are no tokens")
+
+    # Faults
+
+    @contextlib.contextmanager
+    def fault(self, name: str) -> Iterator[None]:
+        """What the block breaks and mends; afterwards everybody must be served again."""
+        began = time.monotonic()
+        yield
+        healed = time.monotonic()
+        # In force while it lasts: who asks meanwhile is judged when all is over.
+        self.history.add(Fault(name, began, healed))
+        self._recover(healed)
+
+    @contextlib.contextmanager
+    def loss(self, name: str) -> Iterator[None]:
+        """The same, where what Redis knew is lost: a new epoch must take back everything that was issued before."""
+        epoch = self.denylist.head().epoch
+        began = time.monotonic()
+        yield
+        healed = time.monotonic()
+        self.history.add(Fault(name, began, healed))
+        while True:
+            with contextlib.suppress(DenylistUnavailableError):
+                if self.denylist.head().epoch != epoch:
+                    break
+            assert time.monotonic() < healed + _PATIENCE_SECONDS, "nobody noticed that Redis has lost its data"
+            time.sleep(0.002)
+        self.history.add(Revoke(EVERYTHING, unconditional=False, invoked=began, ended=time.monotonic(), outcome="ok"))
+        # What was minted before is of no use any more: those who ask get new ones.
+        gone, self._people.live = self._people.live, []
+        self._people.revoked += gone
+        self._recover(healed)
+
+    def _recover(self, healed: float) -> None:
+        """Until somebody new is signed in and accepted by every worker, strictly and within the bound."""
+        deadline = healed + _PATIENCE_SECONDS
+        token = ""
+        waiting: set[tuple[str, str]] = set()
+        while True:
+            with contextlib.suppress(OSError, http.client.HTTPException, requests.RequestException):
+                if not token:
+                    answer = self.service.post(
+                        "/auth/login", json={"username": "admin", "password": ADMIN_PASSWORD}, timeout=2
+                    )
+                    if answer.status_code == 200:
+                        token = answer.json()["access_token"]
+                        waiting = {(str(pid), path) for pid in self.service.worker_pids() for path, _ in ROUTES[:4]}
+                else:
+                    for path in {path for _, path in waiting}:
+                        connection = self._connection()
+                        status, _, worker = _ask(connection, path, token)
+                        connection.close()
+                        if status in (200, 204):
+                            waiting.discard((worker, path))
+                        if status == 401:
+                            # The load takes everything back now and then; whether this was due, the checker says.
+                            token = ""
+                            break
+                    if token and not waiting:
+                        break
+            assert time.monotonic() < deadline, f"not everybody is served again: {sorted(waiting)}"
+            time.sleep(0.002)
+        self.recovered_seconds = time.monotonic() - healed
+
+    # Looking
+
+    def health(self) -> list[dict[str, Any]]:
+        """What the workers say, as far as some requests reach them."""
+        return [self.service.get("/healthz", timeout=5).json() for _ in range(12)]
+
+    def metric(self, name: str, **labels: str) -> float:
+        """A metric, over all processes."""
+        total = 0.0
+        for line in self.service.get("/metrics").text.splitlines():
+            match = re.fullmatch(rf"{name}(?:\{{(.*)\}})? (\S+)", line)
+            if match and all(f'{key}="{value}"' in (match[1] or "") for key, value in labels.items()):
+                total += float(match[2])
+        return total
+
+
+def _ask(connection: http.client.HTTPConnection, path: str, token: str) -> tuple[int, str, str]:
+    connection.request("GET", path, headers={"Authorization": f"Bearer {token}"})
+    answer = connection.getresponse()
+    answer.read()
+    source = re.search(r'desc="(\w+)"', answer.headers.get("Server-Timing", ""))
+    return answer.status, source[1] if source else "", answer.headers.get("X-Worker", "")
+
+
+def _claims(token: str) -> dict[str, Any]:
+    import base64
+
+    body = token.split(".")[1]
+    claims: dict[str, Any] = json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))
+    return claims
+
+
+@contextlib.contextmanager
+def rigged(
+    *,
+    make: Make = "valkey",
+    options: tuple[str, ...] = ("--appendonly", "no"),
+    through_proxy: bool = False,
+    bound: float = 1.0,
+    seed: int,
+    sabotage: str = "",
+    **env: str,
+) -> Iterator[Rig]:
+    """A service with four workers, under load until the block ends."""
+    with contextlib.ExitStack() as stack:
+        base = None if len(tempfile.gettempdir()) < 60 else "/tmp"
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="rv-", dir=base)))
+        server = Redis(make, directory / "r", options)
+        server.directory.mkdir()
+        stack.callback(server.close)
+        server.start()
+        proxy = None
+        url = f"unix://{server.socket}"
+        if through_proxy:
+            proxy = Proxy(server.socket)
+            stack.callback(proxy.close)
+            url = f"redis://127.0.0.1:{proxy.port}"
+        port = free_port()
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("APP_", "REVOCATION_"))}
+        own = {
+            "APP_BIND": f"127.0.0.1:{port}",
+            "APP_DATA_DIR": str(directory / "data"),
+            "APP_ADMIN_PASSWORD": ADMIN_PASSWORD,
+            "APP_WORKERS": "4",
+            "REVOCATION_REDIS_URL": url,
+            "REVOCATION_MAX_STALENESS": str(bound),
+            "REVOCATION_TIMEOUT": "0.5",
+            **env,
+        }
+        with (directory / "service.log").open("ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "tests.faults.serve", "serve"],
+                env=kept | own | {"FAULTS_SABOTAGE": sabotage},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                cwd=Path(__file__).parents[2],
+            )
+        service = Service(f"http://127.0.0.1:{port}", directory, kept | own, process)
+        stack.callback(service.stop)
+        # Not while a worker is stopped: it would never end.
+        stack.callback(_continue, service)
+        service.wait_until_ready()
+        direct = own | {"REVOCATION_REDIS_URL": f"unix://{server.socket}", "REVOCATION_TIMEOUT": "1.0"}
+        rig = Rig(server, service, Settings.from_mapping(direct), proxy=proxy, seed=seed)
+        rig.start()
+        try:
+            # Until all workers serve: the first ones answer while the last ones start.
+            rig._recover(time.monotonic())
+            yield rig
+        finally:
+            rig.stop()
+
+
+def _continue(service: Service) -> None:
+    for pid in service.worker_pids():
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGCONT)

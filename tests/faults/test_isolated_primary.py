@@ -1,0 +1,139 @@
+"""The primary of three is cut off together with a worker: it goes on answering, and must not be believed."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+from redis.sentinel import SentinelConnectionPool
+
+from revocation import (
+    Claims,
+    DenylistUnavailableError,
+    Guard,
+    Handle,
+    Lifetimes,
+    RedisDenylist,
+    RevokedTokenError,
+    connect,
+)
+from tests.faults.proxy import Fault, swallowed
+from tests.faults.sentinels import Sentinels, three_nodes
+from tests.servers import plain
+
+BOUND_SECONDS = 1.0
+CUT_OFF_SECONDS = 8.0
+
+
+@pytest.fixture(name="nodes")
+def _nodes(tmp_path: Path) -> Iterator[Sentinels]:
+    with three_nodes(tmp_path) as nodes:
+        yield nodes
+
+
+class Open:
+    """Deny-lists, closed at the end of the test with everything that they opened."""
+
+    def __init__(self) -> None:
+        self.guards: list[Guard] = []
+        self._clients: list[redis.Redis] = []
+
+    def denylist(self, url: str, *, min_replicas: int) -> RedisDenylist:
+        client = plain(connect(url, timeout_seconds=0.2))
+        self._clients.append(client)
+        pool = client.connection_pool
+        if isinstance(pool, SentinelConnectionPool):
+            self._clients += pool.sentinel_manager.sentinels
+        return RedisDenylist(client, lifetimes=Lifetimes(leeway_seconds=5), min_replicas=min_replicas)
+
+    def guard(self, url: str, *, min_replicas: int) -> Guard:
+        guard = Guard(None, self.denylist(url, min_replicas=min_replicas), max_staleness=BOUND_SECONDS)
+        self.guards.append(guard)
+        return guard
+
+    def close(self) -> None:
+        for guard in self.guards:
+            guard.stop()
+        for client in self._clients:
+            client.close()
+
+
+@pytest.fixture(name="opened")
+def _opened(nodes: Sentinels) -> Iterator[Open]:
+    opened = Open()
+    yield opened
+    opened.close()
+
+
+def claims(number: int) -> Claims:
+    now = int(time.time())
+    return Claims.from_mapping(
+        {"iss": "https://auth.example", "sub": "ada", "jti": f"t{number}", "iat": now - 10, "exp": now + 900}
+    )
+
+
+def accepts(guard: Guard, token: Claims, *, max_staleness: float) -> bool:
+    try:
+        guard.check(token, max_staleness=max_staleness)
+    except (RevokedTokenError, DenylistUnavailableError):
+        return False
+    return True
+
+
+def test_an_isolated_primary_with_too_few_replicas_accepts_nothing_that_was_revoked_elsewhere(
+    nodes: Sentinels, opened: Open
+) -> None:
+    majority = opened.denylist(nodes.url, min_replicas=1)
+    majority.open(accept_existing=True)
+    guarded = opened.guard(nodes.first_primary_url, min_replicas=1)
+    unguarded = opened.guard(nodes.first_primary_url, min_replicas=0)
+    tokens = [claims(number) for number in range(20)]
+    assert accepts(guarded, tokens[0], max_staleness=BOUND_SECONDS)
+    assert accepts(unguarded, tokens[0], max_staleness=BOUND_SECONDS)
+
+    acknowledged: dict[int, float] = {}
+    wrong = {"guarded": 0, "unguarded": 0}
+    ends = time.monotonic() + CUT_OFF_SECONDS
+    with nodes.proxy.faulty(Fault(request=swallowed, reply=swallowed)):
+        while time.monotonic() < ends:
+            number = len(acknowledged)
+            try:
+                majority.revoke(Handle.token(tokens[number % len(tokens)]))
+                acknowledged.setdefault(number % len(tokens), time.monotonic())
+            except DenylistUnavailableError:
+                time.sleep(0.02)
+            for revoked, at in acknowledged.items():
+                sent = time.monotonic()
+                bound = BOUND_SECONDS if sent > at + BOUND_SECONDS else 0
+                for name, guard in (("guarded", guarded), ("unguarded", unguarded)):
+                    wrong[name] += accepts(guard, tokens[revoked], max_staleness=bound)
+
+    assert acknowledged, "the Sentinels made no replica the primary"
+    assert wrong["guarded"] == 0
+    # Without the replicas the checker finds what goes wrong: so that 0 means something.
+    assert wrong["unguarded"] > 0
+
+
+def test_followers_follow_a_failover_and_know_everything_that_was_acknowledged(nodes: Sentinels, opened: Open) -> None:
+    revoker = opened.denylist(nodes.url, min_replicas=1)
+    revoker.open(accept_existing=True)
+    guard = opened.guard(nodes.url, min_replicas=1)
+    before, after, good = claims(1), claims(2), claims(3)
+    assert accepts(guard, before, max_staleness=BOUND_SECONDS)
+    revoker.revoke(Handle.token(before))
+
+    with nodes.proxy.faulty(Fault(request=swallowed, reply=swallowed)):
+        deadline = time.monotonic() + 20
+        while True:
+            try:
+                revoker.revoke(Handle.token(after))
+                break
+            except DenylistUnavailableError:
+                assert time.monotonic() < deadline, "no failover"
+                time.sleep(0.05)
+        while not accepts(guard, good, max_staleness=0):
+            assert time.monotonic() < deadline, "good tokens are not accepted after the failover"
+            time.sleep(0.05)
+        assert not accepts(guard, before, max_staleness=0)
+        assert not accepts(guard, after, max_staleness=0)

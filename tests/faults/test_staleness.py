@@ -1,0 +1,300 @@
+"""Real faults against real workers and a real server, judged by what was seen and nothing else.
+
+FAULTS_SEED chooses what is asked in which order, FAULTS_LONG=1 adds the runs that take long.
+"""
+
+import contextlib
+import os
+import random
+import shutil
+import signal
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import pytest
+import redis
+
+from revocation import DenylistUnavailableError
+from revocation.head import Head
+from tests.faults.history import Verdict, check
+from tests.faults.rig import Rig, rigged
+from tests.servers import Make
+
+SEED = int(os.environ.get("FAULTS_SEED", random.randrange(2**32)))
+LONG = os.environ.get("FAULTS_LONG") == "1"
+LONG_ONLY = pytest.mark.skipif(not LONG, reason="takes long: FAULTS_LONG=1")
+AOF = ("--appendonly", "yes", "--appendfsync", "always")
+
+#: Everybody is served again within this after a fault; after lost data, when the cut-off, a second ahead, has passed.
+RECOVERY_SECONDS = 2.0
+CUTOFF_SECONDS = 1.0
+
+#: An honest load on a busy machine.
+WARM_SECONDS = 0.6
+
+
+def some(names: Iterable[str], *, at_least: set[str]) -> list[Any]:
+    """The ones that always run, and the others for the long runs."""
+    return [pytest.param(name, marks=() if name in at_least else LONG_ONLY) for name in names]
+
+
+def report(name: str, rig: Rig, verdict: Verdict) -> None:
+    late = [request.ended for request in rig.history.requests if request.status in (0, 503)]
+    recovery = max([0.0, *(at - fault.healed for fault in rig.history.faults for at in late)])
+    print(f"{name} (seed {SEED}): {verdict}; last 503 {recovery:.2f} s after it was over")  # noqa: T201 (the figures)
+
+
+def judge(name: str, rig: Rig, *, loses: bool = False) -> Verdict:
+    """The promises, after the load has ended."""
+    time.sleep(WARM_SECONDS)
+    rig.stop()
+    allowed = RECOVERY_SECONDS + (CUTOFF_SECONDS if loses else 0.0) + rig.stall_seconds
+    verdict = check(rig.history, recovery_seconds=allowed)
+    report(name, rig, verdict)
+    assert not verdict.violations, verdict.violations[:5]
+    assert not verdict.false_refusals, verdict.false_refusals[:5]
+    assert not verdict.unexpected, verdict.unexpected[:5]
+    assert not verdict.needless_503, verdict.needless_503[:5]
+    assert not rig.strange
+    # Enough was asked for this to mean something.
+    assert verdict.figures["accepted"] > 100
+    assert verdict.figures["too late to accept"] > 50
+    return verdict
+
+
+@contextlib.contextmanager
+def stopped(rig: Rig) -> Iterator[None]:
+    rig.server.signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        rig.server.signal(signal.SIGCONT)
+
+
+@pytest.mark.parametrize("make", some(["valkey", "redis"], at_least={"valkey"}))
+def test_redis_is_killed_and_comes_back_with_its_append_only_file(make: Make) -> None:
+    with rigged(make=make, options=AOF, bound=2.0, seed=SEED) as rig:
+        time.sleep(WARM_SECONDS)
+        epoch = rig.denylist.head().epoch
+        with rig.fault("killed, with an append-only file"):
+            rig.server.kill()
+            time.sleep(0.3)
+            rig.server.start()
+        assert _head(rig).epoch == epoch
+        assert rig.metric("revocation_amnesia_total") == 0
+        judge(f"killed, {make} with AOF", rig)
+
+
+def _head(rig: Rig) -> Head:
+    """The head, once the breaker of this process lets it ask again."""
+    deadline = time.monotonic() + 10
+    while True:
+        try:
+            return rig.denylist.head()
+        except DenylistUnavailableError:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
+
+def _flushed(rig: Rig) -> None:
+    rig.server.client.flushall()
+
+
+def _head_deleted(rig: Rig) -> None:
+    rig.server.client.delete(rig.denylist.key("head"))
+
+
+def _restarted_empty(rig: Rig) -> None:
+    rig.server.kill()
+    rig.server.start()
+
+
+def _restarted_old(rig: Rig) -> None:
+    # What was acknowledged was read: what nobody read before it was lost stays unseen, as is written down.
+    with rig.nobody_revokes():
+        rig.server.kill()
+        shutil.copytree(rig.server.directory / "old", rig.server.directory, dirs_exist_ok=True)
+        rig.server.start()
+
+
+LOSSES: dict[str, Callable[[Rig], None]] = {
+    "FLUSHALL": _flushed,
+    "DEL head": _head_deleted,
+    "restart without persistence": _restarted_empty,
+    "restart from an old snapshot": _restarted_old,
+}
+
+
+@pytest.mark.parametrize("name", some(LOSSES, at_least={"FLUSHALL", "restart from an old snapshot"}))
+def test_what_redis_has_lost_is_cut_off(name: str) -> None:
+    with rigged(bound=1.0, seed=SEED) as rig:
+        rig.by_receipt = True
+        time.sleep(WARM_SECONDS / 2)
+        if "snapshot" in name:
+            rig.server.client.save()
+            old = rig.server.directory / "old"
+            old.mkdir()
+            shutil.copy(rig.server.directory / "dump.rdb", old)
+        time.sleep(WARM_SECONDS)
+        with rig.loss(name):
+            LOSSES[name](rig)
+        _shows_amnesia(rig)
+        judge(name, rig, loses=True)
+
+
+def _shows_amnesia(rig: Rig) -> None:
+    assert rig.metric("revocation_amnesia_total") >= 1
+    health = rig.health()
+    assert any(one["follower"]["amnesia_noticed"] for one in health)
+    assert all(one["denylist"]["status"] == "ok" and one["denylist"]["accepts_from"] for one in health)
+    assert "Redis has lost revocations" in rig.service.log
+
+
+@pytest.mark.parametrize("way", some(["DEL log", "XTRIM 0"], at_least={"DEL log"}))
+def test_a_log_without_its_entries_is_noticed_by_who_reads_it_next(way: str) -> None:
+    with rigged(seed=SEED) as rig:
+        time.sleep(WARM_SECONDS)
+        with rig.loss(way):
+            # Everything was read by those who run; who starts now misses it.
+            with rig.nobody_revokes():
+                if way == "DEL log":
+                    rig.server.client.delete(rig.denylist.key("log"))
+                else:
+                    rig.server.client.xtrim(rig.denylist.key("log"), maxlen=0, approximate=False)
+            os.kill(min(rig.service.worker_pids()), signal.SIGKILL)
+        _shows_amnesia(rig)
+        assert rig.metric("revocation_follower_log_entries_total", outcome="break") >= 1
+        judge(way, rig, loses=True)
+
+
+@pytest.mark.parametrize(
+    "seconds",
+    [pytest.param(0.2, marks=LONG_ONLY), 1.0, pytest.param(3.0, marks=LONG_ONLY), pytest.param(10.0, marks=LONG_ONLY)],
+)
+def test_redis_hangs(seconds: float) -> None:
+    with rigged(seed=SEED) as rig:
+        time.sleep(WARM_SECONDS)
+        with rig.fault(f"stopped for {seconds} s"), stopped(rig):
+            time.sleep(seconds)
+            if seconds > 2:
+                assert {one["denylist"]["status"] for one in rig.health()} == {"unavailable"}
+        if seconds > 2:
+            assert rig.metric("revocation_decisions_total", outcome="unavailable") > 0
+        assert rig.metric("revocation_amnesia_total") == 0
+        judge(f"stopped for {seconds} s", rig)
+
+
+def test_a_worker_hangs_for_longer_than_the_bound() -> None:
+    with rigged(seed=SEED) as rig:
+        time.sleep(WARM_SECONDS)
+        with rig.fault("worker stopped"):
+            pid = min(rig.service.worker_pids())
+            os.kill(pid, signal.SIGSTOP)
+            time.sleep(3.0)
+            os.kill(pid, signal.SIGCONT)
+        judge("worker stopped for 3 s", rig)
+
+
+@LONG_ONLY
+def test_a_worker_is_killed() -> None:
+    with rigged(seed=SEED) as rig:
+        time.sleep(WARM_SECONDS)
+        with rig.fault("worker killed"):
+            pid = min(rig.service.worker_pids())
+            os.kill(pid, signal.SIGKILL)
+            while len(rig.service.worker_pids() - {pid}) < 4:
+                time.sleep(0.01)
+        judge("worker killed", rig)
+
+
+def _cut(rig: Rig) -> None:
+    assert rig.proxy
+    rig.proxy.cut()
+
+
+def _silent_up(rig: Rig) -> None:
+    assert rig.proxy
+    rig.proxy.silent_up = True
+
+
+def _silent_down(rig: Rig) -> None:
+    assert rig.proxy
+    rig.proxy.silent_down = True
+
+
+def _delayed(rig: Rig) -> None:
+    assert rig.proxy
+    rig.proxy.delay_down_seconds = 0.6
+
+
+def _truncated(rig: Rig) -> None:
+    assert rig.proxy
+    rig.proxy.truncate_every = 5
+
+
+NETWORK: dict[str, tuple[Callable[[Rig], None], float]] = {
+    "cut": (_cut, 2.5),
+    "half open, nothing arrives": (_silent_up, 2.5),
+    "half open, nothing returns": (_silent_down, 2.5),
+    "slow": (_delayed, 2.5),
+    "truncated replies": (_truncated, 1.5),
+}
+
+
+@pytest.mark.parametrize("name", some(NETWORK, at_least={"cut", "half open, nothing returns"}))
+def test_the_network_between_workers_and_redis_fails_while_others_revoke(name: str) -> None:
+    break_it, seconds = NETWORK[name]
+    with rigged(through_proxy=True, seed=SEED) as rig:
+        assert rig.proxy
+        time.sleep(WARM_SECONDS)
+        with rig.fault(name):
+            break_it(rig)
+            time.sleep(seconds)
+            rig.proxy.heal()
+        judge(name, rig)
+
+
+@pytest.mark.parametrize("worker_class", some(["gevent", "sync"], at_least={"gevent"}))
+def test_every_kind_of_worker_keeps_the_promise_when_the_network_is_cut(worker_class: str) -> None:
+    with rigged(through_proxy=True, seed=SEED, APP_WORKER_CLASS=worker_class) as rig:
+        assert rig.proxy
+        time.sleep(WARM_SECONDS)
+        with rig.fault(worker_class):
+            rig.proxy.cut()
+            time.sleep(2.5)
+            rig.proxy.heal()
+        judge(f"cut, {worker_class}", rig)
+
+
+@pytest.mark.parametrize("way", some(["SCRIPT FLUSH", "CLIENT KILL"], at_least={"CLIENT KILL"}))
+def test_what_administrators_do_is_survived(way: str) -> None:
+    with rigged(seed=SEED) as rig:
+        time.sleep(WARM_SECONDS)
+        # Somebody who is not killed with the others.
+        admin: Any = redis.Redis(unix_socket_path=str(rig.server.socket), protocol=2)
+        with rig.fault(way), contextlib.closing(admin):
+            for _ in range(15):
+                admin.execute_command(*(way.split() + (["TYPE", "normal"] if way == "CLIENT KILL" else [])))
+                time.sleep(0.1)
+        assert rig.metric("revocation_amnesia_total") == 0
+        judge(way, rig)
+
+
+@pytest.mark.parametrize("sabotage", some(["accept-on-error", "stamp-at-receipt"], at_least={"accept-on-error"}))
+def test_the_checker_finds_what_is_broken_on_purpose(sabotage: str) -> None:
+    # The slow network lets no connection time out, so that knowledge arrives, and late.
+    with rigged(through_proxy=True, seed=SEED, sabotage=sabotage, REVOCATION_TIMEOUT="1.0") as rig:
+        assert rig.proxy
+        time.sleep(WARM_SECONDS)
+        with rig.fault(sabotage):
+            if sabotage == "accept-on-error":
+                rig.proxy.cut()
+            else:
+                rig.proxy.delay_down_seconds = 0.7
+            time.sleep(3.0)
+            rig.proxy.heal()
+        rig.stop()
+        verdict = check(rig.history, recovery_seconds=10)
+        report(f"sabotage: {sabotage}", rig, verdict)
+        assert len(verdict.violations) >= 3

@@ -1,0 +1,18 @@
+"""What the tests of RedisDenylist ask for: one that is open, on each of the real servers."""
+
+import pytest
+import redis
+
+from revocation import RedisDenylist
+from tests.revocation.stores import opened
+from tests.servers import Server
+
+
+@pytest.fixture
+def client(any_server: Server) -> "redis.Redis":
+    return any_server.client()
+
+
+@pytest.fixture
+def denylist(client: "redis.Redis", namespace: str) -> RedisDenylist:
+    return opened(client, namespace)

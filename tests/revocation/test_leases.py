@@ -1,0 +1,116 @@
+"""Leases: what counts as confirmed, who is waited for, and for how long."""
+
+from typing import Any, cast
+
+import pytest
+import redis
+
+from revocation import ConfigurationError, DenylistUnavailableError, Handle, RedisDenylist
+from revocation.follower import Follower
+from tests.revocation.forge import ISSUER
+from tests.revocation.stores import opened
+from tests.servers import Server
+
+ADA = Handle("session", "ada", issuer=ISSUER)
+BOB = Handle("session", "bob", issuer=ISSUER)
+
+
+@pytest.fixture
+def client(valkey: Server) -> "redis.Redis":
+    return valkey.client()
+
+
+@pytest.fixture
+def denylist(client: "redis.Redis", namespace: str) -> RedisDenylist:
+    made = opened(client, namespace)
+    born = made.head().birth_ms
+    while made.now_ms() <= born:
+        pass
+    return made
+
+
+def lease(denylist: RedisDenylist, name: str, value: str, *, px: int = 60_000) -> None:
+    denylist.link.client.set(denylist.key(f"follower:{name}"), value, px=px)
+    denylist.link.client.sadd(denylist.key("followers"), name)
+
+
+def test_who_is_at_the_revocation_or_behind_it_in_the_same_log_has_confirmed(denylist: RedisDenylist) -> None:
+    first, second = (denylist.revoke(one).revocations[0] for one in (ADA, BOB))
+    for name, at in (("same", first.id), ("later", second.id), ("earlier", "0-0--")):
+        lease(denylist, name, f"{at} 1000")
+    confirmation = denylist.leases.await_confirmation(first, seconds=0)
+    assert (confirmation.confirmed, confirmation.total, confirmation.enforced) == (2, 3, False)
+
+
+def test_a_position_in_a_log_that_was_lost_confirms_nothing(denylist: RedisDenylist) -> None:
+    # After a failover to a clock that lags, new entries have earlier ids than what a follower read before.
+    revocation = denylist.revoke(ADA).revocations[0]
+    ms = int(revocation.id.split("-")[0])
+    lease(denylist, "same-id", f"{revocation.id[:-8]}deadbeef 1000")
+    lease(denylist, "ahead", f"{ms + 500}-0-deadbeef 1000")
+    assert denylist.leases.await_confirmation(revocation, seconds=0).confirmed == 0
+
+
+@pytest.mark.parametrize("value", ["", "garbage", "v2 1-0-a 1000", "1-0-a x"])
+def test_a_lease_of_another_version_lives_and_confirms_nothing(denylist: RedisDenylist, value: str) -> None:
+    lease(denylist, "newer", value)
+    receipt = denylist.revoke(ADA)
+    assert (receipt.enforced, receipt.followers_confirmed, receipt.followers_total) == (False, 0, 1)
+
+
+def test_a_lease_that_ran_out_is_forgotten_and_one_that_came_back_is_not(
+    denylist: RedisDenylist, client: "redis.Redis"
+) -> None:
+    client.sadd(denylist.key("followers"), "dead")
+    assert denylist.revoke(ADA).followers_total == 0
+    assert not client.sismember(denylist.key("followers"), "dead")
+
+    # Renewed between the look that found no lease and the forgetting.
+    lease(denylist, "back", "0-0-- 1000")
+    denylist.leases._read(["back"], [None])
+    assert client.sismember(denylist.key("followers"), "back")
+
+
+def test_after_an_epoch_the_longest_lease_ever_seen_counts(denylist: RedisDenylist, client: "redis.Redis") -> None:
+    lease(denylist, "slow", "0-0-- 60000")
+    denylist.revoke(ADA)
+    client.delete(denylist.key("follower:slow"))
+    assert denylist.revoke(BOB).enforced is False
+
+
+def test_a_second_follower_does_not_shorten_the_lease_of_the_first(denylist: RedisDenylist) -> None:
+    Follower(denylist, longest_seconds=60.0)
+    Follower(denylist, longest_seconds=1.0)
+    assert denylist.leases.own_ms >= 61_000
+
+
+@pytest.mark.parametrize("shortest", [0.02, 0.5, 1.0])
+def test_a_lease_outlives_the_bound_by_the_second_that_clocks_may_differ_by(
+    denylist: RedisDenylist, shortest: float
+) -> None:
+    Follower(denylist, shortest_seconds=shortest, longest_seconds=1.0)
+    assert denylist.leases.own_ms >= 2000
+
+
+def test_a_revocation_that_is_gone_is_not_acknowledged(denylist: RedisDenylist, client: "redis.Redis") -> None:
+    revocation = denylist.revoke(ADA).revocations[0]
+    client.delete(denylist.key("log"))
+    with pytest.raises(DenylistUnavailableError, match="revoke again"):
+        denylist.leases.await_confirmation(revocation, seconds=0)
+
+
+def test_existing_tokens_are_not_accepted_while_somebody_follows(client: "redis.Redis", namespace: str) -> None:
+    denylist = RedisDenylist(client, namespace=namespace)
+    lease(denylist, "alive", "0-0-- 1000")
+    with pytest.raises(ConfigurationError, match="follow this deny-list already"):
+        denylist.open(accept_existing=True)
+
+
+def test_instants_in_the_log_are_on_the_clock_of_the_log(denylist: RedisDenylist, client: "redis.Redis") -> None:
+    # Redis' clock went back, or junk has a later id: ids run ahead, and so must expiries.
+    ahead = denylist.now_ms() + 3_600_000
+    client.xadd(denylist.key("log"), {"x": "y"}, id=f"{ahead}-0")
+    revocation = denylist.revoke(ADA).revocations[0]
+    [(_, fields)] = cast("Any", client).xrange(denylist.key("log"), revocation.id.rpartition("-")[0], count=1)
+    expires = int(fields[b"change"].split(b" ")[3])
+    assert expires - ahead >= denylist.lifetimes.entry_ms("session")
