@@ -41,7 +41,7 @@ lock: ## resolve pyproject.toml into requirements.lock; ARGS=--upgrade for newer
 		{ echo 'There is no uv here: run `make install`, or install uv, then `make lock` again.' >&2; exit 1; }; \
 	"$$uv" pip compile --quiet --no-config --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' \
-		--all-extras --group service --group test --group lint --group build \
+		--all-extras --group service --group bench --group test --group lint --group build \
 		$(ARGS) --output-file requirements.lock pyproject.toml
 
 clean: ## remove .venv and caches; .data (keys, users, revocations) stays
