@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test mutants check lock clean
+.PHONY: help install run test bench mutants check lock clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -23,6 +23,9 @@ run: .venv/.installed ## serve, on the embedded store unless REVOCATION_REDIS_UR
 test: .venv/.installed ## run every test, on real servers; ARGS="-k refresh -x" goes to pytest
 	@$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
 
+bench: .venv/.installed ## measure what revocation costs here, in one or two minutes; ARGS=--full for all of it
+	@$(BIN)/python -m loadtest $(ARGS)
+
 mutants: .venv/.installed ## make every known mistake in a copy, and see that a fast test fails; ARGS="fork" chooses
 	@$(BIN)/python -m tests.mutants.run $(ARGS)
 
@@ -34,7 +37,8 @@ check: .venv/.installed ## lint, format, types, and the compose file
 	elif docker-compose version >/dev/null 2>&1; then compose=docker-compose; \
 	elif [ "$$CI" = true ]; then echo 'docker-compose.yml not checked: install docker-compose (no engine is needed).' >&2; exit 1; \
 	else echo 'docker-compose.yml not checked: there is no docker-compose here.' >&2; exit 0; fi; \
-	echo "$$compose config -q"; APP_ADMIN_PASSWORD=only-checked POSTGRES_PASSWORD=only-checked $$compose config -q
+	echo "$$compose --profile monitoring config -q"; \
+	APP_ADMIN_PASSWORD=only-checked POSTGRES_PASSWORD=only-checked $$compose --profile monitoring config -q
 
 lock: ## resolve pyproject.toml into requirements.lock; ARGS=--upgrade for newer versions
 	@uv=$(BIN)/uv; [ -x "$$uv" ] || uv=$$(command -v uv) || \

@@ -15,9 +15,22 @@ def create_app(settings: "Settings") -> "Flask":
     from flask import Flask
     from werkzeug.middleware.proxy_fix import ProxyFix
 
-    from app import logs, metrics, problems
+    from app import logs, metrics, pages, problems
     from app.bearer import bearer
-    from app.routes import admin, auth, oauth, operations, resources, verify, wellknown
+    from app.routes import (
+        admin,
+        auth,
+        console,
+        docs,
+        live,
+        lookup,
+        oauth,
+        operations,
+        playground,
+        resources,
+        verify,
+        wellknown,
+    )
     from app.service import Service
 
     service = Service.of(settings)
@@ -33,6 +46,9 @@ def create_app(settings: "Settings") -> "Flask":
     metrics.init_app(app)
     problems.register(app)
     bearer.init_app(app, guard=service.guard)
-    for module in (auth, oauth, wellknown, verify, admin, resources, operations):
+    api = (auth, oauth, wellknown, verify, admin, lookup, live, resources, operations)
+    for module in (*api, docs, pages, playground, console):
         app.register_blueprint(module.routes)
+    if settings.is_embedded:
+        app.register_blueprint(playground.demo)
     return app

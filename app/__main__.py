@@ -232,7 +232,7 @@ def revoke_key(settings: Settings, kid: str) -> None:
 @contextlib.contextmanager
 def _store(settings: Settings, *, alone: bool = False) -> Iterator[None]:
     """With the embedded store running, where it is the store: this process's own, or the running service's."""
-    if settings.revocation.redis_url != "embedded":
+    if not settings.is_embedded:
         yield
         return
     with EmbeddedServer(settings.data_dir).owned() as owned:
@@ -252,7 +252,13 @@ def _say_password(password: str | None) -> None:
 
 def _greet(settings: Settings, password: str | None) -> None:
     _say_password(password)
-    click.echo(f"Serving {settings.issuer} on {settings.bind} with {settings.workers} workers. Sign in:")
+    click.echo(f"Serving {settings.issuer} on {settings.bind} with {settings.workers} workers.")
+    if settings.is_embedded:
+        click.echo(
+            f"  playground  {settings.issuer}/          open it in a browser: what revocation is, in five minutes"
+        )
+    click.echo(f"  console     {settings.issuer}/console   for the account admin")
+    click.echo(f"  reference   {settings.issuer}/docs      every endpoint, or by hand:")
     click.echo(
         f"  curl -s {settings.issuer}/auth/login -H 'Content-Type: application/json' "
         f"""-d '{{"username": "admin", "password": "{password or "..."}"}}'"""

@@ -7,15 +7,18 @@ from flask import request
 from app.database import DatabaseUnavailableError
 from app.service import service
 from revocation import Receipt
+from revocation.metrics import count
 
 _log = logging.getLogger(__name__)
 
 
 def audit(action: str, *, actor: str, target: str, receipt: Receipt | None = None, reason: str = "") -> None:
-    """Write down what was done, by whom and from where.
+    """Write down what was done, by whom and from where, and count what was revoked.
 
     It is done already, so a database that fails now must not make it look undone: the record goes to the log instead.
     """
+    if receipt is not None:
+        count(receipt)
     revocation = receipt.revocation if receipt else None
     fields = {
         "actor": actor,

@@ -111,6 +111,14 @@ class Clients:
             rows = session.scalars(sa.select(ClientRow).order_by(ClientRow.created_at, ClientRow.client_id))
             return tuple(_client(row) for row in rows)
 
+    def search(self, text: str, *, limit: int) -> tuple[Client, ...]:
+        """Clients whose name or id contains the text in any case, in the order of their names."""
+        columns = (ClientRow.name, ClientRow.client_id)
+        contains = sa.or_(*(column.icontains(text, autoescape=True) for column in columns))
+        query = sa.select(ClientRow).where(contains).order_by(ClientRow.name, ClientRow.client_id).limit(limit)
+        with self._database.reading() as session:
+            return tuple(_client(row) for row in session.scalars(query))
+
     def disable(self, client_id: str) -> Client:
         """Refuse the client from now on. Its tokens live until they are revoked; ClientNotFoundError if unknown."""
         row = None

@@ -1,10 +1,15 @@
 """Grants: from credentials to tokens."""
 
 from dataclasses import dataclass
+from typing import Annotated, Literal, NotRequired
+
+from pydantic import Field
+from typing_extensions import TypedDict  # pydantic cannot read the one of typing before 3.12
 
 from app.clients import FIRST_PARTY, Client
 from app.sessions import RefreshRefusedError, Rotation, SessionRevokedError, Sessions
 from app.users import Users
+from app.views import Scope, SessionId
 from revocation import RedisDenylist, TokenIssuer
 
 
@@ -24,6 +29,30 @@ class Origin:
     user_agent: str
 
 
+class TokensJson(TypedDict):
+    """Tokens (RFC 6749, section 5.1). A client's own token comes without a refresh token and a session."""
+
+    access_token: Annotated[
+        str,
+        Field(
+            description="A JWT of type `at+jwt` (RFC 9068).", examples=["eyJhbGciOiJFUzI1NiIsInR5cCI6ImF0K2p3dCJ9..."]
+        ),
+    ]
+    token_type: Literal["Bearer"]
+    expires_in: Annotated[int, Field(ge=1, description="Life of the access token in seconds.", examples=[900])]
+    scope: Scope
+    refresh_token: NotRequired[
+        Annotated[
+            str,
+            Field(
+                description="Good for one refresh.",
+                examples=["N3eT0bRrA2CzpmqhyFj3Kw.1.dGhpcyBpcyBub3QgYSByZWFsIG9uZQ"],
+            ),
+        ]
+    ]
+    session_id: NotRequired[SessionId]
+
+
 @dataclass(frozen=True, slots=True)
 class Tokens:
     """The answer to a successful grant (RFC 6749, section 5.1)."""
@@ -34,17 +63,19 @@ class Tokens:
     refresh_token: str | None = None
     session_id: str | None = None
 
-    def to_json(self) -> dict[str, str | int]:
+    def to_json(self) -> TokensJson:
         """The members that are there."""
-        members: dict[str, str | int | None] = {
+        members: TokensJson = {
             "access_token": self.access_token,
             "token_type": "Bearer",
             "expires_in": self.expires_in,
             "scope": self.scope,
-            "refresh_token": self.refresh_token,
-            "session_id": self.session_id,
         }
-        return {name: value for name, value in members.items() if value is not None}
+        if self.refresh_token is not None:
+            members["refresh_token"] = self.refresh_token
+        if self.session_id is not None:
+            members["session_id"] = self.session_id
+        return members
 
 
 class Grants:

@@ -5,11 +5,12 @@ import json
 import logging
 from collections.abc import Iterator, Mapping
 from http import HTTPStatus
-from typing import Any, TypeVar
+from typing import Annotated, Any, NotRequired, TypeVar
 
 import redis
 from flask import Flask, Request, Response, request
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Field, ValidationError
+from typing_extensions import TypedDict  # pydantic cannot read the one of typing before 3.12
 from werkzeug.exceptions import BadRequest, HTTPException
 
 from app.database import DatabaseUnavailableError, InvalidValueError
@@ -18,6 +19,24 @@ from revocation import ConflictError
 _log = logging.getLogger(__name__)
 
 M = TypeVar("M", bound=BaseModel)
+
+
+class FieldProblem(TypedDict):
+    """What is wrong with one field."""
+
+    field: Annotated[str, Field(description="Its path, with dots.", examples=["username"])]
+    problem: Annotated[str, Field(examples=["Field required"])]
+
+
+class ProblemJson(TypedDict):
+    """Problem details (RFC 9457)."""
+
+    type: Annotated[str, Field(examples=["about:blank"])]
+    title: Annotated[str, Field(description="The name of the status.", examples=["Unauthorized"])]
+    status: Annotated[int, Field(ge=400, le=599, examples=[401])]
+    detail: Annotated[str, Field(description="What is wrong, for people.", examples=["The token has been revoked."])]
+    reason: NotRequired[Annotated[str, Field(description="What a program decides by.", examples=["revoked"])]]
+    errors: NotRequired[Annotated[list[FieldProblem], Field(description="With `invalid`: what is wrong where.")]]
 
 
 class Problem(Exception):  # noqa: N818 (the RFC's word)
@@ -30,7 +49,7 @@ class Problem(Exception):  # noqa: N818 (the RFC's word)
         *,
         reason: str | None = None,
         headers: Mapping[str, str] | None = None,
-        errors: list[dict[str, str]] | None = None,
+        errors: list[FieldProblem] | None = None,
     ) -> None:
         super().__init__(detail)
         self.status = status
@@ -41,7 +60,7 @@ class Problem(Exception):  # noqa: N818 (the RFC's word)
 
     def response(self) -> Response:
         """As problem details."""
-        body: dict[str, object] = {
+        body: ProblemJson = {
             "type": "about:blank",
             "title": HTTPStatus(self.status).phrase,
             "status": self.status,
@@ -101,7 +120,7 @@ def read_json(model: type[M]) -> M:
     try:
         return model.model_validate_json(request.get_data(cache=False))
     except ValidationError as error:
-        errors = [
+        errors: list[FieldProblem] = [
             {"field": ".".join(map(str, one["loc"])) or "body", "problem": one["msg"]}
             for one in error.errors(include_input=False, include_url=False, include_context=False)
         ]

@@ -46,6 +46,8 @@ def _options(settings: Settings) -> dict[str, Any]:
     return {
         "bind": settings.bind,
         "workers": settings.workers,
+        # gthread by default: nothing is patched, and the follower's thread gets its turn while a request computes;
+        # under gevent it does not.
         "worker_class": settings.worker_class,
         "threads": settings.threads,
         # On by default since 25.1: reload and shutdown for anyone with this user id.

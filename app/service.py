@@ -101,7 +101,7 @@ class Service:
 def denylist(settings: Settings) -> RedisDenylist:
     """The deny-list that the settings name."""
     chosen = settings.revocation
-    url = f"embedded:{settings.data_dir}" if chosen.redis_url == "embedded" else chosen.redis_url
+    url = f"embedded:{settings.data_dir}" if settings.is_embedded else chosen.redis_url
     return RedisDenylist(
         connect(url, timeout_seconds=chosen.timeout_seconds),
         namespace=chosen.namespace,

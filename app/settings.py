@@ -50,6 +50,11 @@ class Settings:
     #: How many proxies stand in front: that many hops of X-Forwarded-* are believed.
     trusted_proxies: int
 
+    @property
+    def is_embedded(self) -> bool:
+        """Whether the service brings its own store: for one machine, and to try it out."""
+        return self.revocation.redis_url == "embedded"
+
     @classmethod
     def from_mapping(cls, env: Mapping[str, str]) -> Self:
         """The settings in APP_* and REVOCATION_* of a mapping such as os.environ.

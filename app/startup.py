@@ -1,8 +1,9 @@
-"""What must be there before the first request: schema, admin account, keys, secrets, the first epoch."""
+"""What must be there before the first request: schema, accounts, keys, secrets, the first epoch."""
 
 import secrets
 import time
 
+from app import demonstration
 from app.bearer import ADMIN_SCOPE
 from app.service import Stores
 from app.settings import Settings
@@ -26,6 +27,10 @@ def prepare(stores: Stores, settings: Settings) -> str | None:
     stores.database.create_schema()
     stores.keyring.ensure()
     _open_epoch(stores)
+    if settings.is_embedded:
+        demonstration.open_account(stores.users)
+    else:
+        demonstration.close_account(stores.users)
     return _ensure_admin(stores, settings)
 
 

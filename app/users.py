@@ -67,6 +67,14 @@ class Users:
         row = self._row(username)
         return _user(row) if row is not None else None
 
+    def search(self, text: str, *, limit: int) -> tuple[User, ...]:
+        """Accounts whose name contains the text in any case, those that begin with it first."""
+        contains = UserRow.username.icontains(text, autoescape=True)
+        begins = UserRow.username.istartswith(text, autoescape=True)
+        query = sa.select(UserRow).where(contains).order_by(begins.desc(), UserRow.username).limit(limit)
+        with self._database.reading() as session:
+            return tuple(_user(row) for row in session.scalars(query))
+
     def authenticate(self, username: str, password: str) -> User | None:
         """The user whose password this is; None for a wrong one, an unknown and a disabled user, in the same time.
 

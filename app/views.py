@@ -1,13 +1,98 @@
-"""How sessions, revocations and receipts look in JSON."""
+"""How sessions, revocations and receipts look in JSON.
 
-from typing import Any
+The types say it once: mypy holds the code to them, and `/openapi.json` is made of them.
+"""
+
+from typing import Annotated
+
+from pydantic import Field
+from typing_extensions import TypedDict  # pydantic cannot read the one of typing before 3.12
 
 from app.instants import rfc3339
 from app.sessions import Session
 from revocation import Receipt, Revocation
+from revocation.claims import Kind
+
+#: RFC 3339, UTC, milliseconds.
+Instant = Annotated[str, Field(json_schema_extra={"format": "date-time"}, examples=["2026-11-24T17:00:00.000Z"])]
+
+Issuer = Annotated[str, Field(description="The `iss` of the tokens.", examples=["https://auth.example"])]
+SessionId = Annotated[str, Field(description="The `sid` of its tokens.", examples=["N3eT0bRrA2CzpmqhyFj3Kw"])]
+Subject = Annotated[str, Field(description="The user, or the client that acts for itself.", examples=["ada"])]
+ClientId = Annotated[str, Field(description="The client the token was issued to.", examples=["first-party"])]
+Scope = Annotated[str, Field(description="What it may do, space-separated.", examples=["reports:read"])]
+Cursor = Annotated[
+    str | None, Field(description="Give it as `cursor` to read on; null on the last page.", examples=[None])
+]
 
 
-def session_json(session: Session) -> dict[str, Any]:
+class SessionJson(TypedDict):
+    """A session as its user and an admin see it."""
+
+    session_id: SessionId
+    client_id: ClientId
+    created_at: Annotated[Instant, Field(description="When its user signed in.")]
+    last_used_at: Annotated[Instant, Field(description="When it was last refreshed.")]
+    expires_at: Annotated[Instant, Field(description="When it ends if nobody refreshes it.")]
+    ip: Annotated[str, Field(description="Where it was last used from.", examples=["192.0.2.7"])]
+    user_agent: Annotated[str, Field(description="As the client named itself.", examples=["Mozilla/5.0"])]
+
+
+class RevocationJson(TypedDict):
+    """One revocation in force."""
+
+    id: Annotated[str, Field(description="Names it for undoing.", examples=["1795539600000-0-5f0c2b1e"])]
+    issuer: Issuer
+    kind: Annotated[Kind, Field(description="What it goes by.", examples=["subject"])]
+    value: Annotated[str | None, Field(description="Whose; null for kind `issuer`.", examples=["ada"])]
+    issued_before: Annotated[
+        Instant | None,
+        Field(
+            description="Revoked is what was issued before this; null: everything.",
+            examples=["2026-11-24T17:00:00.001Z"],
+        ),
+    ]
+    expires_at: Annotated[
+        Instant | None,
+        Field(
+            description="When it goes, as nothing that it concerns can be alive; null: stands until undone.",
+            examples=["2026-12-24T17:02:00.000Z"],
+        ),
+    ]
+    reason: Annotated[str, Field(examples=["laptop stolen"])]
+    actor: Annotated[str, Field(description="Who revoked.", examples=["admin"])]
+    created_at: Instant
+
+
+class FollowersJson(TypedDict):
+    """How many processes decide from their own copy, and how many of them have this revocation in it."""
+
+    confirmed: Annotated[int, Field(ge=0, examples=[4])]
+    total: Annotated[int, Field(ge=0, examples=[4])]
+
+
+class ReceiptJson(TypedDict):
+    """What a revocation has reached by the time of the answer."""
+
+    enforced: Annotated[
+        bool,
+        Field(
+            description="Whether no process accepts the tokens any more; routes at `max_staleness=inf` aside, which "
+            "accept them until they expire.",
+            examples=[True],
+        ),
+    ]
+    followers: FollowersJson
+    elapsed_seconds: Annotated[float, Field(ge=0, description="From the revocation to this answer.", examples=[0.003])]
+
+
+class ReceiptAnswer(TypedDict):
+    """Done; the receipt says by how many processes already."""
+
+    receipt: ReceiptJson
+
+
+def session_json(session: Session) -> SessionJson:
     """A session as its user and an admin see it."""
     return {
         "session_id": session.id,
@@ -20,7 +105,7 @@ def session_json(session: Session) -> dict[str, Any]:
     }
 
 
-def revocation_json(revocation: Revocation) -> dict[str, Any]:
+def revocation_json(revocation: Revocation) -> RevocationJson:
     """A revocation; `issued_before` is null where it is unconditional, `expires_at` where it stands until undone."""
     handle = revocation.handle
     cutoff, expiry = revocation.issued_before_ms, revocation.expires_at_ms
@@ -37,7 +122,7 @@ def revocation_json(revocation: Revocation) -> dict[str, Any]:
     }
 
 
-def receipt_json(receipt: Receipt) -> dict[str, Any]:
+def receipt_json(receipt: Receipt) -> ReceiptJson:
     """What a revocation has reached."""
     return {
         "enforced": receipt.enforced,

@@ -1,99 +1,110 @@
-"""From the acknowledgement of a revocation to its refusal in every worker, under load.
+"""Propagation: how long a token is accepted after it was taken back, in each worker, while load is on.
 
-    python -m loadtest.propagation [--workers 8] [--revocations 1000] [--every-ms 3] [--load 4]
-
-Every worker notes the instant (boot clock, one for the whole machine) at which it has applied a log entry, and from
-which on it refuses the token; this process notes the instant at which its revocation was acknowledged. Receipts are
-taken as well, for every tenth revocation. Meanwhile wrk asks a bounded route over `--load` connections.
+Every worker is asked over a connection of its own, again and again, from before the revocation until it has refused.
 """
 
-import argparse
-import json
-import os
-import statistics
-import subprocess
-import sys
-import tempfile
+import math
 import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Final
 
-from app.service import Stores
-from app.settings import Settings
-from app.startup import prepare
-from loadtest.cost import URL, environment, minted, running
-from revocation import EmbeddedServer, Handle
-from revocation.clock import boottime
+from loadtest.connection import Connection, Header
+from loadtest.contestants import PATH
+from loadtest.deployment import Deployment, Shape, WrongAnswerError, deployed
+from loadtest.load import generator
+from loadtest.plan import Plan, Tell
+from loadtest.results import Contestant, Propagation
 
+#: What is promised, in milliseconds.
+_BOUNDS: Final[dict[Contestant, float | None]] = {
+    "bounded": 1000.0,
+    "strict": 0.0,
+    "session": None,
+    "jwt_extended": None,
+}
 
-def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--workers", type=int, default=8)
-    parser.add_argument("--revocations", type=int, default=1000)
-    parser.add_argument("--every-ms", type=float, default=3.0)
-    parser.add_argument("--load", type=int, default=4, help="connections that ask a bounded route meanwhile; 0: none")
-    chosen = parser.parse_args()
-    with tempfile.TemporaryDirectory() as directory:
-        delays, receipts = _measure(Path(directory), chosen)
-    print(f"{len(delays)} revocations, {chosen.workers} workers, {chosen.load} connections of load")
-    _print("acknowledged to refused by the last worker", delays)
-    _print("receipt: enforced by every worker", receipts)
+#: How long each worker accepts before the revocation, and the longest to wait for a refusal after it.
+_BEFORE_SECONDS: Final = 0.01
+_LONGEST_SECONDS: Final = 3.0
 
+#: Between two questions to one worker: all of them together leave the machine to the load.
+_PAUSE_SECONDS: Final = 0.0005
 
-def _measure(directory: Path, chosen: argparse.Namespace) -> tuple[list[float], list[float]]:
-    env = environment(directory, algorithm="ES256") | {"LOADTEST_APPLIED": str(directory / "applied")}
-    settings = Settings.from_mapping(
-        {name: value for name, value in env.items() if name.startswith(("APP_", "REVOCATION_"))}
-    )
-    acknowledged: dict[str, float] = {}
-    receipts: list[float] = []
-    with EmbeddedServer(directory).owned():
-        stores = Stores.of(settings)
-        prepare(stores, settings)
-        token = minted(stores, settings, directory)
-        with running(env, worker_class="gthread", workers=chosen.workers):
-            deadline = time.monotonic() + 30
-            while len(stores.denylist.leases.living()) < chosen.workers:
-                if time.monotonic() > deadline:
-                    sys.exit("not every worker follows")
-                time.sleep(0.05)
-            load = _load(token, chosen.load)
-            # After the last epoch was opened, receipts wait for the longest lease.
-            time.sleep(2.5)
-            for number in range(chosen.revocations):
-                started = time.perf_counter()
-                wait = 1.0 if number % 10 == 0 else 0.0
-                handle = Handle("token", f"made-up-{number}", issuer=settings.issuer)
-                receipt = stores.denylist.revoke(handle, wait_seconds=wait)
-                if wait:
-                    receipts.append(receipt.elapsed_seconds)
-                    if not receipt.enforced:
-                        print(f"not enforced within {wait} s: {receipt}")
-                elif receipt.revocation is not None:
-                    acknowledged[receipt.revocation.id.rpartition("-")[0]] = boottime()
-                time.sleep(max(0.0, chosen.every_ms / 1000 - (time.perf_counter() - started)))
-            time.sleep(1.0)
-            if load is not None:
-                load.terminate()
-                load.wait()
-    applied = [json.loads(file.read_text()) for file in sorted(directory.glob("applied.*"))]
-    if len(applied) != chosen.workers:
-        sys.exit(f"{len(applied)} of {chosen.workers} workers have written what they applied")
-    return [max(0.0, max(one[id_] for one in applied) - at) for id_, at in acknowledged.items()], receipts
+_FIND_SECONDS: Final = 30.0
 
 
-def _load(token: str, connections: int) -> "subprocess.Popen[bytes] | None":
-    if not connections:
-        return None
-    command = ["wrk", "-t1", f"-c{connections}", "-d300s", "-H", f"Authorization: Bearer {token}"]
-    return subprocess.Popen([*command, f"{URL}/loadtest/bounded"], stdout=subprocess.DEVNULL, env=dict(os.environ))
+def measure(plan: Plan, directory: Path, tell: Tell) -> Iterator[Propagation]:
+    """Each contestant that can take something back. Raises WrongAnswerError."""
+    for name, bound_ms in _BOUNDS.items():
+        tell(f"speed of revocation: {name}, starting {plan.workers} workers")
+        shape = Shape(algorithm=plan.algorithms[0], worker_class=plan.worker_classes[0], workers=plan.workers)
+        with ExitStack() as stack:
+            one = stack.enter_context(deployed(name, directory / name, shape, env={"LOADTEST_NAME_WORKERS": "1"}))
+            load = stack.enter_context(generator(directory / "generator.log", core=None))
+            one.wait_until_ready()
+            connections = [stack.enter_context(connection) for connection in _to_each_worker(one)]
+            pool = stack.enter_context(ThreadPoolExecutor(len(connections)))
+            stack.enter_context(load.on([one.target(one.sign_in())]))
+            started, rows = time.monotonic(), []
+            for number in range(plan.revocations):
+                tell(f"speed of revocation: {name}, {number + 1} of {plan.revocations}")
+                rows.append(_delays(one, connections, pool))
+            answered, elapsed = len(load.take()[name]), time.monotonic() - started
+            receipts = [_receipt_ms(one) for _ in range(plan.receipts)] if name == "bounded" else []
+        wrong = 0 if bound_ms is None else sum(delay > bound_ms for row in rows for delay in row)
+        yield Propagation(
+            contestant=name,
+            algorithm=shape.algorithm,
+            worker_class=shape.worker_class,
+            workers=plan.workers,
+            load_rps=answered / elapsed,
+            last_accept_ms=tuple(rows),
+            receipt_ms=tuple(receipts),
+            bound_ms=bound_ms,
+            wrong_accepts=wrong,
+        )
 
 
-def _print(what: str, seconds: list[float]) -> None:
-    quantiles = statistics.quantiles(seconds, n=100)
-    p50, p99, most = (1000 * value for value in (quantiles[49], quantiles[98], max(seconds)))
-    print(f"{what}: p50 {p50:.2f} ms, p99 {p99:.2f} ms, most {most:.2f} ms")
+def _to_each_worker(deployment: Deployment) -> list[Connection]:
+    """Connections stay with the worker that took them: open some until there is one to each."""
+    found: dict[int, Connection] = {}
+    deadline = time.monotonic() + _FIND_SECONDS
+    while len(found) < deployment.workers:
+        if time.monotonic() > deadline:
+            raise WrongAnswerError(f"{len(found)} of {deployment.workers} workers of {deployment.name} answer")
+        # Several at once: one that is alone always goes to the same idle worker.
+        some = [deployment.connect() for _ in range(2 * deployment.workers)]
+        for connection in some:
+            worker = connection.ask("GET", "/healthz").worker
+            if found.setdefault(worker, connection) is not connection:
+                connection.close()
+    return list(found.values())
 
 
-if __name__ == "__main__":
-    main()
+def _delays(deployment: Deployment, connections: list[Connection], pool: ThreadPoolExecutor) -> tuple[float, ...]:
+    """From the acknowledgement to the last accept, by worker, in milliseconds; 0 where there was none."""
+    header = deployment.sign_in()
+    asking = [pool.submit(_last_accept, connection, header) for connection in connections]
+    time.sleep(_BEFORE_SECONDS)
+    acknowledged = deployment.sign_out(header).acknowledged_at
+    return tuple(max(0.0, 1000 * (one.result() - acknowledged)) for one in asking)
+
+
+def _last_accept(connection: Connection, header: Header) -> float:
+    """When the last request was sent that was accepted."""
+    last = -math.inf
+    deadline = time.monotonic() + _LONGEST_SECONDS
+    while time.monotonic() < deadline:
+        answer = connection.ask("GET", PATH, header)
+        if answer.status != 200:
+            return last
+        last = answer.sent
+        time.sleep(_PAUSE_SECONDS)
+    return last
+
+
+def _receipt_ms(deployment: Deployment) -> float:
+    return 1000 * deployment.sign_out(deployment.sign_in(), wait_seconds=1.0).seconds

@@ -73,6 +73,19 @@ class Page:
     next_cursor: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One line of the log: a revocation, or the undoing of one."""
+
+    undone: bool
+    #: What was made or undone; None where the log no longer says what an undone one was.
+    revocation: Revocation | None
+    revocation_id: str
+    at_ms: int
+    actor: str
+    reason: str
+
+
 class Denylist(Protocol):
     """Knows what was taken back.
 

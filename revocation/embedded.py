@@ -19,6 +19,9 @@ from revocation.errors import ConfigurationError
 #: The longest path a Unix socket can have everywhere, in bytes.
 _LONGEST_SOCKET_PATH = 100
 
+#: By process and directory, who holds the lock or tries to: a fork inherits this, and not the lock.
+_holders: dict[tuple[int, Path], object] = {}
+
 
 def socket_path(directory: str | Path) -> Path:
     """Where the server of a data directory listens; outside the directory where that path would be too long."""
@@ -48,11 +51,24 @@ class EmbeddedServer:
 
     @contextlib.contextmanager
     def owned(self) -> Iterator[bool]:
-        """Start or adopt the server, and stop it at the end; yields False where another process owns it already.
+        """Start or adopt the server, and stop it at the end; yields False where somebody else owns it already.
 
         Ownership is a lock on a file, which the system drops with the process however it ends; forked children do
         not inherit it.
         """
+        # The lock is the process's: it would be given here once more, and lost with the first who lets go.
+        here, claim = (os.getpid(), self._directory), object()
+        if _holders.setdefault(here, claim) is not claim:
+            yield False
+            return
+        try:
+            with self._locked() as mine:
+                yield mine
+        finally:
+            del _holders[here]
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[bool]:
         self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         with (self._directory / "valkey.lock").open("w") as lock:
             try:

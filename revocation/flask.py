@@ -5,6 +5,7 @@ import json
 import math
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import wraps
 from typing import Any, Final, ParamSpec, TypeVar
 
@@ -36,7 +37,22 @@ STATUS: Final[dict[type[RevocationError], int]] = {
 }
 
 _EXTENSION = "revocation"
+_REQUIREMENT = "revocation_requirement"
 _NOT_FOR_A_HEADER = re.compile(r'[^\x20-\x7e]|["\\]')
+
+
+@dataclass(frozen=True, slots=True)
+class Requirement:
+    """What `@auth.required` asks of a token; `max_staleness` is None where the guard's own applies."""
+
+    scope: str | None
+    max_staleness: float | None
+
+
+def requirement(view: Callable[..., object]) -> Requirement | None:
+    """What a view requires, for whoever documents an app; None where `@auth.required` does not guard it."""
+    found: Requirement | None = vars(view).get(_REQUIREMENT)
+    return found
 
 
 class BearerAuth:
@@ -108,6 +124,7 @@ class BearerAuth:
                     return answer
                 return view(*args, **kwargs)
 
+            vars(guarded)[_REQUIREMENT] = Requirement(scope, max_staleness)
             return guarded
 
         return decorate

@@ -4,13 +4,16 @@ One thread tails the log. Each round trip of it, a beat, is at once the lease th
 was applied, proof that the primary was talked to, the look for lost data, and the data.
 """
 
+import atexit
 import contextlib
+import functools
 import logging
 import math
 import os
 import secrets
 import threading
 import time
+import weakref
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -47,7 +50,8 @@ _LEASE_MARGIN_SECONDS: Final = 1.0
 class Follower:
     """Knows what was taken back, as of `age_seconds` ago.
 
-    It starts in the process that first asks it, never before a fork, and again where its thread has ended. `shortest`
+    It starts in the process that first asks it, never before a fork, and again where its thread has ended; it ends when
+    it is stopped, when nobody holds it any more, and with the interpreter, and gives its lease back. `shortest`
     and `longest` are the finite bounds that this process decides with, in seconds: a beat waits a quarter of the
     shortest, and the lease outlives the longest, so that a follower whose lease ran out is known to be too old.
     """
@@ -143,11 +147,13 @@ class Follower:
             # for it.
             self._view.stamp = -math.inf
         # No lock: a fork might inherit it locked. One of those that race here gets to start its thread.
-        mine = threading.Thread(target=self._run, name="revocation-follower", daemon=True)
+        id_ = f"{os.getpid()}-{secrets.token_hex(4)}"
+        end = functools.partial(self._denylist.leases.give_back, id_)
+        step = weakref.WeakMethod(self._live_on)
+        mine = threading.Thread(target=_follow, args=(step, end), name="revocation-follower", daemon=True)
         place = (os.getpid(), id(thread))
         if self._threads.setdefault(place, mine) is mine and not self._stopped:
-            self._id = f"{os.getpid()}-{secrets.token_hex(4)}"
-            self._client = None
+            self._id, self._client = id_, None
             try:
                 mine.start()
             except RuntimeError as error:
@@ -157,9 +163,12 @@ class Follower:
                 return
             self._thread, self._pid = mine, os.getpid()
             self._threads = {place: mine}
+            _running.add(self)
 
     def stop(self) -> None:
         """End the thread and give the lease back, so that nobody waits for it."""
+        if self._stopped:
+            return
         self._stopped = True
         if self._pid != os.getpid() or self._thread is None:
             return
@@ -167,14 +176,15 @@ class Follower:
         with contextlib.suppress(DenylistUnavailableError):
             self._denylist.leases.give_back(self._id)
 
-    def _run(self) -> None:
-        pid = os.getpid()
-        while not self._stopped and pid == os.getpid():
-            try:
-                self.beat()
-            except Exception as error:  # noqa: BLE001 (a follower that ends stops knowing; it logs and goes on)
+    def _live_on(self) -> bool:
+        """One beat of the thread; whether another one follows."""
+        try:
+            self.beat()
+        except Exception as error:  # noqa: BLE001 (a follower that ends stops knowing; it logs and goes on)
+            if not self._stopped:
                 self._note_failure(error)
                 time.sleep(_RETRY_SECONDS)
+        return not self._stopped
 
     def _note_failure(self, error: Exception) -> None:
         self._failures += 1
@@ -292,6 +302,32 @@ class Follower:
             head.epoch,
         )
         self._next = view.restarted(head)
+
+
+def _follow(step: "weakref.WeakMethod[Callable[[], bool]]", give_back: Callable[[], None]) -> None:
+    """What the thread does, for as long as somebody else holds the follower: its guard, and whoever holds that."""
+    pid = os.getpid()
+    # A fork takes greenlets along, and they are not its own.
+    while pid == os.getpid():
+        live_on = step()
+        if live_on is None:
+            with contextlib.suppress(DenylistUnavailableError):
+                give_back()
+            return
+        if not live_on():
+            return
+        del live_on
+
+
+#: What this process, or the one that it was forked from, has started.
+_running: "weakref.WeakSet[Follower]" = weakref.WeakSet()
+
+
+@atexit.register
+def _stop_all() -> None:
+    # The leases would outlive the process, and those who revoke would wait for them.
+    for follower in list(_running):
+        follower.stop()
 
 
 def _nothing() -> None:

@@ -62,6 +62,20 @@ class Leases:
         """Position and length (ms) of every lease that has not run out."""
         return self._of(self._ids())
 
+    def ages(self) -> dict[str, float]:
+        """How long ago each living follower renewed its lease, in seconds: what it knows is about as old."""
+        leases = self.living()
+
+        def ask(client: Any) -> list[int]:
+            pipeline = client.pipeline(transaction=False)
+            for id_ in leases:
+                pipeline.pttl(self._key(id_))
+            left: list[int] = pipeline.execute()
+            return left
+
+        left = zip(leases.items(), self._link.call(ask) if leases else [], strict=True)
+        return {id_: (length - ms) / 1000 for (id_, (_, length)), ms in left if ms > 0}
+
     def await_confirmation(self, revocation: Revocation, *, seconds: float) -> Confirmation:
         """Wait until the revocation is enforced, or for so long.
 

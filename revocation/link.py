@@ -145,6 +145,11 @@ class LinkedScript:
         return answer
 
 
+def majority(replicas: int) -> int:
+    """How many of so many replicas make a majority of the data nodes with their primary: two halves never do both."""
+    return (replicas + 1) // 2
+
+
 UNREADABLE = "The head of the deny-list was written by another version of this library."
 
 

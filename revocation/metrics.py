@@ -9,6 +9,7 @@ import time
 
 from prometheus_client import Counter, Gauge
 
+from revocation.denylist import Receipt
 from revocation.errors import DenylistUnavailableError
 from revocation.follower import Follower
 from revocation.guard import Decision, Guard
@@ -23,11 +24,6 @@ DENYLIST_AVAILABLE = Gauge(
     "Whether this process's last question to the deny-list was answered (the best of all processes).",
     multiprocess_mode="livemax",
 )
-FOLLOWER_SYNCED = Gauge(
-    "revocation_follower_synced_timestamp_seconds",
-    "As of when this process knows the deny-list (Unix time; the oldest of all processes). Its age is time() - this.",
-    multiprocess_mode="livemin",
-)
 FOLLOWER_ENTRIES = Gauge(
     "revocation_follower_entries", "Entries held in memory (the most of all processes).", multiprocess_mode="livemax"
 )
@@ -38,6 +34,17 @@ AMNESIA = Counter("revocation_amnesia_total", "Times that a follower noticed tha
 TOKEN_CACHE = Counter("revocation_token_cache_total", "Looks into the verified-token cache.", ["outcome"])
 
 
+@functools.cache
+def follower_synced() -> Gauge:
+    """Made where a follower is, and not at the import: a server's parent would say 0, the oldest of all, for ever."""
+    return Gauge(
+        "revocation_follower_synced_timestamp_seconds",
+        "As of when this process knows the deny-list (Unix time; the oldest of all processes; 0 until it has caught up "
+        "for the first time). Its age is time() - this.",
+        multiprocess_mode="livemin",
+    )
+
+
 class FollowerMetrics:
     """Carries what a guard's follower and token cache count into the metrics: after every beat, off every request."""
 
@@ -45,6 +52,7 @@ class FollowerMetrics:
         self._guard = guard
         self._told: dict[str, int] = {}
         if isinstance(guard.follower, Follower):
+            follower_synced()
             guard.follower.on_beat = self.tell
 
     def tell(self) -> None:
@@ -53,7 +61,7 @@ class FollowerMetrics:
         if not isinstance(follower, Follower):
             return
         DENYLIST_AVAILABLE.set(1)
-        FOLLOWER_SYNCED.set(time.time() - follower.age_seconds)
+        follower_synced().set(max(0.0, time.time() - follower.age_seconds))
         FOLLOWER_ENTRIES.set(follower.entries)
         counts = follower.counts
         LOG_ENTRIES.labels("applied").inc(self._new("applied", counts.applied))
@@ -67,6 +75,12 @@ class FollowerMetrics:
     def _new(self, name: str, total: int) -> int:
         before, self._told[name] = self._told.get(name, 0), total
         return total - before
+
+
+def count(receipt: Receipt) -> None:
+    """Count what a receipt acknowledges: call it after `revoke`."""
+    for revocation in receipt.revocations:
+        REVOCATIONS.labels(revocation.handle.kind).inc()
 
 
 def observe(decision: Decision) -> None:

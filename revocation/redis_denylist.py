@@ -9,8 +9,7 @@ import re
 import secrets
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import redis
 
@@ -19,6 +18,7 @@ from revocation.cluster import ClusterSlot
 from revocation.denylist import (
     MAX_REVOKED_KEYS,
     UNCONDITIONAL,
+    Change,
     Lifetimes,
     Page,
     Receipt,
@@ -29,7 +29,7 @@ from revocation.denylist import (
 from revocation.errors import ConfigurationError, ConflictError, DenylistUnavailableError
 from revocation.head import CHANGE, Head, order
 from revocation.leases import Leases
-from revocation.link import Link, other_lifetime
+from revocation.link import Link, majority, other_lifetime
 
 _log = logging.getLogger(__name__)
 
@@ -39,6 +39,11 @@ _HANDLES_PER_CALL = 256
 #: Log entries read at a time, and at most, for one page of the live list.
 _READ_AT_ONCE = 500
 _READ_AT_MOST = 10_000
+
+#: What stands in `lasting` for a revocation that was undone.
+_UNDONE = b"-"
+
+_TO_JSON = json.JSONEncoder(separators=(",", ":")).encode
 
 _ENTRY = re.compile(rb"(\*|\d+)(?: \+?\d+-\d+-[0-9a-z]+=(?:\*|\d+))+")
 _ID = re.compile(r"(\d{1,20}-\d{1,20})-([0-9a-f]{8})")
@@ -162,7 +167,8 @@ class RedisDenylist:
         Where one is open already nothing happens, unless `new_epoch`: then everything from before now is cut off,
         as it must be after a backup was restored. Returns the head in force, and whether this call opened it.
         Raises ConfigurationError where the deny-list was opened for another longest token life, and where the clocks
-        of this host and of Redis are further apart than verifiers forgive.
+        of this host and of Redis are further apart than verifiers forgive. A new epoch may bring a new longest life,
+        but not while processes follow with the old one: they would all refuse to answer.
         """
         self._inspect()
         self._require_one_time()
@@ -174,6 +180,14 @@ class RedisDenylist:
             raise ConfigurationError(
                 "Processes follow this deny-list already: its data was lost, and nobody knows what was revoked. Open "
                 "it without --accept-existing."
+            )
+        if (
+            standing is not None
+            and standing.max_token_seconds != self._lifetimes.max_token_seconds
+            and (not new_epoch or self.leases.living())
+        ):
+            raise ConfigurationError(
+                f"{other_lifetime(standing.max_token_seconds)} To change it, stop them all, then open a new epoch."
             )
         if standing is None or new_epoch:
             # One second is what clocks may differ by: nothing that any host minted before this is later than that.
@@ -214,17 +228,17 @@ class RedisDenylist:
         replicas, least = int(answer.get("connected_slaves", 0)), self.link.min_replicas
         if least and replicas < least:
             raise DenylistUnavailableError(f"Redis has {replicas} replicas, and REVOCATION_MIN_REPLICAS is {least}.")
-        if least and 2 * (least + 1) <= replicas + 1:
+        if least and least < majority(replicas):
             raise ConfigurationError(
                 f"REVOCATION_MIN_REPLICAS={least} is no majority of {replicas + 1} data nodes: set it to "
-                f"{(replicas + 1) // 2}"
+                f"{majority(replicas)}"
             )
         if replicas and not least:
             _log.warning(
                 "Redis has %d replicas and REVOCATION_MIN_REPLICAS is 0: a failover may lose acknowledged revocations, "
                 "and an isolated old primary goes on answering. Set it to %d.",
                 replicas,
-                (replicas + 1) // 2,
+                majority(replicas),
             )
 
     def _require_one_time(self) -> None:
@@ -325,9 +339,9 @@ class RedisDenylist:
     ) -> Iterator[Revocation]:
         args: list[str | int] = [secrets.token_hex(4), self._lifetimes.max_token_seconds, self._lifetimes.horizon_ms]
         for handle in handles:
-            about = {"kind": handle.kind, "issuer": handle.issuer, "value": handle.value, **noted}
+            about = _TO_JSON({"kind": handle.kind, "issuer": handle.issuer, "value": handle.value, **noted})
             cutoff = "*" if handle.unconditional else "now" if issued_before_ms is None else str(issued_before_ms)
-            args += [handle.name, cutoff, self._expiry(handle), json.dumps(about, separators=(",", ":"))]
+            args += [handle.name, cutoff, self._expiry(handle), about]
         keys = [*self._written, *(self.key(handle.name) for handle in handles), *map(self.key, deleting)]
         word, answer = self._revoke(keys=keys, args=args)
         if word == "full":
@@ -339,7 +353,7 @@ class RedisDenylist:
             if id_:
                 yield Revocation(
                     id_.decode(),
-                    replace(handle, expires_at=None),
+                    handle,
                     None if cutoff_text == b"*" else int(cutoff_text),
                     None if expiry == b"never" else int(expiry),
                     created_at_ms=int(now),
@@ -362,6 +376,8 @@ class RedisDenylist:
         about = {"revocation": revocation_id, "actor": checked_note(actor), "reason": checked_note(reason)}
         revocation = self._recorded(revocation_id)
         if revocation is None:
+            # Unless everything is: what Redis has lost was not undone.
+            self.head()
             return False
         name = revocation.handle.name
         word, answer = self._undo(
@@ -372,7 +388,7 @@ class RedisDenylist:
                 self._lifetimes.horizon_ms,
                 revocation_id,
                 name,
-                json.dumps(about, separators=(",", ":")),
+                _TO_JSON(about),
             ],
         )
         if word == "merged":
@@ -386,20 +402,61 @@ class RedisDenylist:
 
     def find(self, revocation_id: str) -> Revocation | None:
         """The live revocation with this id; None where it is unknown, expired or undone."""
+        self.head()
         revocation = self._recorded(revocation_id)
         return next(iter(self._alive([revocation])), None) if revocation else None
+
+    def of_handle(self, handle: Handle) -> tuple[Revocation, ...]:
+        """The live revocations of exactly this handle, oldest first; those that were merged are not told apart."""
+        entry = cast("bytes | None", self.link.call(lambda client: client.get(self.key(handle.name))))
+        parts = (entry or b"").decode("ascii", "replace").split(" ")[1:]
+        recorded = [self._recorded(part.partition("=")[0]) for part in parts if not part.startswith("+")]
+        return tuple(one for one in recorded if one is not None)
 
     def page(self, *, kind: Kind | None = None, cursor: str | None = None, limit: int = 50) -> Page:
         """Live revocations, newest first; those that outlive the log follow, the longest-lived first.
 
         Raises ValueError for a cursor that did not come from a page.
         """
+        # An empty Redis has lost its list, and that is no empty list.
+        self.head()
         place, _, after = (cursor or "log:+").partition(":")
         if place == "log" and re.fullmatch(r"\+|\d{1,20}-\d{1,20}", after):
             return self._page_of_log(kind, after, limit)
         if place == "lasting" and re.fullmatch(r"\d{1,9}", after):
             return self._page_of_lasting(kind, int(after), limit)
         raise ValueError("this cursor did not come from a page")
+
+    def changes(self, *, after: str | None = None, limit: int = 100) -> tuple[tuple[Change, ...], str]:
+        """What the log says after a cursor, oldest first, and the cursor for the next question.
+
+        Without a cursor: nothing yet, and the end of the log, from which to go on. Raises ValueError for a cursor that
+        did not come from here.
+        """
+        head = self.head()
+        if after is None:
+            return (), head.last_id
+        if not re.fullmatch(r"[0-9]{1,19}-[0-9]{1,19}", after):
+            raise ValueError("this cursor did not come from a list of changes")
+        entries: Any = self.link.call(lambda client: client.xrange(self._log, f"({after}", "+", count=limit))
+        read = [self._change(entry_id, fields) for entry_id, fields in entries]
+        cursor = entries[-1][0].decode() if entries else after
+        return tuple(change for change in read if change is not None), cursor
+
+    def _change(self, entry_id: bytes, fields: dict[bytes, bytes]) -> Change | None:
+        """A log entry as somebody who watches sees it; None for what is not this version's."""
+        made = _from_log(entry_id, fields)
+        if made is not None:
+            return Change(False, made, made.id, made.created_at_ms, made.actor, made.reason)
+        change = CHANGE.fullmatch(fields.get(b"change", b"").decode("utf-8", "replace"))
+        if change is None or change["op"] != "undo":
+            return None
+        try:
+            about = json.loads(fields.get(b"about", b""))
+            undone, actor, reason = about["revocation"], about["actor"], about["reason"]
+        except (ValueError, KeyError, TypeError):
+            return None
+        return Change(True, self._recorded(undone), undone, order(entry_id.decode())[0], actor, reason)
 
     def _page_of_log(self, kind: Kind | None, after: str, limit: int) -> Page:
         found: list[Revocation] = []
@@ -455,9 +512,11 @@ class RedisDenylist:
             return
         keys = [self.key(one.handle.name) for one in recorded]
         entries: Any = self.link.call(lambda client: client.mget(keys))
-        for one, entry in zip(recorded, entries, strict=True):
-            if entry is not None and (not _ENTRY.fullmatch(entry) or _holds(entry.decode("ascii"), one.id)):
-                yield one
+        standing = [(one, _standing(entry, one.id)) for one, entry in zip(recorded, entries, strict=True)]
+        merged = [one.id for one, how in standing if how == "merged"]
+        marks: Any = self.link.call(lambda client: client.hmget(self._lasting, merged)) if merged else []
+        undone = {id_ for id_, mark in zip(merged, marks, strict=True) if mark == _UNDONE}
+        yield from (one for one, how in standing if how and one.id not in undone)
 
 
 def _eviction_policy(client: "redis.Redis") -> str | None:
@@ -475,15 +534,16 @@ def _stream_id(revocation_id: str) -> str:
     return revocation_id.rpartition("-")[0]
 
 
-def _holds(entry: str, revocation_id: str) -> bool:
-    """Whether the entry still has this revocation in force, on its own or merged."""
-    for part in entry.split(" ")[1:]:
-        id_ = part.partition("=")[0]
-        if id_ == revocation_id:
-            return True
-        if id_.startswith("+") and order(id_[1:]) >= order(revocation_id):
-            return True
-    return False
+def _standing(entry: bytes | None, revocation_id: str) -> Literal["", "alone", "merged"]:
+    """Whether the entry still has this revocation in force; merged: it, or one that was undone before."""
+    if entry is None:
+        return ""
+    if not _ENTRY.fullmatch(entry):
+        return "alone"
+    ids = [part.partition("=")[0] for part in entry.decode("ascii").split(" ")[1:]]
+    if revocation_id in ids:
+        return "alone"
+    return "merged" if any(id_[0] == "+" and order(id_[1:]) >= order(revocation_id) for id_ in ids) else ""
 
 
 def _from_log(entry_id: bytes, fields: dict[bytes, bytes]) -> Revocation | None:
@@ -496,8 +556,7 @@ def _from_log(entry_id: bytes, fields: dict[bytes, bytes]) -> Revocation | None:
 def _from_about(revocation_id: str, text: bytes) -> Revocation | None:
     """What the scripts recorded of a revocation; None for what is not theirs."""
     try:
-        asked, cutoff, expiry = json.loads(text)
-        about = json.loads(asked)
+        about, cutoff, expiry = json.loads(text)
         return Revocation(
             revocation_id,
             Handle(about["kind"], about["value"], issuer=about["issuer"]),

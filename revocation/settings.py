@@ -34,6 +34,9 @@ _REDIS_URLS = {
         "redis+cluster://[user:password@]host:port,host:port",
     ),
 }
+#: What the command `revocation` reads besides, and everybody else leaves alone: they may share an environment.
+_COMMAND_SETTINGS = frozenset({"REVOCATION_ISSUER", "REVOCATION_AUDIENCE", "REVOCATION_KEYS_DIR", "REVOCATION_JWKS"})
+
 _REDIS_WORDS = ("embedded", "memory")
 _REDIS_FORMS = "embedded, memory, redis://, rediss://, unix://, redis+sentinel:// or redis+cluster://"
 
@@ -149,16 +152,16 @@ class SettingsReader:
         for prefix in prefixes:
             known = sorted(name for name in self._known if name.startswith(prefix))
             for name in sorted(self._env):
-                if name.startswith(prefix) and name not in known and not self._is_service_link(name):
+                if name.startswith(prefix) and name not in known and not self._is_of_others(name):
                     close = difflib.get_close_matches(name, known, 1)
                     hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(known)}."
                     self._problems.append(f"{_shown(name)[1:-1]} is not a setting; {hint}")
         if self._problems:
             raise ConfigurationError(self._problems)
 
-    def _is_service_link(self, name: str) -> bool:
+    def _is_of_others(self, name: str) -> bool:
         by_value = name.endswith("_PORT") and _SERVICE_LINK_VALUE.fullmatch(self._env[name])
-        return bool(by_value or _SERVICE_LINK.fullmatch(name))
+        return bool(name in _COMMAND_SETTINGS or by_value or _SERVICE_LINK.fullmatch(name))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

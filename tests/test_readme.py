@@ -1,42 +1,28 @@
-"""What the README shows runs, and what it lists is what there is."""
+"""What the README shows runs."""
 
 import ast
 import doctest
-import json
 import os
 import re
-import secrets
-import shlex
 import shutil
 import subprocess
 import sys
 import time
-import urllib.request
-from collections.abc import Callable, Iterator, Mapping
-from io import BytesIO
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import jwt
 import pytest
-from cryptography.hazmat.primitives.asymmetric import rsa
 
-from app import settings as app_settings
-from app.settings import Settings
-from revocation import DenylistUnavailableError, Guard, Handle, RedisDenylist, RevocationSettings, RevokedTokenError
-from revocation.settings import SettingsReader
-from tests.faults.conftest import staged
-from tests.faults.proxy import Proxy
-from tests.faults.test_table import TABLE
-from tests.readme import README, blocks
-from tests.revocation.test_access import MINIMAL_ACL
-from tests.servers import Server, StartServer, require
+from revocation import DenylistUnavailableError
+from tests.documents import README, blocks, run_session
+from tests.servers import Server, require
 from tests.serving import Service, serving
 
 
 def test_its_python_sessions_run() -> None:
     outcome = doctest.testfile(str(README), module_relative=False, optionflags=doctest.IGNORE_EXCEPTION_DETAIL)
-    assert outcome.attempted > 20
+    assert outcome.attempted >= 10
     assert outcome.failed == 0
 
 
@@ -104,56 +90,6 @@ def test_its_flask_app_signs_in_and_out(flask_app: dict[str, Any]) -> None:
     assert [status("GET", "/me", one) for one in (*older, newer)] == [401, 401, 401, 200]
 
 
-# Other issuers
-
-
-@pytest.mark.parametrize("leaves_out", [set(), {"jti"}], ids=["Keycloak", "Auth0"])
-def test_its_verifier_takes_the_tokens_of_other_issuers(
-    valkey: Server, namespace: str, monkeypatch: pytest.MonkeyPatch, leaves_out: set[str]
-) -> None:
-    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    public = json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(key.public_key()))
-    document = {
-        "keys": [{**public, "kid": "one", "use": "sig", "alg": "RS256"}, {**public, "kid": "two", "use": "enc"}]
-    }
-    monkeypatch.setattr(urllib.request, "urlopen", lambda *_, **__: BytesIO(json.dumps(document).encode()))
-    [source] = blocks("python", under="Tokens of Auth0, Keycloak and others")
-    for written, ours in (
-        (
-            'RedisDenylist(connect("redis://localhost:6379/0"))',
-            f'RedisDenylist(connect("{valkey.url}", timeout_seconds=5), namespace="{namespace}")',
-        ),
-        ('token_types=("JWT",),', f'token_types=("JWT",), require_jti={"jti" not in leaves_out},'),
-    ):
-        assert written in source
-        source = source.replace(written, ours)
-    module: dict[str, Any] = {}
-    exec(source, module)
-    guard: Guard = module["guard"]
-    assert isinstance(guard.denylist, RedisDenylist)
-    guard.denylist.open(accept_existing=True)
-
-    now = int(time.time())
-    claims = {
-        "iss": "https://id.example/realms/main",
-        "aud": ["https://api.example", "account"],
-        "sub": "f:1:ada",
-        "azp": "browser",
-        "sid": secrets.token_hex(8),
-        "jti": secrets.token_hex(8),
-        "iat": now,
-        "exp": now + 86_400,
-    }
-    sent = {name: value for name, value in claims.items() if name not in leaves_out}
-    token = jwt.encode(sent, key, algorithm="RS256", headers={"kid": "one"})
-    found = guard.authenticate(token)
-    assert found.subject == "f:1:ada"
-    handle = Handle.session(found) if leaves_out else Handle.token(found)
-    assert guard.denylist.revoke(handle, wait_seconds=5).enforced
-    with pytest.raises(RevokedTokenError):
-        guard.authenticate(token)
-
-
 # The service
 
 
@@ -167,100 +103,4 @@ def service(tmp_path_factory: pytest.TempPathFactory, valkey: Server) -> Iterato
 def test_its_session_with_curl_prints_what_it_shows(service: Service, tmp_path: Path) -> None:
     require(shutil.which("curl"), "curl is not installed (Debian: apt-get install curl)")
     [session] = blocks("console", under="The service")
-    commands, shown = [], []
-    for part in re.split(r"^\$ ", session, flags=re.MULTILINE)[1:]:
-        command, output = re.fullmatch(r"((?:[^\n]*\\\n)*[^\n]*\n)(.*)", part, re.DOTALL).groups()  # type: ignore[union-attr]  # matches all
-        commands.append(command.replace("http://127.0.0.1:8000", service.url))
-        shown.append(output)
-    end = secrets.token_hex(8)
-    script = f"echo {end}\n".join(commands)
-    done = subprocess.run(
-        ["bash", "-euc", script], cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60
-    )
-    printed = done.stdout.replace("\r", "").split(f"{end}\n")
-    assert len(printed) == len(shown) >= 5
-    checker = doctest.OutputChecker()
-    for wanted, got in zip(shown, printed, strict=True):
-        assert checker.check_output(wanted, got, doctest.ELLIPSIS), f"shown: {wanted}\nprinted: {got}"
-
-
-# Settings
-
-
-def _table(under: str, prefix: str) -> dict[str, str]:
-    """The settings that a table lists, with their defaults."""
-    section = README.read_text("utf-8").partition(f"## {under}\n")[2].partition("\n## ")[0]
-    rows = re.findall(r"^\| `(\w+)` \| (.*?) \|", section, re.MULTILINE)
-    return {name: default.strip("`") for name, default in rows if name.startswith(prefix)}
-
-
-class _Listening(SettingsReader):
-    """Remembers what was read."""
-
-    def __init__(self, env: Mapping[str, str]) -> None:
-        super().__init__(env)
-        self.read: set[str] = set()
-
-    def value(self, name: str, *, empty_is_unset: bool = False) -> str | None:
-        self.read.add(name)
-        return super().value(name, empty_is_unset=empty_is_unset)
-
-
-@pytest.fixture
-def read(monkeypatch: pytest.MonkeyPatch) -> set[str]:
-    """The names of all settings that there are."""
-    readers: list[_Listening] = []
-
-    def listening(env: Mapping[str, str]) -> _Listening:
-        readers.append(_Listening(env))
-        return readers[-1]
-
-    with monkeypatch.context() as patched:
-        patched.setattr(app_settings, "SettingsReader", listening)
-        Settings.from_mapping({})
-    return readers[0].read
-
-
-def test_its_tables_list_every_setting_and_no_other(read: set[str]) -> None:
-    assert _table("Settings", "REVOCATION_").keys() | _table("Settings", "APP_").keys() == read
-
-
-def test_its_tables_give_the_defaults() -> None:
-    for prefix, read_from in (("REVOCATION_", RevocationSettings), ("APP_", Settings)):
-        defaults = read_from.from_mapping({})
-        for name, default in _table("Settings", prefix).items():
-            if default != "none":
-                assert read_from.from_mapping({name: default}) == defaults, name
-
-
-# Redis
-
-
-def _acl_rules() -> list[list[str]]:
-    """What the README's lines add to the user, without its name."""
-    lines = [shlex.split(line) for line in "".join(blocks("", under="Redis")).splitlines()]
-    assert [line[:3] for line in lines] == [["ACL", "SETUSER", "revocation"]] * 2
-    return [line[3:] for line in lines]
-
-
-def test_its_redis_user_may_do_what_the_library_needs_and_nothing_else() -> None:
-    commands = [rule for rule in _acl_rules()[0] if rule.startswith("+")]
-    assert set(commands) == set(MINIMAL_ACL)
-
-
-def test_with_both_of_its_lines_the_service_does_everything_and_is_never_refused(
-    start_server: StartServer, tmp_path: Path
-) -> None:
-    store = start_server("valkey")
-    asked: Callable[..., Any] = store.client().execute_command
-    for rules in _acl_rules():
-        asked("ACL", "SETUSER", "revocation", *rules)
-    url = store.url.replace("unix://", "unix://revocation:password@")
-    proxy = Proxy(store.socket)
-    with serving(tmp_path, REVOCATION_REDIS_URL=url) as service:
-        stage = staged(service, store, proxy)
-        for row in TABLE:
-            ask, _ = row.prepare(stage)
-            assert ask().status_code == row.well, row
-    proxy.close()
-    assert asked("ACL", "LOG") == []
+    run_session(session, env=os.environ, directory=tmp_path, replacing={"http://127.0.0.1:8000": service.url})

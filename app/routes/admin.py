@@ -1,20 +1,23 @@
 """For admins: revoke by any handle, see and undo; accounts, clients, the audit log. Every route asks Redis."""
 
 import re
-from typing import Annotated, Any
+from typing import Annotated
 
 from flask import Blueprint, Response, jsonify, request
-from pydantic import AwareDatetime, BaseModel, ConfigDict, StringConstraints, model_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from app.audited import audit
 from app.bearer import ADMIN_SCOPE, bearer
 from app.instants import milliseconds, rfc3339
+from app.openapi import Answer, operation
 from app.problems import Problem, read_json
+from app.routes import admin_answers as answers
 from app.service import service
 from app.users import User, UserExistsError, UserNotFoundError
 from app.views import receipt_json, revocation_json, session_json
 from revocation import Handle, InvalidTokenError, Revocation
 from revocation.claims import KINDS, Kind
+from revocation.metrics import UNDONE
 
 routes = Blueprint("admin", __name__, url_prefix="/admin")
 
@@ -22,7 +25,10 @@ routes = Blueprint("admin", __name__, url_prefix="/admin")
 _PAGE = 50
 
 #: Nineteen digits always fit into 64 bits, which is what Redis takes.
-_REVOCATION_ID = re.compile(r"[0-9]{1,19}-[0-9]{1,19}-[0-9a-f]{8}")
+REVOCATION_ID = re.compile(r"[0-9]{1,19}-[0-9]{1,19}-[0-9a-f]{8}")
+
+_UNKNOWN_REVOCATION = "`unknown_revocation`: no such revocation is in force: unknown, expired, or undone."
+_UNKNOWN_USER = "`unknown_user`: there is no user of this name."
 
 Reason = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 
@@ -30,15 +36,27 @@ Reason = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 class NewRevocation(BaseModel):
     """What `POST /admin/revocations` takes: a handle, or a token that leaked."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {"kind": "subject", "value": "ada", "reason": "laptop stolen"},
+                {"kind": "subject", "value": "ada", "reason": "laptop stolen", "dry_run": True},
+                {"kind": "issuer", "reason": "everyone signs in again"},
+                {"token": "eyJhbGciOiJFUzI1NiIsInR5cCI6ImF0K2p3dCJ9...", "reason": "found in a log"},
+            ]
+        },
+    )
 
-    kind: Kind | None = None
-    value: str | None = None
-    issuer: str | None = None
-    issued_before: AwareDatetime | None = None
-    token: str | None = None
-    reason: Reason
-    dry_run: bool = False
+    kind: Kind | None = Field(default=None, description="What to revoke by. This, or `token`.")
+    value: str | None = Field(default=None, description="Whose; left out for kind `issuer`.")
+    issuer: str | None = Field(default=None, description="The issuer of the tokens; left out: this service.")
+    issued_before: AwareDatetime | None = Field(
+        default=None, description="For kinds `subject`, `client` and `issuer`: only what is older; left out: now."
+    )
+    token: str | None = Field(default=None, description="An access token that leaked, expired or not.")
+    reason: Reason = Field(description="Why. It stands in the audit log.")
+    dry_run: bool = Field(default=False, description="Only tell what it would hit.")
 
     @model_validator(mode="after")
     def _one_of_two(self) -> "NewRevocation":
@@ -54,9 +72,12 @@ class NewUser(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    username: str
-    password: str
-    scope: str = ""
+    username: str = Field(
+        description="The `sub` of its tokens; never used twice. 1 to 64 letters, digits and `._@+-`.",
+        examples=["ada"],
+    )
+    password: str = Field(description="8 to 1024 characters.", examples=["correct horse battery"])
+    scope: str = Field(default="", description="What its tokens may do, space-separated.", examples=["reports:read"])
 
 
 class ChangedUser(BaseModel):
@@ -66,7 +87,7 @@ class ChangedUser(BaseModel):
 
     password: str | None = None
     scope: str | None = None
-    disabled: bool | None = None
+    disabled: bool | None = Field(default=None, description="Whether it is kept from signing in.", examples=[True])
 
     @model_validator(mode="after")
     def _something(self) -> "ChangedUser":
@@ -80,14 +101,29 @@ class NewClient(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    name: str
-    scope: str = ""
+    name: str = Field(description="For people.", examples=["billing"])
+    scope: str = Field(default="", description="What its tokens may do, space-separated.", examples=["reports:read"])
 
 
 @routes.post("/revocations")
 @bearer.required(scope=ADMIN_SCOPE, max_staleness=0)
+@operation(
+    {
+        201: answers.Revoked,
+        200: Answer(answers.Preview | answers.NothingToRevoke, "A preview, or: what it concerns is dead already."),
+    },
+    body=NewRevocation,
+    refuses={
+        400: "Or the token is none of ours, and `reason` says why.",
+        409: "`signing_key`: the key signs. `conflict`: no more keys can be revoked.",
+    },
+)
 def revoke() -> tuple[Response, int]:
-    """Take back everything under a handle, or one token that leaked."""
+    """Take back everything under a handle, or one token that leaked.
+
+    Revoking a token, a session or a key takes back everything under it, for good; revoking a subject, a client or an
+    issuer takes back what was issued before a moment, and signing in after it works.
+    """
     body = read_json(NewRevocation)
     handle = _handle(body)
     cutoff_ms = _cutoff(handle, body)
@@ -107,11 +143,18 @@ def revoke() -> tuple[Response, int]:
 
 @routes.get("/revocations")
 @bearer.required(scope=ADMIN_SCOPE, max_staleness=0)
+@operation(
+    answers.Revocations,
+    parameters=answers.RevocationsQuery,
+    refuses={400: "`invalid`: an unknown kind, a value that is none, or a cursor from elsewhere."},
+)
 def revocations() -> Response:
-    """What is in force, newest first."""
+    """What is in force, newest first; with a kind and a value, of exactly this handle."""
     kind = next((known for known in KINDS if known == request.args.get("kind")), None)
     if kind is None and "kind" in request.args:
         raise Problem(400, f"Known kinds are {', '.join(KINDS)}.", reason="invalid")
+    if "value" in request.args:
+        return _of_handle(kind, request.args["value"])
     try:
         page = service().stores.denylist.page(kind=kind, cursor=request.args.get("cursor"), limit=_PAGE)
     except ValueError as error:
@@ -121,6 +164,7 @@ def revocations() -> Response:
 
 @routes.get("/revocations/<revocation_id>")
 @bearer.required(scope=ADMIN_SCOPE, max_staleness=0)
+@operation(answers.OneRevocation, parameters=answers.NamedRevocation, refuses={404: _UNKNOWN_REVOCATION})
 def revocation(revocation_id: str) -> Response:
     """One revocation that is in force."""
     return jsonify({"revocation": revocation_json(_found(revocation_id))})
@@ -128,6 +172,15 @@ def revocation(revocation_id: str) -> Response:
 
 @routes.delete("/revocations/<revocation_id>")
 @bearer.required(scope=ADMIN_SCOPE, max_staleness=0)
+@operation(
+    answers.Undone,
+    parameters=answers.Undo,
+    refuses={
+        400: "`invalid`: the reason is too long.",
+        404: _UNKNOWN_REVOCATION,
+        409: "`conflict`: it was merged with others of its handle.",
+    },
+)
 def undo(revocation_id: str) -> Response:
     """Take exactly this revocation back. Others of the same handle stay in force."""
     found = _found(revocation_id)
@@ -139,12 +192,14 @@ def undo(revocation_id: str) -> Response:
         raise Problem(400, str(error), reason="invalid") from error
     if not undone:
         raise _unknown_revocation()
+    UNDONE.inc()
     audit("revocation.undo", actor=actor, target=revocation_id, reason=reason)
     return jsonify({"undone": revocation_json(found)})
 
 
 @routes.get("/sessions")
 @bearer.required(scope=ADMIN_SCOPE, max_staleness=0)
+@operation(answers.Sessions, parameters=answers.SessionsQuery, refuses={404: _UNKNOWN_USER})
 def sessions() -> Response:
     """The living sessions of a user."""
     subject = request.args.get("subject", "")
@@ -155,6 +210,7 @@ def sessions() -> Response:
 
 @routes.get("/audit")
 @bearer.required(scope=ADMIN_SCOPE, max_staleness=0)
+@operation(answers.AuditPage, parameters=answers.PageQuery, refuses={400: "`invalid`: a cursor from elsewhere."})
 def audit_log() -> Response:
     """Who did what, when, why and from where, newest first."""
     records, next_cursor = service().stores.audit.page(request.args.get("cursor"), limit=_PAGE)
@@ -179,6 +235,7 @@ def audit_log() -> Response:
 
 @routes.post("/users")
 @bearer.required(scope=ADMIN_SCOPE, max_staleness=0)
+@operation({201: answers.UserJson}, body=NewUser, refuses={409: "`exists`: the name is taken, for ever."})
 def create_user() -> tuple[Response, int]:
     """A new account."""
     body = read_json(NewUser)
@@ -192,6 +249,7 @@ def create_user() -> tuple[Response, int]:
 
 @routes.patch("/users/<username>")
 @bearer.required(scope=ADMIN_SCOPE, max_staleness=0)
+@operation(answers.UserChanged, body=ChangedUser, parameters=answers.NamedUser, refuses={404: _UNKNOWN_USER})
 def change_user(username: str) -> Response:
     """Change an account, and take back everything it holds."""
     body = read_json(ChangedUser)
@@ -215,6 +273,7 @@ def change_user(username: str) -> Response:
 
 @routes.post("/clients")
 @bearer.required(scope=ADMIN_SCOPE, max_staleness=0)
+@operation({201: answers.ClientCreated}, body=NewClient)
 def create_client() -> tuple[Response, int]:
     """A new client; its secret is shown here and never again."""
     body = read_json(NewClient)
@@ -250,6 +309,17 @@ def _signs_now_or_later(key_id: str) -> bool:
     return key is not None and key.signing is not None and key.signs_from >= keys.signing_key().signs_from
 
 
+def _of_handle(kind: Kind | None, value: str) -> Response:
+    if kind is None:
+        raise Problem(400, "Give the kind of the value as well.", reason="invalid")
+    try:
+        handle = Handle(kind, value, issuer=request.args.get("issuer") or service().settings.issuer)
+    except ValueError as error:
+        raise Problem(400, str(error), reason="invalid") from error
+    found = service().stores.denylist.of_handle(handle)
+    return jsonify({"revocations": [revocation_json(one) for one in reversed(found)], "next_cursor": None})
+
+
 def _cutoff(handle: Handle, body: NewRevocation) -> int | None:
     """Not later than now, which would lock out what comes; not so old that nothing it covers still lives."""
     if body.issued_before is None:
@@ -267,12 +337,23 @@ def _cutoff(handle: Handle, body: NewRevocation) -> int | None:
 def _preview(handle: Handle, cutoff_ms: int | None) -> Response:
     before_ms = service().stores.denylist.now_ms() + 1 if cutoff_ms is None else cutoff_ms
     reached = service().sessions.reached_by(handle, issued_before_ms=before_ms)
-    would: dict[str, Any] = {"sessions": len(reached), "subjects": len({one.subject for one in reached})}
-    return jsonify({"dry_run": True, "kind": handle.kind, "value": handle.value or None, "would_end": would})
+    would: answers.WouldEnd = {"sessions": len(reached), "subjects": len({one.subject for one in reached})}
+    claims = bearer.claims
+    yours = handle in claims.handles and (handle.unconditional or claims.judged_at_ms < before_ms)
+    return jsonify(
+        {
+            "dry_run": True,
+            "kind": handle.kind,
+            "value": handle.value or None,
+            "would_end": would,
+            # Whoever asks would have to sign in again, and could not undo it with this token.
+            "includes_you": yours,
+        }
+    )
 
 
 def _found(revocation_id: str) -> Revocation:
-    found = service().stores.denylist.find(revocation_id) if _REVOCATION_ID.fullmatch(revocation_id) else None
+    found = service().stores.denylist.find(revocation_id) if REVOCATION_ID.fullmatch(revocation_id) else None
     if found is None:
         raise _unknown_revocation()
     return found
@@ -282,5 +363,5 @@ def _unknown_revocation() -> Problem:
     return Problem(404, "No such revocation is in force: unknown, expired, or undone.", reason="unknown_revocation")
 
 
-def _user_json(user: User) -> dict[str, Any]:
+def _user_json(user: User) -> answers.UserJson:
     return {"username": user.username, "scope": user.scope, "disabled": user.disabled}

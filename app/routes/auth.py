@@ -1,19 +1,22 @@
 """Signing in and out, and one's own sessions."""
 
 import re
+from typing import Annotated
 
 from flask import Blueprint, Response, jsonify, request
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
+from typing_extensions import TypedDict  # pydantic cannot read the one of typing before 3.12
 
 from app import metrics
 from app.audited import audit
 from app.bearer import bearer
-from app.grants import InvalidCredentialsError, Origin, Tokens
+from app.grants import InvalidCredentialsError, Origin, Tokens, TokensJson
+from app.openapi import operation
 from app.problems import Problem, read_json
 from app.service import service
 from app.sessions import RefreshRefusedError, RefreshReuseError
 from app.throttle import ThrottledError
-from app.views import receipt_json, session_json
+from app.views import ReceiptAnswer, SessionJson, receipt_json, session_json
 from revocation import Claims, Handle, InvalidTokenError, Receipt
 from revocation.flask import bearer_token
 
@@ -27,8 +30,8 @@ class Login(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    username: str
-    password: str
+    username: str = Field(examples=["ada"])
+    password: str = Field(examples=["correct horse battery"])
 
 
 class Refresh(BaseModel):
@@ -36,7 +39,7 @@ class Refresh(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    refresh_token: str
+    refresh_token: str = Field(description="The one of the last answer.", examples=["N3eT0bRrA2CzpmqhyFj3Kw.0.Zm9y..."])
 
 
 class Logout(BaseModel):
@@ -44,7 +47,29 @@ class Logout(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    refresh_token: str | None = None
+    refresh_token: str | None = Field(
+        default=None,
+        description="Instead of a bearer token, or with it.",
+        examples=["N3eT0bRrA2CzpmqhyFj3Kw.0.Zm9y..."],
+    )
+
+
+class OwnSessionJson(SessionJson):
+    """One of the caller's sessions."""
+
+    current: Annotated[bool, Field(description="Whether it is the one that asks.", examples=[True])]
+
+
+class OwnSessions(TypedDict):
+    """The caller's living sessions."""
+
+    sessions: list[OwnSessionJson]
+
+
+class OwnSession(TypedDict):
+    """Which session."""
+
+    sid: Annotated[str, Field(description="The `session_id` of a session.", examples=["N3eT0bRrA2CzpmqhyFj3Kw"])]
 
 
 def origin() -> Origin:
@@ -61,9 +86,125 @@ def token_response(tokens: Tokens) -> Response:
 
 
 @routes.post("/login")
+@operation(
+    TokensJson,
+    body=Login,
+    refuses={
+        401: "`invalid_credentials`: unknown user, wrong password or disabled account; nobody learns which.",
+        429: "`throttled`: too many failures of this account (10 in five minutes) or address (50).",
+        503: "`denylist_unavailable`, `unavailable`: a store does not answer. Try again.",
+    },
+)
 def login() -> Response:
     """Sign in with a password."""
-    body = read_json(Login)
+    return token_response(signed_in(read_json(Login)))
+
+
+@routes.post("/refresh")
+@operation(
+    TokensJson,
+    body=Refresh,
+    refuses={
+        401: "`invalid_refresh_token`: used long ago, expired, revoked, or none at all. Sign in again.",
+        503: "`denylist_unavailable`, `unavailable`: nothing is used up. Send the same request again.",
+    },
+)
+def refresh() -> Response:
+    """The next tokens of a session; the refresh token is used up.
+
+    For a few seconds (`APP_REFRESH_GRACE`) it gives the same successor again, for retries and second tabs. Used later,
+    it ends the session: somebody has a copy.
+    """
+    body = read_json(Refresh)
+    try:
+        return token_response(refreshed(body.refresh_token, client_id=None, scope=None))
+    except RefreshRefusedError as error:
+        raise Problem(
+            401,
+            "This refresh token gives no tokens any more: sign in again.",
+            reason="invalid_refresh_token",
+            headers={"WWW-Authenticate": bearer.challenge_without_error()},
+        ) from error
+
+
+@routes.post("/logout")
+@operation(
+    ReceiptAnswer,
+    body=Logout,
+    body_required=False,
+    proof="bearer, if any",
+    refuses={
+        400: "`invalid_request`: the token is sent twice.",
+        401: "`missing_token`, `invalid_refresh_token`, or why the token is not ours: `signature`, `issuer`, ...",
+        503: "`denylist_unavailable`, `unavailable`: nobody is logged out. Send the same request again.",
+    },
+)
+def logout() -> Response:
+    """End the session of the bearer token (also of an expired one) or of the refresh token, for good.
+
+    Access tokens and refresh token end together. A token that belongs to no session is revoked by itself.
+    """
+    body = read_json(Logout) if request.get_data() else Logout()
+    claims = None
+    if "Authorization" in request.headers or body.refresh_token is None:
+        claims = service().verifier.verify_ignoring_expiry(bearer_token())
+    sessions = {claims.session_id} if claims is not None and claims.session_id else set()
+    if body.refresh_token is not None:
+        named = service().sessions.of_refresh_token(body.refresh_token)
+        if named is None and claims is None:
+            raise Problem(
+                401,
+                "This is no refresh token of this service.",
+                reason="invalid_refresh_token",
+                headers={"WWW-Authenticate": bearer.challenge_without_error()},
+            )
+        sessions |= {named} if named else set()
+    return _receipt(_ended(sessions, claims))
+
+
+@routes.post("/logout-all")
+@bearer.required()
+@operation(ReceiptAnswer)
+def logout_all() -> Response:
+    """End everything of the caller's from before now.
+
+    Signing in right after works.
+    """
+    claims = bearer.claims
+    receipt = service().stores.denylist.revoke(
+        Handle.subject(claims), reason="logged out everywhere", actor=claims.subject
+    )
+    audit("session.logout_all", actor=claims.subject, target=claims.subject, receipt=receipt)
+    return _receipt(receipt)
+
+
+@routes.get("/sessions")
+@bearer.required()
+@operation(OwnSessions)
+def sessions() -> Response:
+    """The caller's living sessions."""
+    current = bearer.claims.session_id
+    listed = service().sessions.of_subject(bearer.claims.subject)
+    answer: OwnSessions = {"sessions": [{**session_json(one), "current": one.id == current} for one in listed]}
+    return jsonify(answer)
+
+
+@routes.delete("/sessions/<sid>")
+@bearer.required()
+@operation(ReceiptAnswer, parameters=OwnSession, refuses={404: "`unknown_session`: the caller has no such session."})
+def end_session(sid: str) -> Response:
+    """End one of the caller's sessions. Somebody else's is as unknown as one that never was."""
+    session = service().sessions.get(sid) if _SESSION_ID.fullmatch(sid) else None
+    subject = bearer.claims.subject
+    if session is None or session.subject != subject:
+        raise Problem(404, "You have no session with this id.", reason="unknown_session")
+    receipt = service().sessions.end(sid, reason="ended by its user", actor=subject)
+    audit("session.end", actor=subject, target=sid, receipt=receipt)
+    return _receipt(receipt)
+
+
+def signed_in(body: Login) -> Tokens:
+    """A new session, counted and throttled. Raises Problem 401 and 429."""
     address = request.remote_addr or ""
     try:
         service().throttle.admit(account=body.username, address=address)
@@ -81,72 +222,7 @@ def login() -> Response:
         metrics.SIGN_INS.labels("throttled").inc()
         raise too_many(error) from error
     metrics.SIGN_INS.labels("accepted").inc()
-    return token_response(tokens)
-
-
-@routes.post("/refresh")
-def refresh() -> Response:
-    """The next tokens of a session; the refresh token is used up."""
-    body = read_json(Refresh)
-    try:
-        return token_response(refreshed(body.refresh_token, client_id=None, scope=None))
-    except RefreshRefusedError as error:
-        raise Problem(
-            401,
-            "This refresh token gives no tokens any more: sign in again.",
-            reason="invalid_refresh_token",
-            headers={"WWW-Authenticate": bearer.challenge_without_error()},
-        ) from error
-
-
-@routes.post("/logout")
-def logout() -> Response:
-    """End the session of the bearer token (also of an expired one) or of the refresh token, for good."""
-    body = read_json(Logout) if request.get_data() else Logout()
-    claims = None
-    if "Authorization" in request.headers or body.refresh_token is None:
-        claims = service().verifier.verify_ignoring_expiry(bearer_token())
-    sessions = {claims.session_id} if claims is not None and claims.session_id else set()
-    if body.refresh_token is not None:
-        named = service().sessions.of_refresh_token(body.refresh_token)
-        if named is None and claims is None:
-            raise Problem(401, "This is no refresh token of this service.", reason="invalid_refresh_token")
-        sessions |= {named} if named else set()
-    return _receipt(_ended(sessions, claims))
-
-
-@routes.post("/logout-all")
-@bearer.required()
-def logout_all() -> Response:
-    """End everything of the caller's from before now."""
-    claims = bearer.claims
-    receipt = service().stores.denylist.revoke(
-        Handle.subject(claims), reason="logged out everywhere", actor=claims.subject
-    )
-    audit("session.logout_all", actor=claims.subject, target=claims.subject, receipt=receipt)
-    return _receipt(receipt)
-
-
-@routes.get("/sessions")
-@bearer.required()
-def sessions() -> Response:
-    """The caller's living sessions."""
-    current = bearer.claims.session_id
-    listed = service().sessions.of_subject(bearer.claims.subject)
-    return jsonify({"sessions": [{**session_json(one), "current": one.id == current} for one in listed]})
-
-
-@routes.delete("/sessions/<sid>")
-@bearer.required()
-def end_session(sid: str) -> Response:
-    """End one of the caller's sessions. Somebody else's is as unknown as one that never was."""
-    session = service().sessions.get(sid) if _SESSION_ID.fullmatch(sid) else None
-    subject = bearer.claims.subject
-    if session is None or session.subject != subject:
-        raise Problem(404, "You have no session with this id.", reason="unknown_session")
-    receipt = service().sessions.end(sid, reason="ended by its user", actor=subject)
-    audit("session.end", actor=subject, target=sid, receipt=receipt)
-    return _receipt(receipt)
+    return tokens
 
 
 def refreshed(refresh_token: str, *, client_id: str | None, scope: str | None) -> Tokens:
@@ -185,6 +261,7 @@ def _ended(sessions: set[str], claims: Claims | None) -> Receipt:
 
 
 def _receipt(receipt: Receipt) -> Response:
-    response = jsonify({"receipt": receipt_json(receipt)})
+    answer: ReceiptAnswer = {"receipt": receipt_json(receipt)}
+    response = jsonify(answer)
     response.headers["Cache-Control"] = "no-store"
     return response

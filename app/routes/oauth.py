@@ -8,21 +8,26 @@ import binascii
 import math
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Literal, NotRequired
 from urllib.parse import unquote_plus
 
 import redis
 from flask import Blueprint, Response, jsonify, request
+from pydantic import Field
+from typing_extensions import TypedDict  # pydantic cannot read the one of typing before 3.12
 from werkzeug.exceptions import HTTPException
 
 from app.audited import audit
 from app.clients import FIRST_PARTY, Client
 from app.database import DatabaseUnavailableError
-from app.grants import InvalidScopeError
+from app.grants import InvalidScopeError, TokensJson
+from app.openapi import Answer, operation
+from app.openapi.refusals import OAuthErrorCode, OAuthErrorJson
 from app.routes.auth import refreshed, token_response
 from app.service import service
 from app.sessions import RefreshRefusedError
 from app.throttle import ThrottledError
+from app.views import ClientId, Issuer, Scope, SessionId, Subject
 from revocation import Claims, DenylistUnavailableError, Handle, InvalidTokenError
 
 routes = Blueprint("oauth", __name__, url_prefix="/oauth")
@@ -30,10 +35,66 @@ routes = Blueprint("oauth", __name__, url_prefix="/oauth")
 _PARAMETER = re.compile(r"[a-z_]{1,32}")
 
 
+class ClientForm(TypedDict):
+    """How a client says who it is, if not by the header."""
+
+    client_id: NotRequired[
+        Annotated[str, Field(description="`first-party` needs no secret.", examples=["first-party"])]
+    ]
+    client_secret: NotRequired[Annotated[str, Field(description="Here or in the header, not in both.")]]
+
+
+class TokenForm(ClientForm):
+    """A grant."""
+
+    grant_type: Annotated[Literal["client_credentials", "refresh_token"], Field(examples=["client_credentials"])]
+    refresh_token: NotRequired[Annotated[str, Field(description="With `refresh_token`.")]]
+    scope: NotRequired[
+        Annotated[str, Field(description="Less than was granted; left out: all of it.", examples=["reports:read"])]
+    ]
+
+
+class NamedToken(ClientForm):
+    """One token."""
+
+    token: Annotated[
+        str,
+        Field(description="An access or a refresh token.", examples=["eyJhbGciOiJFUzI1NiIsInR5cCI6ImF0K2p3dCJ9..."]),
+    ]
+    token_type_hint: NotRequired[Annotated[str, Field(description="Taken, and not needed.")]]
+
+
+class Nothing(TypedDict):
+    """Done, or there was nothing to do (RFC 7009, section 2.2)."""
+
+
+class Active(TypedDict):
+    """What a token is worth now (RFC 7662, section 2.2). A token that is not active says nothing else of itself."""
+
+    active: Annotated[bool, Field(examples=[True])]
+    token_type: NotRequired[Annotated[Literal["Bearer"], Field(description="Of access tokens.")]]
+    iss: NotRequired[Issuer]
+    sub: NotRequired[Subject]
+    aud: NotRequired[Annotated[list[str], Field(examples=[["https://api.example"]])]]
+    client_id: NotRequired[ClientId]
+    scope: NotRequired[Scope]
+    jti: NotRequired[Annotated[str, Field(examples=["Yk3vWq2nT1a9bC4dE5fG6h"])]]
+    sid: NotRequired[SessionId]
+    iat: NotRequired[Annotated[int, Field(description="Seconds since 1970.", examples=[1795539600])]]
+    exp: NotRequired[Annotated[int, Field(description="Seconds since 1970.", examples=[1795540500])]]
+
+
+_UNAUTHENTICATED = "`invalid_client`: unknown client, or wrong secret."
+_THROTTLED = "`invalid_client`: too many failures of this client (10 in five minutes) or address (50)."
+_OF_ANOTHER = "`invalid_grant`: the token was issued to another client."
+
+
 class OAuthError(Exception):
     """An error of RFC 6749, section 5.2, or RFC 7009, section 2.2.1."""
 
-    def __init__(self, error: str, description: str, *, status: int = 400, challenge: str | None = None) -> None:
+    def __init__(
+        self, error: OAuthErrorCode, description: str, *, status: int = 400, challenge: str | None = None
+    ) -> None:
         super().__init__(description)
         self.error = error
         self.status = status
@@ -51,8 +112,21 @@ class Caller:
 
 
 @routes.post("/token")
+@operation(
+    TokensJson,
+    form=TokenForm,
+    proof="client",
+    refuses={
+        400: "`invalid_grant`, `invalid_scope`, `unauthorized_client`, `unsupported_grant_type`.",
+        401: _UNAUTHENTICATED,
+        429: _THROTTLED,
+    },
+)
 def token() -> Response:
-    """Tokens for client credentials or a refresh token."""
+    """Tokens for client credentials or a refresh token (RFC 6749).
+
+    There is no password grant (RFC 9700, section 2.4): users sign in at `/auth/login`.
+    """
     form = _form()
     grant = form.get("grant_type")
     if grant is None:
@@ -76,8 +150,12 @@ def token() -> Response:
 
 
 @routes.post("/revoke")
+@operation(Nothing, form=NamedToken, proof="client", refuses={400: _OF_ANOTHER, 401: _UNAUTHENTICATED, 429: _THROTTLED})
 def revoke() -> Response:
-    """Take a token back: an access token alone, a refresh token with its whole session."""
+    """Take a token back: an access token alone, a refresh token with its whole session (RFC 7009).
+
+    Also 200 for a token that is unknown, expired or revoked already. After 503 take it that it still works.
+    """
     form = _form()
     caller = _caller(form)
     named = form.get("token")
@@ -98,8 +176,14 @@ def revoke() -> Response:
 
 
 @routes.post("/introspect")
+@operation(
+    Answer(Active, headers={"Cache-Control": "`no-store`: it may be otherwise in a moment."}),
+    form=NamedToken,
+    proof="client",
+    refuses={401: _UNAUTHENTICATED, 429: _THROTTLED},
+)
 def introspect() -> Response:
-    """What a token is worth now. Only registered clients may ask, and Redis always answers."""
+    """What a token is worth now (RFC 7662). Only registered clients may ask, and Redis always answers."""
     form = _form()
     if _caller(form).client is None:
         raise _unauthenticated("Only a client with a secret may introspect.")
@@ -108,7 +192,7 @@ def introspect() -> Response:
         raise OAuthError("invalid_request", "The parameter token is missing.")
     session = service().sessions.is_current(named)
     if session is not None:
-        members: dict[str, Any] = {
+        members: Active = {
             "active": True,
             "iss": service().settings.issuer,
             "sub": session.subject,
@@ -128,21 +212,24 @@ def introspect() -> Response:
     return response
 
 
-def _introspected(claims: Claims) -> dict[str, Any]:
-    members = {
+def _introspected(claims: Claims) -> Active:
+    members: Active = {
         "active": True,
         "token_type": "Bearer",
         "iss": claims.issuer,
         "sub": claims.subject,
         "aud": list(claims.audience),
-        "client_id": claims.client_id,
         "scope": " ".join(sorted(claims.scope)),
-        "jti": claims.token_id,
-        "sid": claims.session_id,
         "iat": math.floor(claims.issued_at),
         "exp": math.floor(claims.expires_at),
     }
-    return {name: value for name, value in members.items() if value is not None}
+    if claims.client_id is not None:
+        members["client_id"] = claims.client_id
+    if claims.token_id is not None:
+        members["jti"] = claims.token_id
+    if claims.session_id is not None:
+        members["sid"] = claims.session_id
+    return members
 
 
 def _revoke_session(session_id: str, caller: Caller) -> None:
@@ -231,8 +318,9 @@ def _plain(text: str) -> str:
     return "".join(c if " " <= c <= "~" and c not in '"\\' else "?" for c in text[:100])
 
 
-def _error(status: int, error: str, description: str) -> Response:
-    response = jsonify({"error": error, "error_description": _plain(description)})
+def _error(status: int, error: OAuthErrorCode, description: str) -> Response:
+    answer: OAuthErrorJson = {"error": error, "error_description": _plain(description)}
+    response = jsonify(answer)
     response.status_code = status
     response.headers["Cache-Control"] = "no-store"
     response.headers["Pragma"] = "no-cache"

@@ -1,8 +1,13 @@
 """Forward authentication: a proxy asks before it lets a request through."""
 
+from typing import Annotated, Final, NotRequired
+
 from flask import Blueprint, Response, request
+from pydantic import Field
+from typing_extensions import TypedDict  # pydantic cannot read the one of typing before 3.12
 
 from app.bearer import bearer
+from app.openapi import Answer, operation
 from app.problems import Problem
 from revocation import Claims, ConfigurationError
 from revocation.guard import checked_staleness
@@ -11,8 +16,46 @@ routes = Blueprint("verify", __name__)
 
 _METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 
+_ALLOWED: Final = Answer(
+    None,
+    "Let it through. Who it is stands in the headers.",
+    headers={
+        "X-Auth-Subject": "The `sub` of the token.",
+        "X-Auth-Client": "Its `client_id`; empty where it has none.",
+        "X-Auth-Scope": "Its scope.",
+        "X-Auth-Session": "Its `sid`; empty where it has none.",
+    },
+)
+
+
+class Dial(TypedDict):
+    """What a proxy may ask for."""
+
+    scope: NotRequired[Annotated[str, Field(description="What the token must cover.", examples=["reports:read"])]]
+    max_staleness: NotRequired[
+        Annotated[
+            str,
+            Field(description="Seconds, or `inf`: how old what is known of revocations may be.", examples=["0"]),
+        ]
+    ]
+
+
+class Original(TypedDict):
+    """The path that the proxy guards."""
+
+    original: Annotated[str, Field(description="The guarded path. It is not read.", examples=["orders/7"])]
+
 
 @routes.route("/verify", methods=_METHODS, provide_automatic_options=False)
+@operation(
+    {204: _ALLOWED},
+    proof="bearer",
+    parameters=Dial,
+    refuses={
+        400: "`invalid`: `max_staleness` is no number of seconds.",
+        403: "`insufficient_scope`: it does not cover `scope`.",
+    },
+)
 def verify() -> Response:
     """204 with headers that say who it is, or 401, 403 or 503 as a protected route would.
 
@@ -23,6 +66,9 @@ def verify() -> Response:
 
 @routes.route("/verify/", methods=_METHODS, provide_automatic_options=False)
 @routes.route("/verify/<path:original>", methods=_METHODS, provide_automatic_options=False)
+@operation(
+    {204: _ALLOWED}, proof="bearer", parameters=Original, refuses={404: "The path begins with a slash of its own."}
+)
 def verify_original(original: str = "") -> Response:  # noqa: ARG001 (the guarded path is not ours to judge)
     """The same for proxies that put the original path behind theirs, and keep the method.
 

@@ -10,8 +10,8 @@
 --                         <entry>', where prev names the entry before as '<id>-<tag>' ('0-0--': none), tag is random, op
 --                         is revoke or undo, expires (ms or 'never') and entry are the result, '' if none is left. Later
 --                         versions may say something else behind the tag. about: JSON; of a revocation: [what was asked
---                         by whom and why, its cut-off, its expiry]
---   <ns>:lasting          hash: id -> about, of revocations that outlive the log
+--                         by whom and why (an object), its cut-off, its expiry]
+--   <ns>:lasting          hash: id -> about, of revocations that outlive the log; '-' of those that were undone
 --   <ns>:lasting:expiry   sorted set: id by expiry (ms, +inf: never)
 --
 -- Scripts answer {'ok', ...}, or one word: 'empty' (no head: never opened, or lost), 'unreadable' (a head of another
@@ -115,39 +115,40 @@ local function format_entry(list)
   return cutoff_text(most) .. ' ' .. table.concat(parts, ' ')
 end
 
--- The next log id: later than the last one, also when Redis' clock went back.
+-- The next log id, and its milliseconds: later than the last one, also when Redis' clock went back.
 local function next_id(head, now)
-  local ms, seq = string.match(head.last, '^(%d+)-(%d+)$')
-  if now > tonumber(ms) then return digits(now) .. '-0' end
-  return ms .. '-' .. digits(tonumber(seq) + 1)
+  if not head.last_ms then
+    local ms, seq = string.match(head.last, '^(%d+)-(%d+)$')
+    head.last_ms, head.last_seq = tonumber(ms), tonumber(seq)
+  end
+  if now > head.last_ms then return digits(now) .. '-0', now, 0 end
+  return digits(head.last_ms) .. '-' .. digits(head.last_seq + 1), head.last_ms, head.last_seq + 1
 end
 
--- Instants in the log are on the log's own clock, which runs ahead where Redis' went back: no reader may take an entry
--- for dead too early.
-local function on_log_clock(expiry, id, now) return expiry + math.max(0, tonumber(string.match(id, '^%d+')) - now) end
-
--- Append to the log, chained, trimmed by age; the head is written by the caller.
+-- Append to the log, chained, trimmed by age; the head is written by the caller. Instants in the log are on the log's
+-- own clock, which runs ahead where Redis' went back: no reader may take an entry for dead too early.
 local function append(head, log, now, horizon, tag, fields)
-  local id = next_id(head, now)
-  local prev = head.last .. '-' .. head.tag
-  local add = function(at)
-    local expires = expiry_text(on_log_clock(fields.expires, at, now))
-    local change = table.concat({prev, tag, fields.op, expires, fields.name, fields.entry(at .. '-' .. tag)}, ' ')
-    return redis.pcall('XADD', log, 'MINID', '~', digits(now - horizon), at, 'change', change, 'about', fields.about)
+  local id, ms, seq = next_id(head, now)
+  local before = head.last .. '-' .. head.tag .. ' ' .. tag .. ' ' .. fields.op .. ' '
+  local add = function()
+    local change = before .. expiry_text(fields.expires + math.max(0, ms - now)) .. ' ' .. fields.name .. ' '
+      .. fields.entry(id .. '-' .. tag)
+    return redis.pcall('XADD', log, 'MINID', '~', digits(now - horizon), id, 'change', change, 'about', fields.about)
   end
-  local added = add(id)
+  local added = add()
   if type(added) == 'table' and added.err then
     -- Something that is no entry of ours has a later id: go on behind it.
     local info = redis.call('XINFO', 'STREAM', log)
     for i = 1, #info, 2 do
       if info[i] == 'last-generated-id' then
-        local ms, seq = string.match(info[i + 1], '^(%d+)-(%d+)$')
-        id = ms .. '-' .. digits(tonumber(seq) + 1)
+        local last_ms, last_seq = string.match(info[i + 1], '^(%d+)-(%d+)$')
+        ms, seq = tonumber(last_ms), tonumber(last_seq) + 1
+        id = digits(ms) .. '-' .. digits(seq)
       end
     end
-    added = add(id)
+    added = add()
     if type(added) == 'table' and added.err then return nil, added.err end
   end
-  head.last, head.tag = id, tag
+  head.last, head.last_ms, head.last_seq, head.tag = id, ms, seq, tag
   return id .. '-' .. tag
 end

@@ -9,6 +9,20 @@ local head, now = open_head(KEYS[1], ARGV[2])
 if not head then return {now} end
 local tag, horizon = ARGV[1], tonumber(ARGV[3])
 
+-- The list with one more; the oldest of more than 8 are merged.
+local function with(list, one)
+  local longer = {}
+  for _, each in ipairs(list) do longer[#longer + 1] = each end
+  longer[#longer + 1] = one
+  while #longer > 8 do
+    local merged = {id = '+' .. string.gsub(longer[2].id, '^%+', ''),
+                    cutoff = math.max(longer[1].cutoff, longer[2].cutoff)}
+    table.remove(longer, 1)
+    longer[1] = merged
+  end
+  return longer
+end
+
 local standing = {}
 for _, name in ipairs(head.keys) do standing[name] = true end
 for i = 4, #ARGV, 4 do
@@ -25,37 +39,38 @@ if #forgotten > 0 then
   redis.call('ZREM', KEYS[4], unpack(forgotten))
 end
 
+-- All the same for every handle of a call.
+local soon = digits(now + 1)
 local answer = {'ok', digits(now)}
 for i = 4, #ARGV, 4 do
-  local name, key = ARGV[i], KEYS[5 + (i - 4) / 4]
-  local cutoff = ARGV[i + 1] == 'now' and now + 1 or cutoff_of(ARGV[i + 1])
-  local sign, amount = string.match(ARGV[i + 2], '^([+=])(%d+)$')
+  local name, key, asked = ARGV[i], KEYS[5 + (i - 4) / 4], ARGV[i + 1]
+  local cutoff, text = math.huge, '*'
+  if asked == 'now' then cutoff, text = now + 1, soon
+  elseif asked ~= '*' then cutoff = cutoff_of(asked) text = cutoff_text(cutoff) end
   local expiry = math.huge
+  local sign, amount = string.sub(ARGV[i + 2], 1, 1), tonumber(string.sub(ARGV[i + 2], 2))
   -- What a cut-off ahead of the clock covers dies later, too.
-  local from = cutoff < math.huge and math.max(now, cutoff) or now
-  if sign == '+' then expiry = from + tonumber(amount) elseif sign == '=' then expiry = tonumber(amount) end
+  if sign == '+' then expiry = (cutoff < math.huge and math.max(now, cutoff) or now) + amount
+  elseif sign == '=' then expiry = amount end
   local id = ''
   if expiry > now then
     local list = parse_entry(redis.call('GET', key))
-    local left = redis.call('PTTL', key)
     local kept = expiry
-    if left == -1 then kept = math.huge elseif left > 0 then kept = math.max(expiry, now + left) end
-    local about = cjson.encode({ARGV[i + 3], cutoff_text(cutoff), expiry_text(expiry)})
+    if #list > 0 then
+      local left = redis.call('PTTL', key)
+      if left == -1 then kept = math.huge elseif left > 0 then kept = math.max(expiry, now + left) end
+    end
+    local about = '[' .. ARGV[i + 3] .. ',"' .. text .. '","' .. expiry_text(expiry) .. '"]'
     local entry
     local why
     id, why = append(head, KEYS[2], now, horizon, tag, {
       op = 'revoke', name = name, expires = kept, about = about,
       entry = function(own)
-        local longer = {}
-        for _, one in ipairs(list) do longer[#longer + 1] = one end
-        longer[#longer + 1] = {id = own, cutoff = cutoff}
-        while #longer > 8 do
-          local merged = {id = '+' .. string.gsub(longer[2].id, '^%+', ''),
-                          cutoff = math.max(longer[1].cutoff, longer[2].cutoff)}
-          table.remove(longer, 1)
-          longer[1] = merged
+        if #list == 0 then
+          entry = text .. ' ' .. own .. '=' .. text
+        else
+          entry = format_entry(with(list, {id = own, cutoff = cutoff}))
         end
-        entry = format_entry(longer)
         return entry
       end})
     if not id then return redis.error_reply(why) end
@@ -70,7 +85,7 @@ for i = 4, #ARGV, 4 do
     end
   end
   answer[#answer + 1] = id
-  answer[#answer + 1] = cutoff_text(cutoff)
+  answer[#answer + 1] = text
   answer[#answer + 1] = expiry_text(expiry)
 end
 for i = 5 + (#ARGV - 3) / 4, #KEYS do redis.call('DEL', KEYS[i]) end

@@ -23,7 +23,8 @@ for _, one in ipairs(parse_entry(text)) do
     end
   end
 end
-if not found then return merged and {'merged'} or {'ok', 0} end
+local known = not found and redis.call('HGET', KEYS[3], id) == '-'
+if not found then return merged and not known and {'merged'} or {'ok', 0} end
 
 local left = redis.call('PTTL', KEYS[5])
 local entry = #kept > 0 and format_entry(kept) or ''
@@ -41,7 +42,8 @@ elseif left < 0 then
 else
   redis.call('SET', KEYS[5], entry, 'PX', digits(math.max(1, left)))
 end
-redis.call('HDEL', KEYS[3], id)
-redis.call('ZREM', KEYS[4], id)
+-- For as long as the log may tell of it: others of this entry may be merged up to a later id, and this is not one.
+redis.call('HSET', KEYS[3], id, '-')
+redis.call('ZADD', KEYS[4], digits(now + tonumber(ARGV[3])), id)
 redis.call('SET', KEYS[1], format_head(head))
 return {'ok', 1}

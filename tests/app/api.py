@@ -86,7 +86,7 @@ class Api:
             headers["Authorization"] = f"Bearer {token}"
         environ = {"REMOTE_ADDR": address, **kwargs.pop("environ", {})}
         client = self.app.test_client(use_cookies=False)
-        return client.open(path, method=method, headers=headers, environ_overrides=environ, **kwargs)
+        return client.open(path, method=method, headers=headers, environ_overrides=environ, buffered=True, **kwargs)
 
     def get(self, path: str, **kwargs: Any) -> TestResponse:
         return self.ask("GET", path, **kwargs)

@@ -127,6 +127,9 @@ ROWS: dict[tuple[str, str], Row] = {
     ("DELETE", "/admin/revocations/<revocation_id>"): Row(admins(200), path=revocation_path, body=reason),
     ("GET", "/admin/sessions"): Row(admins(200), body=lambda w: {"query_string": {"subject": w.user.username}}),
     ("GET", "/admin/audit"): Row(admins(200)),
+    ("GET", "/admin/changes"): Row(admins(200)),
+    ("GET", "/admin/health"): Row(admins(200)),
+    ("POST", "/admin/search"): Row(admins(200), body=lambda _: {"json": {"query": "ada"}}),
     ("POST", "/admin/users"): Row(
         admins(201), body=lambda _: {"json": {"username": f"new-{secrets.token_hex(6)}", "password": PASSWORD}}
     ),
@@ -136,6 +139,16 @@ ROWS: dict[tuple[str, str], Row] = {
     ("POST", "/admin/clients"): Row(admins(201), body=lambda _: {"json": {"name": "reports"}}),
     ("GET", "/api/me"): Row(signed_in(200)),
     ("GET", "/api/reports"): Row(signed_in(403, admin=200, machine=200)),
+    # Pages. On a Redis of one's own there is no playground.
+    ("GET", "/"): Row(same(302)),
+    ("GET", "/static/<path:name>"): Row(same(200), path=lambda _: "/static/theme.css"),
+    ("GET", "/console"): Row(same(200)),
+    ("GET", "/docs"): Row(same(200)),
+    ("GET", "/openapi.json"): Row(same(200)),
+    # A cookie counts there, and only for a page of this service; a bearer token is none.
+    ("POST", "/console/session"): Row(same(403)),
+    ("POST", "/console/session/refresh"): Row(same(403)),
+    ("DELETE", "/console/session"): Row(same(403)),
     ("GET", "/healthz"): Row(same(200)),
     ("GET", "/readyz"): Row(same(200)),
     ("GET", "/metrics"): Row(same(200)),

@@ -88,6 +88,7 @@ def test_every_request_and_every_decision_is_counted(api: Api) -> None:
         "expired": 'revocation_decisions_total{outcome="expired",source="none"}',
         "invalid": 'revocation_decisions_total{outcome="invalid",source="none"}',
         "duration": 'app_http_request_duration_seconds_count{route="/api/me"}',
+        "revocation": 'revocation_revocations_total{kind="session"}',
     }
     before = {name: sample(api, line) for name, line in names.items()}
 
@@ -104,6 +105,18 @@ def test_every_request_and_every_decision_is_counted(api: Api) -> None:
 
     counted = {name: sample(api, line) - before[name] for name, line in names.items()}
     assert counted == {**dict.fromkeys(names, 1), "refresh": 2, "duration": 4}
+
+
+def test_every_revocation_and_its_undoing_is_counted(api: Api) -> None:
+    names = ('revocation_revocations_total{kind="client"}', "revocation_undone_total")
+    before = [sample(api, name) for name in names]
+    admin = api.admin()
+
+    made = api.revoke(admin, kind="client", value="nightly")
+    assert [sample(api, name) - was for name, was in zip(names, before, strict=True)] == [1, 0]
+    api.undo(admin, made)
+    api.undo(admin, made)  # there is none any more
+    assert [sample(api, name) - was for name, was in zip(names, before, strict=True)] == [1, 1]
 
 
 def test_the_number_of_series_does_not_grow_with_what_is_sent(api: Api) -> None:

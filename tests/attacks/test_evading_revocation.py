@@ -95,7 +95,7 @@ def test_no_other_way_of_writing_a_revoked_token_is_accepted(algorithm: Algorith
 def test_revoking_the_twin_revokes_the_token(any_server: Server, namespace: str) -> None:
     denylist = opened(connect(any_server.url, timeout_seconds=5), namespace)
     forge = Forge(key("ES256"), clock=Clock(denylist.now_ms() / 1000))
-    guard = Guard(forge.verifier(), denylist, clock=forge.clock)
+    guard = Guard(forge.verifier(), denylist, max_staleness=0, clock=forge.clock)
     token = forge.token()
 
     denylist.revoke(Handle.token(guard.authenticate(twin(token))))

@@ -1,4 +1,4 @@
-"""The nginx configuration of the README, on a real nginx: in front of an API, and in front of the service."""
+"""The nginx configuration of docs/operating.md, on a real nginx: in front of an API, and in front of the service."""
 
 import contextlib
 import http.client
@@ -13,7 +13,7 @@ import pytest
 
 from tests.clients.conftest import register
 from tests.clients.nginx import proxying
-from tests.readme import blocks
+from tests.documents import OPERATING, blocks
 from tests.servers import Server, running
 from tests.serving import Service, free_port, serving
 
@@ -83,7 +83,7 @@ class Front:
 
 @pytest.fixture(scope="module")
 def front(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
-    [config] = blocks("nginx", under="Behind nginx")
+    [config] = blocks("nginx", under="Behind nginx", of=OPERATING)
     port = free_port()
     with contextlib.ExitStack() as stack:
         store = stack.enter_context(running("valkey"))

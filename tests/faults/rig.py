@@ -129,7 +129,7 @@ class Rig:
         self.history = History()
         self.denylist: RedisDenylist = denylist_of(settings)
         self.bound = settings.revocation.max_staleness
-        #: Whether a revocation of the test's own host waits for its receipt, and counts only when it is enforced.
+        #: Whether a revocation counts only when its receipt says that it is enforced: then every follower has read it.
         self.by_receipt = False
         #: Answers to revocations that should not be: neither done nor 401 nor 503.
         self.strange: list[str] = []
@@ -279,6 +279,8 @@ class Rig:
                 )
                 status = answer.status_code
                 outcome = "ok" if status in (200, 201) else "fail" if status == 401 else "unknown"
+                if outcome == "ok" and self.by_receipt and not answer.json()["receipt"]["enforced"]:
+                    outcome = "unknown"
                 if status not in (200, 201, 401, 503):
                     self.strange.append(f"{path} {status} {answer.text}")
             except (DenylistUnavailableError, requests.RequestException):

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
@@ -14,7 +15,7 @@ from app import create_app
 from app.clients import FIRST_PARTY
 from app.service import Stores
 from app.settings import Settings
-from tests.faults.conftest import PASSWORD, PATIENCE_SECONDS, TIMEOUT_SECONDS, Ask, Stage, patiently
+from tests.faults.conftest import ADMIN, PASSWORD, PATIENCE_SECONDS, TIMEOUT_SECONDS, Ask, Stage, patiently
 from tests.faults.proxy import Fault, cut, late, swallowed, trickled, truncated
 
 _numbers = count(1)
@@ -131,6 +132,31 @@ def _change_user(stage: Stage) -> tuple[Ask, str | None]:
     return stage.asks("PATCH", "/admin/users/ada", token=stage.token, json={"scope": "reports:read"}), token
 
 
+def _from_console(stage: Stage, method: str, path: str = "/console/session", **kwargs: Any) -> Ask:
+    """As its page asks."""
+    headers = {"Origin": stage.service.url, **kwargs.pop("headers", {})}
+    return stage.asks(method, path, headers=headers, **kwargs)
+
+
+def _sign_in_at_console(stage: Stage) -> tuple[Ask, str | None]:
+    return _from_console(stage, "POST", json=ADMIN), None
+
+
+def _at_console(stage: Stage) -> tuple[dict[str, str], str]:
+    """The cookie of somebody who is signed in, and the access token."""
+    answer = patiently(_from_console(stage, "POST", json=ADMIN), 200)
+    return {"Cookie": f"console={answer.cookies['console']}"}, answer.json()["access_token"]
+
+
+def _renew_at_console(stage: Stage) -> tuple[Ask, str | None]:
+    return _from_console(stage, "POST", "/console/session/refresh", headers=_at_console(stage)[0]), None
+
+
+def _sign_out_at_console(stage: Stage) -> tuple[Ask, str | None]:
+    cookie, token = _at_console(stage)
+    return _from_console(stage, "DELETE", headers=cookie), token
+
+
 TABLE = (
     # Decided by asking Redis.
     Row("/api/me", _by_admin("GET", "/api/me")),
@@ -160,7 +186,19 @@ TABLE = (
     Row("/admin/users", _new_user, well=201),
     Row("/admin/users/<username>", _change_user),
     Row("/admin/clients", _by_admin("POST", "/admin/clients", json={"name": "another"}), well=201),
+    Row("/admin/search", _by_admin("POST", "/admin/search", json={"query": "ada"})),
+    Row("/admin/changes", _by_admin("GET", "/admin/changes")),
+    Row("/admin/health", _by_admin("GET", "/admin/health")),
+    Row("/console/session", _sign_in_at_console),
+    Row("/console/session", _sign_out_at_console, well=204),
+    Row("/console/session/refresh", _renew_at_console),
     # Decided without it.
+    Row("/", _plain("GET", "/"), without_redis=200),
+    Row("/docs", _plain("GET", "/docs"), without_redis=200),
+    Row("/openapi.json", _plain("GET", "/openapi.json"), without_redis=200),
+    Row("/static/<path:name>", _plain("GET", "/static/theme.css"), without_redis=200),
+    Row("/console", _plain("GET", "/console"), without_redis=200),
+    Row("/console/session/refresh", _plain("POST", "/console/session/refresh"), well=403, without_redis=403),
     Row("/verify", _by_admin("GET", "/verify?max_staleness=inf"), well=204, without_redis=204),
     Row("/api/me", _plain("GET", "/api/me"), well=401, without_redis=401),
     Row("/api/me", _plain("GET", "/api/me", token="no.such.token"), well=401, without_redis=401),

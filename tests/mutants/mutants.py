@@ -17,7 +17,7 @@ class Mutant:
 _BY_STEP = ("tests/revocation/test_follower_by_step.py",)
 _DENYLIST = ("tests/revocation/test_denylist.py",)
 _REDIS = tuple(
-    f"tests/revocation/test_redis_denylist.py::{name}"
+    f"tests/revocation/test_head.py::{name}"
     for name in (
         "test_without_a_head_there_is_no_answer_and_no_revocation",
         "test_a_head_that_is_lost_later_is_noticed_and_not_replaced_by_a_revocation",
@@ -53,6 +53,13 @@ MUTANTS = (
         _REDIS,
     ),
     # How old knowledge is
+    Mutant(
+        "a list that was lost is taken for an empty one",
+        "revocation/redis_denylist.py",
+        "        self.head()\n        place, _, after",
+        "        place, _, after",
+        ("tests/revocation/test_head.py",),
+    ),
     Mutant(
         "a beat is stamped when its answer arrives",
         _FOLLOWER,
@@ -220,8 +227,8 @@ MUTANTS = (
     Mutant(
         "the loop catches errors of Redis only",
         _FOLLOWER,
-        "            except Exception as error:",
-        "            except redis.RedisError as error:",
+        "        except Exception as error:",
+        "        except redis.RedisError as error:",
         _BY_STEP,
     ),
     Mutant(
@@ -230,6 +237,13 @@ MUTANTS = (
         "if self._pid == os.getpid() and thread is not None and thread.is_alive():",
         "if thread is not None:",
         _BY_STEP,
+    ),
+    Mutant(
+        "a thread keeps its follower, and so its lease, for ever",
+        _FOLLOWER,
+        "step = weakref.WeakMethod(self._live_on)",
+        "step: Any = lambda: self._live_on",
+        ("tests/revocation/test_follower.py",),
     ),
     Mutant(
         "a lease is shorter than the longest bound",
@@ -331,6 +345,13 @@ MUTANTS = (
         "    kept[#kept + 1] = one\n",
         "",
         _DENYLIST,
+    ),
+    Mutant(
+        "what was undone counts as merged",
+        "revocation/redis_denylist.py",
+        "if how and one.id not in undone)",
+        "if how)",
+        ("tests/revocation/test_denylist.py::test_what_was_undone_before_the_others_were_merged_stays_undone",),
     ),
     # The service
     Mutant(

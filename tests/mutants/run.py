@@ -18,7 +18,7 @@ from tests.mutants.mutants import MUTANTS, Mutant
 Fate = Literal["killed", "SURVIVED", "DOES NOT FIT", "TESTS FAIL ANYWAY"]
 
 _ROOT = Path(__file__).parents[2]
-_COPIED = ("revocation", "app", "tests", "pyproject.toml", "README.md")
+_COPIED = ("revocation", "app", "tests", "pyproject.toml", "README.md", "docs", "monitoring")
 _SECONDS = 120
 _AT_ONCE = max(1, min(4, os.cpu_count() or 1))
 

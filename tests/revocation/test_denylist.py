@@ -312,6 +312,22 @@ def test_eight_revocations_of_one_handle_can_each_be_undone(denylist: AnyDenylis
     assert denylist.latest_cutoff([handle("subject")]) <= 0
 
 
+@pytest.mark.parametrize("kind", ["session", "subject", "key"])
+def test_what_was_undone_before_the_others_were_merged_stays_undone(denylist: AnyDenylist, kind: Kind) -> None:
+    alone = denylist.revoke(handle(kind)).revocations[0].id
+    assert denylist.undo(alone)
+    gone, *others = [denylist.revoke(handle(kind)).revocations[0].id for _ in range(4)]
+    assert denylist.undo(gone)
+    others += [denylist.revoke(handle(kind)).revocations[0].id for _ in range(8)]
+
+    for undone in (alone, gone):
+        assert denylist.find(undone) is None
+        assert denylist.undo(undone) is False
+    assert {one.id for one in all_pages(denylist)} == set(others)
+    with pytest.raises(ConflictError):
+        denylist.undo(others[0])
+
+
 def test_above_eight_the_oldest_are_merged_and_cannot_be_undone(denylist: AnyDenylist) -> None:
     now = denylist.now_ms()
     ids = []

@@ -138,6 +138,18 @@ def test_a_second_owner_is_told_so_and_leaves_the_server_alone(directory: Path) 
         assert EmbeddedServer(directory).answers()
 
 
+def test_a_second_owner_in_the_same_process_is_told_so_and_does_not_give_the_lock_away(directory: Path) -> None:
+    with EmbeddedServer(directory).owned() as mine:
+        assert mine
+        with EmbeddedServer(directory).owned() as mine_too:
+            assert mine_too is False
+        assert EmbeddedServer(directory).answers()
+        with owner(directory) as (_, said):
+            assert said == "False"
+    with EmbeddedServer(directory).owned() as mine:
+        assert mine
+
+
 def test_a_server_whose_owner_was_killed_is_adopted(directory: Path) -> None:
     with owner(directory) as (process, _):
         denylist = client_of(directory)

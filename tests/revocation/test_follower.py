@@ -1,16 +1,19 @@
 """Follower: what a process may decide from memory after a stop, a fork, a lost thread and an old epoch."""
 
+import gc
 import math
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 
 import pytest
 
-from revocation import DenylistUnavailableError, Handle, RedisDenylist
+from revocation import DenylistUnavailableError, Guard, Handle, RedisDenylist
 from revocation.follower import Follower
 from revocation.head import Head
 from tests.revocation.forge import ISSUER
-from tests.revocation.stores import opened
+from tests.revocation.stores import opened, until
 from tests.servers import Server
 
 ADA = Handle("session", "ada", issuer=ISSUER)
@@ -70,6 +73,45 @@ def test_where_no_thread_starts_redis_is_asked_and_it_is_tried_again(
     assert follower._thread is not None
     assert follower._thread.is_alive()
     follower.stop()
+
+
+def test_a_follower_that_nobody_holds_ends_and_gives_its_lease_back(denylist: RedisDenylist) -> None:
+    guard = Guard(None, denylist, bounds=[20])
+    assert isinstance(guard.follower, Follower)
+    guard.start()
+    thread = guard.follower._thread
+    assert thread is not None
+    until(lambda: bool(denylist.leases.living()))
+
+    del guard
+    gc.collect()
+
+    thread.join(10)
+    assert not thread.is_alive()
+    assert denylist.leases.living() == {}
+
+
+FOLLOWS_AND_ENDS = """
+import sys, time
+from revocation import Guard, RedisDenylist, connect
+denylist = RedisDenylist(connect(sys.argv[1], timeout_seconds=5), namespace=sys.argv[2])
+guard = Guard(None, denylist, bounds=[20])
+guard.start()
+deadline = time.monotonic() + 20
+while not denylist.leases.living() and time.monotonic() < deadline:
+    time.sleep(0.01)
+print(len(denylist.leases.living()))
+"""
+
+
+def test_a_process_that_ends_gives_its_lease_back_and_says_nothing(
+    valkey: Server, denylist: RedisDenylist, namespace: str
+) -> None:
+    command = [sys.executable, "-c", FOLLOWS_AND_ENDS, valkey.url, namespace]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    assert (done.stdout, done.stderr) == ("1\n", "")
+    # Its key would live for twenty seconds more.
+    assert denylist.leases.living() == {}
 
 
 def test_an_older_epoch_that_comes_back_is_noticed(follower: Stepped, denylist: RedisDenylist) -> None:

@@ -272,7 +272,7 @@ def test_what_another_process_revoked_is_refused_by_the_next_request(any_server:
     ours = opened(connect(any_server.url, timeout_seconds=5), namespace)
     theirs = RedisDenylist(connect(any_server.url, timeout_seconds=5), namespace=namespace)
     forge = Forge(clock=Clock(ours.now_ms() / 1000))
-    guard = Guard(forge.verifier(), ours, clock=forge.clock)
+    guard = Guard(forge.verifier(), ours, max_staleness=0, clock=forge.clock)
     token = forge.token()
     claims = guard.authenticate(token)
 

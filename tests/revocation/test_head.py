@@ -12,6 +12,7 @@ from revocation import (
     ConfigurationError,
     DenylistEmptyError,
     DenylistUnavailableError,
+    Guard,
     Handle,
     Lifetimes,
     RedisDenylist,
@@ -85,6 +86,36 @@ def test_a_process_with_another_longest_token_life_takes_no_part(
     with pytest.raises(ConfigurationError, match="REVOCATION_MAX_TOKEN_LIFETIME"):
         other.open()
     assert log_of(denylist) == []
+
+
+def test_the_longest_token_life_changes_with_a_new_epoch_and_not_while_somebody_follows(
+    client: "redis.Redis", denylist: RedisDenylist, namespace: str
+) -> None:
+    other = RedisDenylist(client, namespace=namespace, lifetimes=Lifetimes(max_token_seconds=3600))
+    guard = Guard(None, denylist)
+    guard.start()
+    until(lambda: bool(denylist.leases.living()))
+
+    with pytest.raises(ConfigurationError, match="stop them all"):
+        other.open(new_epoch=True)
+    assert denylist.head().max_token_seconds == 86400
+    guard.stop()
+    head, opened_now = other.open(new_epoch=True)
+
+    assert opened_now
+    assert head.max_token_seconds == other.head().max_token_seconds == 3600
+
+
+def test_a_lost_head_is_no_answer_to_those_who_look_for_revocations(denylist: RedisDenylist) -> None:
+    made = denylist.revoke(SESSION).revocations[0]
+    denylist.link.client.delete(denylist.key("head"))
+
+    for ask in (denylist.page, lambda: denylist.find(made.id), lambda: denylist.undo(made.id)):
+        with pytest.raises(DenylistEmptyError):
+            ask()
+    denylist.link.client.delete(denylist.key("log"))
+    with pytest.raises(DenylistEmptyError):
+        denylist.undo(made.id)
 
 
 def test_the_first_epoch_cuts_off_what_came_before(client: "redis.Redis", namespace: str) -> None:

@@ -48,7 +48,7 @@ def test_the_log_says_what_became_of_each_entry(denylist: RedisDenylist) -> None
     assert three["entry"] == entry == f"{second.issued_before_ms} {second.id}={second.issued_before_ms}"
     assert four["entry"] == ""
     assert int(one["expires"]) == first.expires_at_ms
-    asked = json.loads(json.loads(one["about"])[0])
+    asked = json.loads(one["about"])[0]
     assert asked == {"kind": "subject", "issuer": ISSUER, "value": "ada", "actor": "root", "reason": "stolen"}
     assert json.loads(three["about"]) == {"revocation": first.id, "actor": "admin", "reason": "found again"}
 
@@ -89,7 +89,7 @@ JUNK = "9-9-ffffffff 00000000 revoke never subject:x:y * 1-1-00000000=*"
     [
         *({"change": "revoke"}, {"change": JUNK, "about": "x"}, {"change": ""}, {"x": "y"}),
         *({"change": JUNK, "about": "[1,2,3]"}, {"change": b"0-0-- \xff", "about": "[]"}, {"change": JUNK}),
-        {"change": JUNK, "about": '["{\\"kind\\": \\"user\\"}", "*", "never"]'},
+        {"change": JUNK, "about": '[{"kind": "user"}, "*", "never"]'},
     ],
 )
 def test_junk_in_the_log_is_passed_over_by_the_list(denylist: RedisDenylist, fields: dict[Any, Any]) -> None:

@@ -8,8 +8,16 @@ from pathlib import Path
 import pytest
 from prometheus_client import REGISTRY
 
-from revocation import Guard
-from revocation.metrics import DECISIONS, DENYLIST_AVAILABLE, REVOCATIONS, UNDONE, observe
+from revocation import Guard, Handle
+from revocation.metrics import (
+    DECISIONS,
+    DENYLIST_AVAILABLE,
+    REVOCATIONS,
+    UNDONE,
+    count,
+    follower_synced,
+    observe,
+)
 from revocation.testing import Sandbox
 
 
@@ -44,10 +52,29 @@ def test_every_decision_is_counted_by_outcome_and_by_who_was_asked() -> None:
     assert [counted(*place) - was for place, was in zip(places, before, strict=True)] == [1, 2, 1, 1, 1, 1]
 
 
+def test_what_a_receipt_acknowledges_is_counted_by_kind() -> None:
+    sandbox = Sandbox()
+    claims = sandbox.claims(sandbox.mint(session="s-1"))
+
+    def counted_by_kind() -> list[float]:
+        return [
+            REGISTRY.get_sample_value("revocation_revocations_total", {"kind": kind}) or 0
+            for kind in ("token", "session", "subject")
+        ]
+
+    before = counted_by_kind()
+    count(sandbox.denylist.revoke(Handle.session(claims)))
+    count(sandbox.denylist.revoke(Handle.token(claims)))
+    sandbox.clock.advance(10_000)
+    count(sandbox.denylist.revoke(Handle.token(claims)))  # dead already: nothing is written
+    assert [now - was for now, was in zip(counted_by_kind(), before, strict=True)] == [1, 1, 0]
+
+
 def test_no_label_names_anybody() -> None:
     labels = {label for metric in (DECISIONS, REVOCATIONS, UNDONE, DENYLIST_AVAILABLE) for label in metric._labelnames}
 
     assert labels == {"outcome", "source", "kind"}
+    follower_synced()
     names = {metric.name for metric in REGISTRY.collect() if metric.name.startswith("revocation_")}
     assert names == {
         "revocation_decisions",
@@ -65,7 +92,7 @@ def test_no_label_names_anybody() -> None:
 @pytest.mark.parametrize("processes", [1, 3])
 def test_several_processes_are_counted_together(tmp_path: Path, processes: int) -> None:
     program = """
-from revocation import Guard
+from revocation import Guard, Handle
 from revocation.metrics import observe
 from revocation.testing import Sandbox
 sandbox = Sandbox()

@@ -14,7 +14,15 @@ from tests.serving import Service
 T = TypeVar("T")
 
 #: What the service prints that is no record of the log: its greeting, for people.
-GREETING = ("Serving ", "  curl ", "The account admin was made", "Ready to serve")
+GREETING = (
+    "Serving ",
+    "  playground ",
+    "  console ",
+    "  reference ",
+    "  curl ",
+    "The account admin was made",
+    "Ready to serve",
+)
 
 
 def workers(service: Service) -> set[int]:

@@ -1,0 +1,183 @@
+"""The console for admins, and its way to stay signed in: a refresh token in a cookie that no script can read.
+
+Three rules keep other sites out of the cookie's routes. The cookie is sent to them alone and never across sites
+(SameSite=Strict). Sites are wider than origins: another port of the same host is the same site, and shares its cookies,
+so a request must also come from a page of this very origin. And its answer can be read by no other origin, as there is
+no CORS here. Everything else the console does is `/admin`, with the access token in a header.
+"""
+
+from typing import Annotated, Final
+from urllib.parse import urlsplit
+
+from flask import Blueprint, Response, jsonify, request
+from pydantic import Field
+from typing_extensions import TypedDict  # pydantic cannot read the one of typing before 3.12
+from werkzeug.http import dump_cookie
+
+from app.audited import audit
+from app.bearer import ADMIN_SCOPE
+from app.grants import Tokens
+from app.openapi import Answer, operation
+from app.pages import page
+from app.problems import Problem, read_json
+from app.routes.auth import Login, refreshed, signed_in
+from app.service import service
+from app.sessions import RefreshRefusedError
+from app.views import SessionId
+
+routes = Blueprint("console", __name__)
+
+_COOKIE: Final = "console"
+_PATH: Final = "/console/session"
+
+_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
+
+
+#: What the cookie's routes refuse beyond what all do.
+_FOREIGN: Final = "`foreign_origin`: a page of this service did not send it."
+_NO_ADMIN: Final = "`not_an_admin`: the account lacks the scope `revocation:admin`."
+
+
+class SignedIn(TypedDict):
+    """Signed in; the refresh token is in the cookie."""
+
+    access_token: str
+    expires_in: Annotated[int, Field(ge=0, description="Seconds.", examples=[900])]
+    username: Annotated[str, Field(examples=["admin"])]
+    session_id: SessionId | None
+
+
+@routes.get("/console")
+def console() -> Response:
+    """The page. It holds nothing: what it shows, it asks `/admin` for."""
+    return page("console.html", issuer=service().settings.issuer)
+
+
+@routes.post(_PATH)
+@operation(
+    SignedIn,
+    body=Login,
+    refuses={
+        401: "`invalid_credentials`: unknown user, wrong password or disabled account; nobody learns which.",
+        403: f"{_FOREIGN} {_NO_ADMIN}",
+        429: "`throttled`: too many failures of this account or address.",
+        503: "`denylist_unavailable`, `unavailable`: a store does not answer. Try again.",
+    },
+)
+def sign_in() -> Response:
+    """Sign in with a password: an access token in the answer, a refresh token in a cookie. 403 for who is no admin."""
+    _require_own_origin()
+    body = read_json(Login)
+    tokens = signed_in(body)
+    if ADMIN_SCOPE not in tokens.scope.split():
+        _end(tokens.session_id, body.username, reason="no admin")
+        raise _no_admin()
+    return _answer(tokens)
+
+
+@routes.post(f"{_PATH}/refresh")
+@operation(
+    {200: SignedIn, 204: Answer(description="Nobody is signed in: there was no cookie.")},
+    refuses={
+        401: "`invalid_refresh_token`: the session has ended, and the cookie with it. Sign in again.",
+        403: f"{_FOREIGN} {_NO_ADMIN}",
+        503: "`denylist_unavailable`, `unavailable`: nothing is used up. Send the same request again.",
+    },
+)
+def renew() -> Response:
+    """The next access token of the session in the cookie, whose refresh token is used up; 204 without one."""
+    _require_own_origin()
+    cookie = request.cookies.get(_cookie_name())
+    if cookie is None:
+        # Not an error: this is how the page asks whether somebody is signed in.
+        return Response(status=204, headers={"Cache-Control": "no-store"})
+    try:
+        tokens = refreshed(cookie, client_id=None, scope=None)
+    except RefreshRefusedError as error:
+        raise Problem(
+            401, "Sign in.", reason="invalid_refresh_token", headers={"Set-Cookie": _set_cookie("", seconds=0)}
+        ) from error
+    if ADMIN_SCOPE not in tokens.scope.split():
+        # Somebody put the cookie of another session in: what it may do elsewhere, it may not do here.
+        raise _no_admin()
+    return _answer(tokens)
+
+
+@routes.delete(_PATH)
+@operation(
+    {204: Answer(description="Signed out, or nobody was signed in.")},
+    refuses={403: _FOREIGN, 503: "`denylist_unavailable`, `unavailable`: nobody is signed out. Try again."},
+)
+def sign_out() -> Response:
+    """End the session in the cookie, its access tokens included, and forget the cookie."""
+    _require_own_origin()
+    session_id = service().sessions.of_refresh_token(request.cookies.get(_cookie_name(), ""))
+    session = service().sessions.get(session_id) if session_id else None
+    if session is not None:
+        _end(session.id, session.subject, reason="logged out")
+    response = Response(status=204)
+    response.headers["Set-Cookie"] = _set_cookie("", seconds=0)
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+def _end(session_id: str | None, subject: str, *, reason: str) -> None:
+    if session_id is not None:
+        receipt = service().sessions.end(session_id, reason=reason, actor=subject)
+        audit("session.logout", actor=subject, target=session_id, receipt=receipt)
+
+
+def _answer(tokens: Tokens) -> Response:
+    claims = service().verifier.verify(tokens.access_token)
+    answer: SignedIn = {
+        "access_token": tokens.access_token,
+        "expires_in": tokens.expires_in,
+        "username": claims.subject,
+        "session_id": tokens.session_id,
+    }
+    response = jsonify(answer)
+    response.headers["Set-Cookie"] = _set_cookie(
+        tokens.refresh_token or "", seconds=service().settings.refresh_ttl_seconds
+    )
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+def _no_admin() -> Problem:
+    return Problem(403, f"This account may not administer: it lacks the scope {ADMIN_SCOPE}.", reason="not_an_admin")
+
+
+def _require_own_origin() -> None:
+    """Raise Problem 403 unless a page of this service sent the request, by the word of the browser.
+
+    `Origin` is on every request but GET and HEAD that a script sends (Fetch standard, section 3.2), and no script can
+    set it or `Sec-Fetch-Site`. Where either is missing or foreign the request is refused, whatever else it carries.
+    """
+    origin = request.headers.get("Origin")
+    # As clients call the service, and as this one did: a tunnel, or localhost for 127.0.0.1.
+    ours = (_origin_of(service().settings.issuer), _origin_of(request.host_url))
+    site = request.headers.get("Sec-Fetch-Site", "same-origin")
+    if origin not in ours or site != "same-origin":
+        raise Problem(403, "Only the console itself may ask this.", reason="foreign_origin")
+
+
+def _origin_of(url: str) -> str:
+    parts = urlsplit(url)
+    port = "" if parts.port in (None, _DEFAULT_PORTS.get(parts.scheme)) else f":{parts.port}"
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    return f"{parts.scheme}://{host}{port}"
+
+
+def _is_secure() -> bool:
+    return service().settings.issuer.startswith("https:")
+
+
+def _cookie_name() -> str:
+    """With the prefix, no plain-http answer can have set it (RFC 6265bis, section 4.1.3)."""
+    return f"__Secure-{_COOKIE}" if _is_secure() else _COOKIE
+
+
+def _set_cookie(value: str, *, seconds: int) -> str:
+    return dump_cookie(
+        _cookie_name(), value, max_age=seconds, path=_PATH, secure=_is_secure(), httponly=True, samesite="Strict"
+    )

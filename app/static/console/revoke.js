@@ -1,0 +1,114 @@
+// Revoking and undoing: what it hits, why, and a confirmation that grows with the damage.
+
+import { open } from "./dialog.js";
+import { h } from "./dom.js";
+import { api } from "./session.js";
+import * as words from "./words.js";
+
+const REASONS = ["Token leaked", "Device lost or stolen", "Suspicious activity", "Left the organisation", "Asked for by the user"];
+
+/** Ask before a handle is revoked, revoke it, and show the receipt. `changed` is called when something was done. */
+export function revoke(handle, changed) {
+  const body = { kind: handle.kind, issuer: handle.issuer, ...(handle.kind === "issuer" ? {} : { value: handle.value }) };
+  const preview = h("p", { class: "preview", role: "status" }, "Counting what it hits…");
+  const reason = h("input", { id: "reason", maxlength: "256", required: true, autocomplete: "off", list: "reasons", autofocus: true });
+  const confirm = h("div", { class: "confirm" });
+  const problem = h("p", { class: "message refused", role: "alert", hidden: true });
+  const button = h("button", { class: "danger", disabled: true }, "Revoke");
+  let needed = 3;
+  let asked = false;
+  let typed = null;
+
+  const form = h("form", { onsubmit: submit },
+    h("p", {}, words.meaning(handle.kind)), preview,
+    h("label", {}, "Reason", reason),
+    h("datalist", { id: "reasons" }, REASONS.map((text) => h("option", { value: text }))),
+    confirm, problem,
+    h("div", { class: "row end" }, h("button", { type: "button", onclick: () => dialog.close() }, "Cancel"), button));
+  const dialog = open(`Revoke ${words.title(handle)}`, form);
+  look();
+  return dialog;
+
+  async function look() {
+    try {
+      const told = await api("POST", "/admin/revocations", { ...body, reason: "preview", dry_run: true });
+      needed = words.level(handle.kind, told.would_end);
+      preview.replaceChildren(h("strong", {}, words.hits(handle.kind, told.would_end)));
+      if (told.includes_you) preview.append(" This includes your own session: you will have to sign in again.");
+      if (needed === 3) {
+        const word = words.word(handle);
+        typed = h("input", { autocomplete: "off", autocapitalize: "none", spellcheck: "false", oninput: () => { button.disabled = typed.value !== word; } });
+        confirm.replaceChildren(h("label", {}, h("span", {}, "To confirm, type ", h("code", {}, word)), typed));
+      } else button.disabled = false;
+    } catch (refusal) {
+      preview.textContent = "What it hits is not known.";
+      say(refusal);
+    }
+  }
+
+  async function submit(event) {
+    event.preventDefault();
+    if (needed === 2 && !asked) {
+      asked = true;
+      button.textContent = `Yes, revoke ${words.title(handle)}`;
+      button.classList.add("sure");
+      return;
+    }
+    button.disabled = true;
+    try {
+      const answer = await api("POST", "/admin/revocations", { ...body, reason: reason.value });
+      done(answer);
+      changed();
+    } catch (refusal) {
+      button.disabled = false;
+      say(refusal);
+    }
+  }
+
+  function say(refusal) {
+    problem.textContent = refusal.message;
+    problem.hidden = false;
+  }
+
+  function done({ revocation, receipt }) {
+    const close = h("button", { class: "primary", onclick: () => dialog.close() }, "Close");
+    const said = revocation
+      ? h("p", { class: "message ok", role: "status" }, h("strong", {}, "Revoked. "), words.receipt(receipt))
+      : h("p", { class: "message", role: "status" }, "Nothing had to be written: what it concerns has expired.");
+    const back = revocation && h("button", { onclick: () => { dialog.close(); undo(revocation, changed); } }, "Undo…");
+    form.replaceWith(said, h("div", { class: "row end" }, back, close));
+    close.focus();
+  }
+}
+
+/** Ask why, take exactly this revocation back, and say so. */
+export function undo(revocation, changed) {
+  const reason = h("input", { maxlength: "256", autocomplete: "off", autofocus: true });
+  const problem = h("p", { class: "message refused", role: "alert", hidden: true });
+  const button = h("button", { class: "primary" }, "Undo");
+  const form = h("form", { onsubmit: submit },
+    h("p", {}, "What it took comes back, unless another revocation took it too. It was revoked by ",
+      h("strong", {}, revocation.actor || "nobody"), ": ", h("q", {}, revocation.reason)),
+    h("label", {}, "Reason", reason), problem,
+    h("div", { class: "row end" }, h("button", { type: "button", onclick: () => dialog.close() }, "Cancel"), button));
+  const dialog = open(`Undo the revocation of ${words.title(revocation)}`, form);
+  return dialog;
+
+  async function submit(event) {
+    event.preventDefault();
+    button.disabled = true;
+    try {
+      await api("DELETE", `/admin/revocations/${encodeURIComponent(revocation.id)}?reason=${encodeURIComponent(reason.value)}`);
+    } catch (refusal) {
+      button.disabled = false;
+      problem.textContent = refusal.message;
+      problem.hidden = false;
+      return;
+    }
+    const close = h("button", { class: "primary", onclick: () => dialog.close() }, "Close");
+    form.replaceWith(h("p", { class: "message ok", role: "status" }, h("strong", {}, "Undone. "), "It is not revoked by this any more."),
+      h("div", { class: "row end" }, close));
+    close.focus();
+    changed();
+  }
+}

@@ -1,0 +1,56 @@
+/** Calls to the service, and what its answers say about themselves. */
+
+/**
+ * @typedef {object} Answer
+ * @property {number} status
+ * @property {string} title the status in words
+ * @property {string} reason why it was refused, in one word ("revoked", "expired", "signature"); "" if it was not
+ * @property {object} body
+ * @property {string} challenge the WWW-Authenticate header (RFC 6750)
+ * @property {?Timing} timing null where nothing was decided
+ * @property {string} serverTiming the header as it came
+ *
+ * @typedef {object} Timing
+ * @property {number} verify milliseconds for the signature and the claims
+ * @property {number} revocation milliseconds for the question whether it was revoked
+ * @property {"none"|"follower"|"redis"} source who answered it
+ */
+
+/** @returns {Promise<Answer>} */
+export async function call(path, { token, json } = {}) {
+  const headers = {};
+  if (token) headers.Authorization = `Bearer ${token}`;
+  if (json) headers["Content-Type"] = "application/json";
+  const response = await fetch(path, {
+    method: json ? "POST" : "GET",
+    headers,
+    body: json && JSON.stringify(json),
+    cache: "no-store",
+    credentials: "omit",
+  });
+  const isJson = /\bjson\b/.test(response.headers.get("Content-Type") ?? "");
+  const body = isJson ? await response.json() : {};
+  const serverTiming = response.headers.get("Server-Timing") ?? "";
+  return {
+    status: response.status,
+    title: response.statusText || body.title || "",
+    reason: response.ok ? "" : (body.reason ?? ""),
+    body,
+    challenge: response.headers.get("WWW-Authenticate") ?? "",
+    timing: readTiming(serverTiming),
+    serverTiming,
+  };
+}
+
+/** Like `call`, but an answer above 399 is thrown as an Error whose message a visitor can read. */
+export async function demand(path, options) {
+  const answer = await call(path, options);
+  if (answer.status >= 400) throw new Error(`${answer.status}: ${answer.body.detail ?? answer.title}`);
+  return answer.body;
+}
+
+/** @returns {?Timing} */
+function readTiming(header) {
+  const found = /verify;dur=([\d.]+), revocation;dur=([\d.]+);desc="(\w+)"/.exec(header);
+  return found && { verify: Number(found[1]), revocation: Number(found[2]), source: found[3] };
+}

@@ -1,0 +1,73 @@
+"""Where a run took place, and on what."""
+
+import os
+import platform
+import subprocess
+import tempfile
+from importlib.metadata import version
+from pathlib import Path
+
+from loadtest.load import ROOT
+from loadtest.processes import CORES, PINNED
+from loadtest.results import Generator, Machine, Versions
+from loadtest.store import Store
+
+
+def machine() -> Machine:
+    """This one."""
+    return Machine(
+        system=f"{platform.system()} {platform.release()}",
+        cpu=_cpu(),
+        cores=len(CORES),
+        memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        pinned=PINNED,
+    )
+
+
+def versions() -> Versions:
+    """Of what is installed here."""
+    with tempfile.TemporaryDirectory(prefix="rv-bench-") as directory, Store(Path(directory)) as store:
+        store.start()
+        server = store.version
+    return Versions(
+        python=platform.python_version(),
+        redis_server=server,
+        flask=version("flask"),
+        pyjwt=version("pyjwt"),
+        redis=version("redis"),
+        gunicorn=version("gunicorn"),
+        locust=version("locust"),
+        flask_jwt_extended=version("flask-jwt-extended"),
+        flask_session=version("flask-session"),
+    )
+
+
+def load_generator() -> Generator:
+    """What makes the load."""
+    where = "on a core of its own" if PINNED else "on the core of the servers"
+    return Generator(
+        name="locust",
+        note=f"Four users, each asking as soon as it was answered, {where}. Locust spends more CPU on a request than "
+        "most contestants do, so requests per second and response times are its own limits; the cost is CPU time of "
+        "the server's worker processes, which it does not touch.",
+    )
+
+
+def commit() -> str:
+    """The commit of this tree, with a plus where it has changed since; `unknown` outside a repository."""
+    try:
+        head = _git("rev-parse", "HEAD")
+        return head + ("+" if _git("status", "--porcelain", "--untracked-files=no") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
+def _git(*arguments: str) -> str:
+    command = ["git", "-C", str(ROOT), *arguments]
+    return subprocess.run(command, capture_output=True, check=True, text=True).stdout.strip()
+
+
+def _cpu() -> str:
+    info = Path("/proc/cpuinfo")
+    names = [line.partition(": ")[2] for line in info.read_text().splitlines() if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()

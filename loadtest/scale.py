@@ -1,0 +1,98 @@
+"""Scale: what a deny-list of many entries costs, in Redis and in a worker; and how fast it can be written."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from loadtest.deployment import Deployment, Shape, deployed
+from loadtest.figures import percentile
+from loadtest.instruments import CATCH_UP, CHECK
+from loadtest.load import Load, generator
+from loadtest.plan import Plan, Tell
+from loadtest.processes import CORES, PINNED
+from loadtest.results import Revoking, Scale
+from loadtest.store import Store
+from revocation import Handle, RedisDenylist, connect
+
+_ISSUER: Final = "https://auth.example"
+
+#: Handles made and written at a time: a million of them would take memory that is measured elsewhere.
+_AT_ONCE: Final = 10_000
+
+#: One that catches up with a million entries takes seconds.
+_PATIENCE_SECONDS: Final = 120.0
+
+
+def measure(plan: Plan, directory: Path, tell: Tell) -> Iterator[Scale]:
+    """One deny-list of each size, each in a fresh Valkey, with one worker on it."""
+    for entries in plan.entries:
+        tell(f"scale: writing {entries:,} entries")
+        place = directory / f"{entries}"
+        with Store(place / "store") as store:
+            store.start()
+            denylist = _opened(store)
+            empty = store.memory_bytes
+            written = _write(denylist, entries)
+            grown = store.memory_bytes - empty
+            tell(f"scale: {written:,} entries, a worker reads them")
+            with (
+                deployed("bounded", place / "bounded", Shape(), redis_url=f"unix://{store.socket}") as one,
+                generator(place / "log", core=CORES[-1] if PINNED else None) as load,
+            ):
+                one.wait_until_ready()
+                yield _measured(one, load, entries=written, redis_bytes=grown, seconds=plan.seconds)
+
+
+def revoking(plan: Plan, directory: Path, tell: Tell) -> Iterator[Revoking]:
+    """Over one connection, from one process, each write on the disk before it is acknowledged."""
+    with Store(directory / "revoking") as store:
+        store.start()
+        denylist = _opened(store)
+        tell(f"revoking {plan.revoked_singly:,} tokens one by one")
+        handles = [Handle("token", f"one-{number}", issuer=_ISSUER) for number in range(plan.revoked_singly)]
+        started = time.perf_counter()
+        for handle in handles:
+            denylist.revoke(handle, wait_seconds=0)
+        yield Revoking(way="one_by_one", revocations=len(handles), seconds=time.perf_counter() - started)
+        tell(f"revoking {plan.revoked_in_bulk:,} tokens in bulk")
+        handles = [Handle("token", f"bulk-{number}", issuer=_ISSUER) for number in range(plan.revoked_in_bulk)]
+        started = time.perf_counter()
+        denylist.revoke_many(handles, wait_seconds=0)
+        yield Revoking(way="bulk", revocations=len(handles), seconds=time.perf_counter() - started)
+
+
+def _opened(store: Store) -> RedisDenylist:
+    denylist = RedisDenylist(connect(f"unix://{store.socket}", timeout_seconds=5.0))
+    denylist.open(accept_existing=True)
+    return denylist
+
+
+def _write(denylist: RedisDenylist, entries: int) -> int:
+    for first in range(0, entries, _AT_ONCE):
+        numbers = range(first, min(entries, first + _AT_ONCE))
+        denylist.revoke_many([Handle("token", f"{number:022d}", issuer=_ISSUER) for number in numbers], wait_seconds=0)
+    return entries
+
+
+def _measured(one: Deployment, load: Load, *, entries: int, redis_bytes: int, seconds: float) -> Scale:
+    with one.connect(patience_seconds=_PATIENCE_SECONDS) as connection:
+        check = connection.ask("GET", CHECK).json()
+        alone = connection.ask("POST", CATCH_UP).json()
+        with load.on([one.target(one.sign_in())]):
+            load.take()
+            time.sleep(seconds)
+            idle = load.take()[one.name]
+            deadline = time.monotonic() + seconds
+            while time.monotonic() < deadline:
+                connection.ask("POST", CATCH_UP)
+            meanwhile = load.take()[one.name]
+    return Scale(
+        entries=entries,
+        check_us=check["check_us"],
+        redis_bytes=redis_bytes,
+        worker_bytes=alone["worker_bytes"],
+        catch_up_seconds=alone["seconds"],
+        p99_idle_ms=percentile([row.milliseconds for row in idle], 99),
+        p99_meanwhile_ms=percentile([row.milliseconds for row in meanwhile], 99),
+    )

@@ -1,0 +1,91 @@
+"""`revocation watch`: revocations as they happen, from the log."""
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import click
+from rich.text import Text
+
+from revocation.cli.target import Target
+from revocation.cli.terminal import as_json, instant, print_json, safe, screen, tell
+from revocation.denylist import Change
+from revocation.errors import DenylistEmptyError, DenylistUnavailableError
+from revocation.head import order
+from revocation.redis_denylist import RedisDenylist
+
+#: Between two looks at the log, in seconds.
+_LOOK_SECONDS = 0.2
+
+
+@click.command()
+@click.option("--all", "from_start", is_flag=True, help="Begin with what the log still holds.")
+@click.option("--count", type=click.IntRange(1), help="End after so many.")
+@click.option("--json", "as_program", is_flag=True, help="JSON lines, for programs.")
+@click.pass_obj
+def watch(target: Target, *, from_start: bool, count: int | None, as_program: bool) -> None:
+    """Show revocations as they happen, until Ctrl-C. An outage is told and outlived."""
+    denylist = target.denylist()
+    after = "0-0" if from_start else denylist.changes()[1]
+    if not as_program:
+        tell(f"Watching {target.where}, namespace {target.settings.namespace}. Ctrl-C ends it.")
+    console = screen()
+    for shown, change in enumerate(_changes(denylist, after), 1):
+        if as_program:
+            print_json(_as_json(change))
+        else:
+            console.print(_line(change))
+        if shown == count:
+            return
+
+
+def _changes(denylist: RedisDenylist, after: str) -> Iterator[Change]:
+    """Every change behind a place in the log, for ever."""
+    down = False
+    while True:
+        try:
+            # The log of a Redis that lost its data begins anew, perhaps before this place: that is no quiet log.
+            last = denylist.head().last_id
+            found, cursor = denylist.changes(after=after)
+        except DenylistEmptyError:
+            raise
+        except DenylistUnavailableError as error:
+            if not down:
+                tell(f"{error} Trying again.")
+            down = True
+            time.sleep(_LOOK_SECONDS)
+            continue
+        if down:
+            tell("It answers again.")
+            down = False
+        yield from found
+        if cursor == after:
+            if order(last) < order(after):
+                tell("The log goes on before the place that was read: Redis has lost data. Going on from its end.")
+                cursor = last
+            time.sleep(_LOOK_SECONDS)
+        after = cursor
+
+
+def _as_json(change: Change) -> dict[str, Any]:
+    return {
+        "change": "undo" if change.undone else "revoke",
+        "at": instant(change.at_ms),
+        "id": change.revocation_id,
+        "actor": change.actor,
+        "reason": change.reason,
+        "revocation": as_json(change.revocation) if change.revocation else None,
+    }
+
+
+def _line(change: Change) -> Text:
+    handle = change.revocation.handle if change.revocation else None
+    what = f"{handle.kind} {handle.value or handle.issuer}" if handle else "(no longer known)"
+    line = Text(f"{instant(change.at_ms)}  ")
+    line.append("undo    " if change.undone else "revoke  ", style="green" if change.undone else "red")
+    line.append(safe(what), style="bold")
+    by = f" by {safe(change.actor)}" if change.actor else ""
+    why = f": {safe(change.reason)}" if change.reason else ""
+    line.append(f"{by}{why}")
+    line.append(f"  [{change.revocation_id}]", style="dim")
+    return line

@@ -1,0 +1,244 @@
+"""`revocation check`: the step at which a token is refused, and the sentence that says why."""
+
+import ast
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import revocation
+from revocation import Handle, KeySet, RedisDenylist, TokenIssuer
+from revocation.cli import exits
+from revocation.cli.steps import REASONS, step_of
+from tests.revocation.forge import AUDIENCE, ISSUER, Forge, encoded, key, pem, private_key
+from tests.revocation.stores import opened
+from tests.revocation.terminal import Terminal
+from tests.servers import Server, StartServer
+
+
+@pytest.fixture
+def denylist(valkey: Server, namespace: str) -> RedisDenylist:
+    return opened(valkey.client(), namespace)
+
+
+@pytest.fixture
+def terminal(
+    valkey: Server, namespace: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Terminal:
+    (tmp_path / "first.pem").write_bytes(pem(private_key("ES256")))
+    return Terminal(
+        monkeypatch,
+        capsys,
+        REVOCATION_REDIS_URL=valkey.url,
+        REVOCATION_NAMESPACE=namespace,
+        REVOCATION_KEYS_DIR=str(tmp_path),
+        REVOCATION_ISSUER=ISSUER,
+        REVOCATION_AUDIENCE=AUDIENCE,
+    )
+
+
+@pytest.fixture
+def forge() -> Forge:
+    made = Forge()
+    made.clock.advance(time.time() - made.clock())
+    return made
+
+
+def failed(document: Any) -> list[str]:
+    return [step["step"] for step in document["steps"] if step["outcome"] == "failed"]
+
+
+def test_a_good_token_passes_every_step(terminal: Terminal, denylist: RedisDenylist, forge: Forge) -> None:
+    token = forge.token()
+
+    done = terminal("check", "--json", stdin=f"{token}\n")
+
+    assert done.code == exits.OK
+    assert done.json["verdict"] == "accepted"
+    assert {step["outcome"] for step in done.json["steps"]} == {"passed"}
+    handles = [f"deny-list: {kind}" for kind in ("token", "session", "subject", "client", "key", "issuer")]
+    assert [step["step"] for step in done.json["steps"]] == [*REASONS, "deny-list: epoch", *handles]
+    assert "ACCEPTED" in terminal("check", "-", stdin=token).out
+    assert terminal("check", token).code == exits.OK
+
+
+Make = Callable[[Forge], str]
+
+BAD: list[tuple[str, str, Make]] = [
+    ("form", "malformed", lambda _: "not a token"),
+    ("form", "too_long", lambda forge: forge.token(forge.claims(scope="x" * 9000))),
+    ("header", "type", lambda forge: forge.token(header=forge.header(typ="JWT"))),
+    ("header", "header", lambda forge: forge.token(header=forge.header(crit=["exp"]))),
+    ("key", "unknown_key", lambda forge: forge.token(header=forge.header(kid="another"))),
+    ("signature", "signature", lambda forge: forge.token(signing=private_key("ES256", "another"))),
+    ("claims", "missing_jti", lambda forge: forge.token(forge.claims(jti=None))),
+    ("claims", "claim_sub", lambda forge: forge.token(forge.claims(sub=7))),
+    ("issuer", "issuer", lambda forge: forge.token(forge.claims(iss="https://evil.example"))),
+    ("audience", "audience", lambda forge: forge.token(forge.claims(aud="https://other.example"))),
+    ("lifetime", "lifetime", lambda forge: forge.token(forge.claims(exp=int(forge.clock()) + 10**6))),
+    ("not before", "not_yet_valid", lambda forge: forge.token(forge.claims(nbf=int(forge.clock()) + 300))),
+    (
+        "issued at",
+        "issued_in_future",
+        lambda forge: forge.token(forge.claims(iat=int(forge.clock()) + 300, exp=int(forge.clock()) + 600)),
+    ),
+    (
+        "expiry",
+        "expired",
+        lambda forge: forge.token(forge.claims(iat=int(forge.clock()) - 900, exp=int(forge.clock()) - 60)),
+    ),
+]
+
+
+@pytest.mark.parametrize(("step", "reason", "make"), BAD, ids=[reason for _, reason, _ in BAD])
+def test_a_bad_token_fails_at_its_step(
+    terminal: Terminal, denylist: RedisDenylist, forge: Forge, *, step: str, reason: str, make: Make
+) -> None:
+    token = make(forge)
+
+    done = terminal("check", "--json", stdin=token)
+
+    assert done.code == exits.REFUSED
+    assert (done.json["verdict"], done.json["reason"]) == ("refused", reason)
+    assert failed(done.json) == [step]
+    names = [one["step"] for one in done.json["steps"]]
+    outcomes = [one["outcome"] for one in done.json["steps"]]
+    place = names.index(step)
+    assert set(outcomes[:place]) <= {"passed"}
+    assert set(outcomes[place + 1 :]) == {"not reached"}
+    assert token not in done.out + done.err
+    assert "REFUSED" in terminal("check", stdin=token).out
+
+
+def test_every_reason_of_the_verifier_has_its_step() -> None:
+    """What is not among REASONS is about a single claim."""
+    package = Path(revocation.__file__).parent
+    raised = set()
+    for module in ("verifier", "errors"):
+        for node in ast.walk(ast.parse((package / f"{module}.py").read_text("utf-8"))):
+            if isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
+                name = ast.unparse(node.func)
+                if name in ("InvalidTokenError", "super().__init__"):
+                    raised.add(node.args[0].value)
+    reasons = {reason for reason in raised if isinstance(reason, str) and reason.isidentifier()} - {"revoked"}
+
+    assert reasons == {reason for step in REASONS.values() for reason in step}
+    assert step_of("missing_jti") == step_of("claim_exp") == "claims"
+
+
+@pytest.mark.parametrize("kind", ["token", "session", "subject", "client", "key", "issuer"])
+def test_the_handle_that_is_revoked_is_named_with_who_and_why(
+    terminal: Terminal, denylist: RedisDenylist, forge: Forge, kind: Any
+) -> None:
+    claims = forge.claims()
+    value = {"token": "jti", "session": "sid", "subject": "sub", "client": "client_id"}.get(kind)
+    name = claims[value] if value else key().id if kind == "key" else ""
+    made = denylist.revoke(Handle(kind, name, issuer=ISSUER), reason="laptop stolen", actor="grace").revocation
+    assert made is not None
+
+    done = terminal("check", "--json", stdin=forge.token(claims))
+
+    assert done.code == exits.REFUSED
+    assert done.json["reason"] == "revoked"
+    assert failed(done.json) == [f"deny-list: {kind}"]
+    seen = next(step["seen"] for step in done.json["steps"] if step["outcome"] == "failed")
+    assert "by grace" in seen
+    assert "laptop stolen" in seen
+    assert f"revocation undo {made.id}" in seen
+
+
+def test_a_token_from_before_the_epoch_fails_there(terminal: Terminal, denylist: RedisDenylist, forge: Forge) -> None:
+    denylist.open(new_epoch=True)
+
+    done = terminal("check", "--json", stdin=forge.token())
+
+    assert failed(done.json) == ["deny-list: epoch"]
+
+
+def test_a_token_that_only_the_tolerance_refuses_says_so(
+    terminal: Terminal, denylist: RedisDenylist, forge: Forge
+) -> None:
+    """Signed in again after "log out everywhere": good where `iat` is the time of Redis."""
+    denylist.revoke(Handle("subject", "ada", issuer=ISSUER))
+    issuer = TokenIssuer(KeySet([key()]), issuer=ISSUER, audience=AUDIENCE)
+    token = issuer.issue("ada", session="s-1", issued_at=denylist.now_ms() / 1000 + 0.002)
+
+    foreign, own = terminal("check", "--json", stdin=token), terminal("check", "--iat-tolerance", "0", stdin=token)
+
+    assert failed(foreign.json) == ["deny-list: subject"]
+    assert "--iat-tolerance" in foreign.out
+    assert own.code == exits.OK
+
+
+def test_a_good_token_without_an_answer_is_neither_accepted_nor_refused(
+    terminal: Terminal, start_server: StartServer, forge: Forge
+) -> None:
+    server = start_server("valkey")
+    opened(server.client(), "denylist")
+    server.kill()
+
+    done = terminal("check", "--json", stdin=forge.token(), REVOCATION_REDIS_URL=server.url)
+
+    assert done.code == exits.UNAVAILABLE
+    assert (done.json["verdict"], done.json["reason"]) == ("unknown", "denylist_unavailable")
+    assert done.json["steps"][-1]["outcome"] == "unknown"
+
+
+def test_what_was_not_said_is_asked_for_at_once(terminal: Terminal, forge: Forge) -> None:
+    terminal.env = {name: value for name, value in terminal.env.items() if name.startswith("REVOCATION_RE")}
+
+    done = terminal("check", stdin=forge.token())
+
+    assert (done.code, done.out) == (exits.USAGE, "")
+    for option in ("--keys-dir", "--jwks", "--issuer", "--audience"):
+        assert option in done.err
+
+
+def test_nothing_on_standard_input_is_said(terminal: Terminal, denylist: RedisDenylist) -> None:
+    done = terminal("check", stdin=" \n")
+
+    assert done.code == exits.USAGE
+    assert "no token" in done.err
+
+
+def test_keys_may_come_from_a_jwks_document(
+    terminal: Terminal, denylist: RedisDenylist, forge: Forge, tmp_path: Path
+) -> None:
+    terminal.env.pop("REVOCATION_KEYS_DIR")
+    document = tmp_path / "jwks.json"
+    document.write_text(json.dumps(KeySet([key()]).public_jwks()))
+
+    assert terminal("check", "--jwks", str(document), stdin=forge.token()).code == exits.OK
+
+    document.write_text("[1]")
+    assert terminal("check", "--jwks", str(document), stdin=forge.token()).code == exits.USAGE
+    document.write_text("{")
+    assert terminal("check", "--jwks", str(document), stdin=forge.token()).code == exits.USAGE
+
+
+def test_claims_do_not_command_the_terminal(terminal: Terminal, denylist: RedisDenylist, forge: Forge) -> None:
+    """Of a token that nobody signed, so that nothing about it was checked."""
+    hostile = forge.claims(sub="\x1b]0;owned\x07", iss="[link=x]\u202e", aud=["\x9b2J"], exp=1e300, nbf=-1, iat="\r")
+    token = forge.token(
+        hostile, header=forge.header(kid="\x1b[31m", alg="ES256"), signing=private_key("ES256", "other")
+    )
+
+    for arguments in (("check",), ("check", "--json")):
+        done = terminal(*arguments, stdin=token)
+        assert done.code == exits.REFUSED
+        assert set(done.out + done.err).isdisjoint("\x1b\x07\x9b\u202e\r")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("...", "a.b.c", "\udcff", "{}", "ey.ey.ey", f"{encoded([])}.{encoded([])}.x", "\x00"),
+        f"{encoded('[' * 100_000)}.{encoded('{}')}.x",
+        f"{encoded({'alg': 1})}.{encoded({'exp': True, 'iat': []})}.x",
+    ],
+)
+def test_any_text_is_refused_and_none_is_a_traceback(terminal: Terminal, denylist: RedisDenylist, text: str) -> None:
+    assert terminal("check", stdin=text).code == exits.REFUSED

@@ -1,0 +1,366 @@
+"""What docs/ shows runs, and what it lists is what there is."""
+
+import ast
+import doctest
+import json
+import os
+import re
+import secrets
+import shlex
+import shutil
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree as ET
+
+import jwt
+import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+import revocation
+from app import settings as app_settings
+from app.settings import Settings
+from revocation import Guard, Handle, RedisDenylist, RevocationSettings, RevokedTokenError, connect
+from revocation.cli import commands
+from revocation.settings import SettingsReader
+from tests.documents import COMMANDS, DOCS, MIGRATING, OPERATING, README, ROOT, blocks, run_session, section
+from tests.faults.conftest import staged
+from tests.faults.proxy import Proxy
+from tests.faults.test_table import TABLE
+from tests.python_reference import BESIDE, CHAPTERS, PYTHON, reference
+from tests.revocation.test_access import MINIMAL_ACL
+from tests.servers import Make, Server, StartServer, require, running
+from tests.serving import Service, serving
+
+PAGES = sorted(DOCS.glob("*.md"))
+TEXTS = [README, ROOT / "CHANGELOG.md", *PAGES]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_its_python_sessions_run(page: Path) -> None:
+    # The sessions of docstrings are run where they stand.
+    if page != PYTHON:
+        outcome = doctest.testfile(str(page), module_relative=False, optionflags=doctest.IGNORE_EXCEPTION_DETAIL)
+        assert outcome.failed == 0
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page != PYTHON], ids=lambda page: page.name)
+def test_its_python_is_python(page: Path) -> None:
+    for block in re.findall(r"^```python\n(.*?)^```$", page.read_text("utf-8"), re.MULTILINE | re.DOTALL):
+        if not block.startswith(">>>"):
+            ast.parse(block)
+
+
+# Links
+
+
+def _anchors(page: Path) -> set[str]:
+    """What GitHub calls the headings of a page."""
+    text = re.sub(r"^```.*?^```", "", page.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
+    titles = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("page", TEXTS, ids=lambda page: page.name)
+def test_its_links_lead_somewhere(page: Path) -> None:
+    text = re.sub(r"^```.*?^```", "", page.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if not target.startswith(("http://", "https://")):
+            path, _, anchor = target.partition("#")
+            there = (page.parent / path).resolve() if path else page
+            assert there.exists(), target
+            assert not anchor or anchor in _anchors(there), target
+
+
+def test_the_readme_leads_to_every_page() -> None:
+    linked = set(re.findall(r"\]\((docs/[\w.]+\.md)", README.read_text("utf-8")))
+    assert {str(page.relative_to(ROOT)) for page in PAGES} <= linked
+
+
+def test_its_picture_says_what_it_shows_and_is_legible_in_the_dark() -> None:
+    picture = (DOCS / "timeline.svg").read_text("utf-8")
+    root = ET.fromstring(picture)
+    names = {element.tag.rpartition("}")[2] for element in root.iter()}
+    assert {"title", "desc"} <= names
+    assert "script" not in names
+    assert "prefers-color-scheme: dark" in picture
+
+
+# The Python reference
+
+
+def test_the_python_reference_is_what_the_docstrings_say() -> None:
+    assert PYTHON.read_text("utf-8") == reference(), "run: python -m tests.python_reference"
+
+
+def test_the_python_reference_has_the_whole_face() -> None:
+    described = {
+        name
+        for modules in CHAPTERS.values()
+        for module, names in modules.items()
+        if module not in BESIDE
+        for name in names
+    }
+    errors = {name for name in revocation.__all__ if name.endswith("Error")}
+    assert described == set(revocation.__all__) - errors
+    assert [name for name in errors if f"- `{name}`: " not in PYTHON.read_text("utf-8")] == []
+
+
+# Starting from what you have
+
+_REDIS = 'RedisDenylist(connect("redis://localhost:6379/0")'
+
+
+def _ours(source: str, store: Server, namespace: str) -> str:
+    assert _REDIS in source
+    return source.replace(
+        _REDIS, f'RedisDenylist(connect("{store.url}", timeout_seconds=5), namespace="{namespace}", wait_seconds=5'
+    ).replace("wait_seconds=5,)", "wait_seconds=5)")
+
+
+def test_flask_jwt_extended_asks_the_denylist(valkey: Server, namespace: str) -> None:
+    extended = pytest.importorskip("flask_jwt_extended")
+    [source] = blocks("python", under="flask-jwt-extended", of=MIGRATING)
+    secret = '"at least 32 random bytes"'
+    assert secret in source
+    module: dict[str, Any] = {"__name__": "yours"}
+    exec(_ours(source, valkey, namespace).replace(secret, repr(secrets.token_hex(32))), module)
+    app, denylist = module["app"], module["denylist"]
+    denylist.open(accept_existing=True)
+
+    app.add_url_rule("/me", view_func=extended.jwt_required()(lambda: {"sub": extended.get_jwt_identity()}))
+
+    with app.app_context():
+        tokens = [extended.create_access_token("ada") for _ in range(2)]
+
+    def ask(method: str, path: str, token: str) -> int:
+        headers = {"Authorization": f"Bearer {token}"}
+        answer: int = app.test_client().open(path, method=method, headers=headers).status_code
+        return answer
+
+    assert [ask("GET", "/me", token) for token in tokens] == [200, 200]
+    assert ask("DELETE", "/logout", tokens[0]) == 204
+    assert [ask("GET", "/me", token) for token in tokens] == [401, 200]
+    module["guard"].stop()
+
+
+@pytest.mark.parametrize("leaves_out", [set(), {"jti"}], ids=["Keycloak", "Auth0"])
+def test_the_verifier_takes_the_tokens_of_other_issuers(
+    valkey: Server, namespace: str, monkeypatch: pytest.MonkeyPatch, leaves_out: set[str]
+) -> None:
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    public = json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(key.public_key()))
+    document = {
+        "keys": [{**public, "kid": "one", "use": "sig", "alg": "RS256"}, {**public, "kid": "two", "use": "enc"}]
+    }
+    monkeypatch.setattr(urllib.request, "urlopen", lambda *_, **__: BytesIO(json.dumps(document).encode()))
+    [source] = blocks("python", under="Tokens of Auth0, Keycloak and others", of=MIGRATING)
+    types = 'token_types=("JWT",),'
+    assert types in source
+    module: dict[str, Any] = {}
+    exec(_ours(source, valkey, namespace).replace(types, f"{types} require_jti={'jti' not in leaves_out},"), module)
+    guard: Guard = module["guard"]
+    assert isinstance(guard.denylist, RedisDenylist)
+    guard.denylist.open(accept_existing=True)
+
+    now = int(time.time())
+    claims = {
+        "iss": "https://id.example/realms/main",
+        "aud": ["https://api.example", "account"],
+        "sub": "f:1:ada",
+        "azp": "browser",
+        "sid": secrets.token_hex(8),
+        "jti": secrets.token_hex(8),
+        "iat": now,
+        "exp": now + 86_400,
+    }
+    sent = {name: value for name, value in claims.items() if name not in leaves_out}
+    token = jwt.encode(sent, key, algorithm="RS256", headers={"kid": "one"})
+    found = guard.authenticate(token)
+    assert found.subject == "f:1:ada"
+    handle = Handle.session(found) if leaves_out else Handle.token(found)
+    assert guard.denylist.revoke(handle, wait_seconds=5).enforced
+    with pytest.raises(RevokedTokenError):
+        guard.authenticate(token)
+
+
+# Settings
+
+
+def _table(prefix: str) -> dict[str, str]:
+    """The settings that a table lists, with their defaults."""
+    rows = re.findall(r"^\| `(\w+)` \| (.*?) \|", section("Settings", of=OPERATING), re.MULTILINE)
+    return {name: default.strip("`") for name, default in rows if name.startswith(prefix)}
+
+
+class _Listening(SettingsReader):
+    """Remembers what was read."""
+
+    def __init__(self, env: Mapping[str, str]) -> None:
+        super().__init__(env)
+        self.read: set[str] = set()
+
+    def value(self, name: str, *, empty_is_unset: bool = False) -> str | None:
+        self.read.add(name)
+        return super().value(name, empty_is_unset=empty_is_unset)
+
+
+@pytest.fixture
+def read(monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    """The names of all settings that there are."""
+    readers: list[_Listening] = []
+
+    def listening(env: Mapping[str, str]) -> _Listening:
+        readers.append(_Listening(env))
+        return readers[-1]
+
+    with monkeypatch.context() as patched:
+        patched.setattr(app_settings, "SettingsReader", listening)
+        Settings.from_mapping({})
+    return readers[0].read
+
+
+def test_the_tables_list_every_setting_and_no_other(read: set[str]) -> None:
+    assert _table("REVOCATION_").keys() | _table("APP_").keys() == read
+
+
+def test_the_tables_give_the_defaults() -> None:
+    for prefix, read_from in (("REVOCATION_", RevocationSettings), ("APP_", Settings)):
+        defaults = read_from.from_mapping({})
+        for name, default in _table(prefix).items():
+            if default != "none":
+                assert read_from.from_mapping({name: default}) == defaults, name
+
+
+def test_the_urls_of_replicated_redis_and_of_tls_are_understood() -> None:
+    for title in ("Sentinel and Cluster", "TLS"):
+        lines = "".join(blocks("", under=title, of=OPERATING)).split()
+        settings = RevocationSettings.from_mapping(dict(line.split("=", 1) for line in lines))
+        assert connect(settings.redis_url)
+        for line in lines:
+            if line.startswith("REVOCATION_REDIS_URL="):
+                connect(line.partition("=")[2])
+
+
+# Redis
+
+
+@pytest.mark.parametrize("make", ["valkey", "redis"])
+def test_its_three_settings_are_settings_of_redis(start_server: StartServer, make: Make) -> None:
+    [lines] = blocks("", under="Redis", of=OPERATING)
+    wanted = dict(line.split() for line in lines.splitlines())
+    store = start_server(make, *(part for name, value in wanted.items() for part in (f"--{name}", value)))
+    assert {name: store.client().config_get(name)[name] for name in wanted} == wanted
+
+
+def _acl_rules() -> list[list[str]]:
+    """What the lines add to the user, without its name."""
+    lines = [shlex.split(line) for line in "".join(blocks("", under="Rights", of=OPERATING)).splitlines()]
+    assert [line[:3] for line in lines] == [["ACL", "SETUSER", "revocation"]] * 2
+    return [line[3:] for line in lines]
+
+
+def test_its_redis_user_may_do_what_the_library_needs_and_nothing_else() -> None:
+    commands = [rule for rule in _acl_rules()[0] if rule.startswith("+")]
+    assert set(commands) == set(MINIMAL_ACL)
+
+
+@pytest.mark.parametrize("make", ["valkey", "redis"])
+def test_with_both_of_its_lines_the_service_does_everything_and_is_never_refused(
+    start_server: StartServer, tmp_path: Path, make: Make
+) -> None:
+    store = start_server(make)
+    asked: Callable[..., Any] = store.client().execute_command
+    for rules in _acl_rules():
+        asked("ACL", "SETUSER", "revocation", *rules)
+    url = store.url.replace("unix://", "unix://revocation:password@")
+    proxy = Proxy(store.socket)
+    with serving(tmp_path, REVOCATION_REDIS_URL=url) as service:
+        stage = staged(service, store, proxy)
+        for row in TABLE:
+            ask, _ = row.prepare(stage)
+            assert ask().status_code == row.well, row
+    proxy.close()
+    assert asked("ACL", "LOG") == []
+
+
+# Days, bad and others
+
+
+@pytest.fixture
+def operated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """A service on a Redis that is reached by its port, for redis-cli."""
+    with running("valkey") as store:
+        proxy = Proxy(store.socket)
+        env = {"REVOCATION_REDIS_URL": f"redis://127.0.0.1:{proxy.port}/0"}
+        with serving(tmp_path_factory.mktemp("operated"), **env) as service:
+            yield service
+        proxy.close()
+
+
+def _sessions(title: str, *, of: Path = OPERATING) -> list[str]:
+    return re.findall(r"^```console\n(.*?)^```$", section(title, of=of), re.MULTILINE | re.DOTALL)
+
+
+def _run(service: Service, session: str, directory: Path) -> None:
+    for program in ("curl", "redis-cli"):
+        require(shutil.which(program), f"{program} is not installed (Debian: apt-get install curl redis-tools)")
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    # `python -m app` is run from the tree.
+    env = {**service.env, "PATH": path, "PYTHONPATH": str(ROOT), "APP_DATA_DIR": service.env["APP_DATA_DIR"]}
+    run_session(session, env=env, directory=directory, replacing={"http://127.0.0.1:8000": service.url})
+
+
+def test_keys_are_rotated_as_it_says(operated: Service, tmp_path: Path) -> None:
+    [session] = _sessions("Keys")
+    _run(operated, session, tmp_path)
+
+
+#: In this order: receipts after a flush have to wait for the leases of before, and a new key for its being read.
+BAD_DAYS = (
+    "A token leaked",
+    "A laptop was stolen",
+    "Everyone was signed out by mistake",
+    "Redis was flushed",
+    "A signing key is compromised",
+)
+
+
+def test_every_bad_day_is_practised() -> None:
+    titles = re.findall(r"^### (.+)$", section("The bad days", of=OPERATING), re.MULTILINE)
+    assert {title for title in titles if _sessions(title)} == set(BAD_DAYS)
+
+
+def test_the_bad_days_end_as_it_says(operated: Service, tmp_path: Path) -> None:
+    preamble = _sessions("The bad days")[0]
+    admin = operated.login()["access_token"]
+    ada = {"username": "ada", "password": "a password of hers", "scope": "reports:read"}
+    assert operated.post("/admin/users", token=admin, json=ada).status_code == 201
+    leaked = operated.login("ada", "a password of hers")["access_token"]
+    (tmp_path / "leaked.txt").write_text(leaked)
+    operated.login("ada", "a password of hers")
+    for title in BAD_DAYS:
+        _run(operated, preamble + "".join(_sessions(title)), tmp_path)
+    assert operated.get("/api/me", token=leaked).status_code == 401
+
+
+# The command
+
+
+def test_the_command_answers_as_it_says(operated: Service, tmp_path: Path) -> None:
+    admin = operated.login()["access_token"]
+    ada = {"username": "ada", "password": "a password of hers", "scope": "reports:read"}
+    assert operated.post("/admin/users", token=admin, json=ada).status_code == 201
+    (tmp_path / "token.txt").write_text(operated.login("ada", ada["password"])["access_token"])
+    sessions = _sessions("The command `revocation`", of=COMMANDS)
+    assert len(sessions) == 3
+    _run(operated, "".join(sessions), tmp_path)
+
+
+def test_every_command_is_in_its_table() -> None:
+    rows = re.findall(r"^\| (`.*?) \|", section("The command `revocation`", of=COMMANDS), re.MULTILINE)
+    assert set(re.findall(r"`(\w+)`", " ".join(rows))) == set(commands.commands)
