@@ -8,6 +8,7 @@ import shutil
 import signal
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import click
 
@@ -258,6 +259,8 @@ def _greet(settings: Settings, password: str | None) -> None:
             f"  playground  {settings.issuer}/          open it in a browser: what revocation is, in five minutes"
         )
     click.echo(f"  console     {settings.issuer}/console   for the account admin")
+    command = os.path.relpath(Path(sys.executable).with_name("revocation"))
+    click.echo(f"  terminal    APP_ISSUER={settings.issuer} APP_AUDIENCE={settings.audience} {command} --help")
     click.echo(f"  reference   {settings.issuer}/docs      every endpoint, or by hand:")
     click.echo(
         f"  curl -s {settings.issuer}/auth/login -H 'Content-Type: application/json' "

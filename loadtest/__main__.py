@@ -109,7 +109,7 @@ def main(*, quick: bool, output: Path | None, **chosen: Any) -> None:
         task = progress.add_task("starting", total=None)
         results, failure = measure(plan, lambda what: progress.update(task, description=what), command=command)
     results.write(output)
-    page = output.with_name("report.html") if output.parent != _FULL.parent else ROOT / "loadtest" / "report.html"
+    page = output.with_name("report.html")
     report.write(results, page)
     if results.cost:
         console.print(_table(results))

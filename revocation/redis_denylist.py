@@ -408,6 +408,7 @@ class RedisDenylist:
 
     def of_handle(self, handle: Handle) -> tuple[Revocation, ...]:
         """The live revocations of exactly this handle, oldest first; those that were merged are not told apart."""
+        self.head()
         entry = cast("bytes | None", self.link.call(lambda client: client.get(self.key(handle.name))))
         parts = (entry or b"").decode("ascii", "replace").split(" ")[1:]
         recorded = [self._recorded(part.partition("=")[0]) for part in parts if not part.startswith("+")]

@@ -15,7 +15,7 @@ from typing_extensions import TypedDict  # pydantic cannot read the one of typin
 from werkzeug.http import dump_cookie
 
 from app.audited import audit
-from app.bearer import ADMIN_SCOPE
+from app.bearer import ADMIN_SCOPE, bearer
 from app.grants import Tokens
 from app.openapi import Answer, operation
 from app.pages import page
@@ -95,7 +95,10 @@ def renew() -> Response:
         tokens = refreshed(cookie, client_id=None, scope=None)
     except RefreshRefusedError as error:
         raise Problem(
-            401, "Sign in.", reason="invalid_refresh_token", headers={"Set-Cookie": _set_cookie("", seconds=0)}
+            401,
+            "Sign in.",
+            reason="invalid_refresh_token",
+            headers={"Set-Cookie": _set_cookie("", seconds=0), "WWW-Authenticate": bearer.challenge_without_error()},
         ) from error
     if ADMIN_SCOPE not in tokens.scope.split():
         # Somebody put the cookie of another session in: what it may do elsewhere, it may not do here.

@@ -30,17 +30,18 @@ def test_a_contestant_that_cannot_refuse_is_not_taken_for_one_that_can(tmp_path:
             one.check()
 
 
-def test_the_locustfile_is_right_against_a_running_service(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("user", "asks"), [("Caller", "/api/me"), ("Leaver", "/api/me after logging out")])
+def test_the_locustfile_is_right_against_a_running_service(user: str, asks: str, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "locust", "-f", str(ROOT / "loadtest" / "locustfile.py"), "--headless"]
     with serving(tmp_path) as service:
         done = subprocess.run(
-            [*command, "--host", service.url, "-u", "2", "-r", "2", "-t", "5s", "Caller", "Leaver"],
+            [*command, "--host", service.url, "-u", "1", "-t", "3s", "-s", "60", user],
             env=os.environ | {"LOCUST_USERNAME": "admin", "LOCUST_PASSWORD": ADMIN_PASSWORD},
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=120,
             check=False,
         )
 
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "/api/me after logging out" in done.stdout + done.stderr
+    assert asks in done.stdout + done.stderr

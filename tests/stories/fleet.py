@@ -18,6 +18,7 @@ GREETING = (
     "Serving ",
     "  playground ",
     "  console ",
+    "  terminal ",
     "  reference ",
     "  curl ",
     "The account admin was made",
