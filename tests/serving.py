@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import redis
 import requests
 
 ADMIN_PASSWORD = "correct horse battery"
@@ -77,6 +78,13 @@ class Service:
             assert self.process.poll() is None, f"the service ended: {self.log}"
             assert time.monotonic() < deadline, f"the service did not start: {self.log}"
             time.sleep(0.05)
+
+    def wait_until_followed(self, store: "redis.Redis") -> None:
+        """Until every worker's follower has a lease; each answers requests a moment before."""
+        deadline = time.monotonic() + _START_SECONDS
+        while store.scard("{denylist}:followers") != int(self.env.get("APP_WORKERS", "2")):
+            assert time.monotonic() < deadline, f"not every worker follows: {self.log}"
+            time.sleep(0.02)
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
         if self.process.poll() is None:

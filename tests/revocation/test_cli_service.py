@@ -27,6 +27,8 @@ def test_a_token_is_checked_revoked_and_brought_back_beside_the_service(
             APP_AUDIENCE=service.url,
             REVOCATION_TIMEOUT=service.env["REVOCATION_TIMEOUT"],
         )
+        store = plain(connect(f"embedded:{service.env['APP_DATA_DIR']}", timeout_seconds=5))
+        service.wait_until_followed(store)
         token = service.login()["access_token"]
         trust = ("--iat-tolerance", "0")
 
@@ -45,7 +47,6 @@ def test_a_token_is_checked_revoked_and_brought_back_beside_the_service(
 
         well = terminal("doctor", "--strict", "--json")
         assert well.code == exits.OK, well.out
-        store = plain(connect(f"embedded:{service.env['APP_DATA_DIR']}", timeout_seconds=5))
         store.config_set("maxmemory-policy", "allkeys-lru")
         store.close()
         ill = terminal("doctor")

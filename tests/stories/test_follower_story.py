@@ -53,6 +53,7 @@ def server(start_server: StartServer) -> Server:
 
 def test_signing_out_on_one_worker_is_known_to_all_and_the_receipt_says_so(server: Server) -> None:
     with service_on(server) as service:
+        service.wait_until_followed(server.client())
         kept, left = service.login(), service.login()
         deadline = time.monotonic() + _PATIENCE_SECONDS
         # Every worker knows before anybody asks.
@@ -74,16 +75,13 @@ def test_a_redis_that_hangs_is_missed_after_the_bound_and_not_before(server: Ser
         with server.paused():
             stopped = time.monotonic()
             lasting = 0.0
-            while (status := source(service, good)[0]) == 200:
-                lasting = time.monotonic() - stopped
+            while (sent := time.monotonic() - stopped) < 3.5:
+                status = source(service, good)[0]
                 assert source(service, revoked)[0] in (401, 503)
-                assert lasting < _PATIENCE_SECONDS
-            assert status == 503
-            # The bound, less the age at which the server was stopped; and not much more than the bound.
-            assert 1.0 < lasting < 2.5
-            while time.monotonic() < stopped + 3.5:
-                assert source(service, good)[0] == 503
-                assert source(service, revoked)[0] in (401, 503)
+                # Each worker's knowledge is from a beat of its own just before the stop, and ends the bound after it.
+                assert status in ({503} if sent > 2 else {200} if sent < 1 else {200, 503})
+                lasting = sent if status == 200 else lasting
+            assert lasting > 1
             health = service.get("/healthz").json()
             assert health["denylist"]["status"] == "unavailable"
             assert health["follower"]["connected"] is False
