@@ -46,5 +46,5 @@ class Head:
 
 def order(stream_id: str) -> tuple[int, int]:
     """A stream id, or the id of a revocation, as something that compares."""
-    ms, seq, *_ = stream_id.split("-")
+    ms, seq = stream_id.split("-", 2)[:2]
     return int(ms), int(seq)

@@ -6,6 +6,7 @@
 
 import re
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,12 +34,23 @@ class Confirmation:
     total: int
 
 
+@dataclass(frozen=True, slots=True)
+class Audience:
+    """Who follows at the instant of a revocation. Who begins later reads it in the log."""
+
+    followers: tuple[str, ...]
+    #: When the epoch was opened, in milliseconds of Redis' clock.
+    birth_ms: int
+
+
 class Leases:
     """The leases of one namespace, and this process's own part in them."""
 
     def __init__(self, link: Link, *, prefix: str) -> None:
         self._link = link
         self._prefix = prefix
+        #: The key of the set of followers.
+        self.all = prefix + "followers"
         #: How long a lease of this process's follower lasts, in milliseconds; 0 where it has none.
         self.own_ms = 0
         self._longest_seen_ms = 0
@@ -47,20 +59,25 @@ class Leases:
     def renew(self, pipeline: Any, follower_id: str, *, position: str) -> None:
         """Add to a follower's beat that it lives and how far it has read."""
         pipeline.set(self._key(follower_id), f"{position} {self.own_ms}", px=self.own_ms)
-        pipeline.sadd(self._prefix + "followers", follower_id)
+        pipeline.sadd(self.all, follower_id)
 
     def give_back(self, follower_id: str) -> None:
         """Nobody needs to wait for this follower any more."""
 
         def ask(client: Any) -> None:
             client.delete(self._key(follower_id))
-            client.srem(self._prefix + "followers", follower_id)
+            client.srem(self.all, follower_id)
 
         self._link.call(ask)
 
     def living(self) -> dict[str, tuple[str, int]]:
         """Position and length (ms) of every lease that has not run out."""
-        return self._of(self._ids())
+        found: Any = self._link.call(lambda client: client.smembers(self.all))
+        if not found:
+            return {}
+        ids = sorted(id_.decode() for id_ in found)
+        values: Any = self._link.call(lambda client: client.mget(map(self._key, ids)))
+        return self._read(ids, values)
 
     def ages(self) -> dict[str, float]:
         """How long ago each living follower renewed its lease, in seconds: what it knows is about as old."""
@@ -76,29 +93,34 @@ class Leases:
         left = zip(leases.items(), self._link.call(ask) if leases else [], strict=True)
         return {id_: (length - ms) / 1000 for (id_, (_, length)), ms in left if ms > 0}
 
-    def await_confirmation(self, revocation: Revocation, *, seconds: float) -> Confirmation:
+    def await_confirmation(self, revocation: Revocation, audience: Audience, *, seconds: float) -> Confirmation:
         """Wait until the revocation is enforced, or for so long.
 
-        A follower that begins later reads it in the log. Raises DenylistUnavailableError where the log has lost it:
-        then nothing was acknowledged.
+        Raises DenylistUnavailableError where the log has lost it: then nothing was acknowledged.
         """
+        if not audience.followers and self._has_outlasted(audience.birth_ms, at_ms=revocation.created_at_ms):
+            return Confirmation(enforced=True, confirmed=0, total=0)
         started = time.monotonic()
         stream_id, _, tag = revocation.id.rpartition("-")
-        ids = self._ids()
         while True:
-            head, logged, leases = self._look(stream_id, ids)
+            head, logged, leases = self._look(stream_id, audience.followers)
             if not any(tag.encode() in fields.get(b"change", b"").split(b" ", 2)[1:2] for _, fields in logged):
                 raise DenylistUnavailableError("Redis has lost this revocation since it took it: revoke again.")
             confirmed = self._confirmed(revocation.id, [at for at, _ in leases.values()])
             elapsed = time.monotonic() - started
-            # A flush takes the leases too. Who had one before it may still be fresh for as long as the longest lasts.
             self._longest_seen_ms = max([self._longest_seen_ms, *(length for _, length in leases.values())])
-            longest_ms = max(self.own_ms, self._longest_seen_ms)
-            since_epoch_ms = revocation.created_at_ms - head.birth_ms + elapsed * 1000
-            enforced = confirmed == len(leases) and since_epoch_ms >= longest_ms
+            outlasted = self._has_outlasted(head.birth_ms, at_ms=revocation.created_at_ms + elapsed * 1000)
+            enforced = confirmed == len(leases) and outlasted
             if enforced or elapsed >= seconds:
                 return Confirmation(enforced, confirmed, len(leases))
             time.sleep(_LOOK_SECONDS)
+
+    def _has_outlasted(self, birth_ms: int, *, at_ms: float) -> bool:
+        """Whether the epoch is older than any lease from before it.
+
+        A flush takes the leases too. Who had one before it may still be fresh for as long as the longest lasts.
+        """
+        return at_ms - birth_ms >= max(self.own_ms, self._longest_seen_ms)
 
     def _confirmed(self, revocation_id: str, positions: list[str]) -> int:
         """How many of the positions are at the revocation, or at an entry of this log that comes after it.
@@ -123,17 +145,7 @@ class Leases:
                     known.add(at)
         return sum(at in known for at in positions)
 
-    def _ids(self) -> list[str]:
-        found: Any = self._link.call(lambda client: client.smembers(self._prefix + "followers"))
-        return sorted(id_.decode() for id_ in found)
-
-    def _of(self, ids: list[str]) -> dict[str, tuple[str, int]]:
-        if not ids:
-            return {}
-        values: Any = self._link.call(lambda client: client.mget(map(self._key, ids)))
-        return self._read(ids, values)
-
-    def _look(self, stream_id: str, ids: list[str]) -> tuple[Head, list[Any], dict[str, tuple[str, int]]]:
+    def _look(self, stream_id: str, ids: Sequence[str]) -> tuple[Head, list[Any], dict[str, tuple[str, int]]]:
         """The head, the revocation's own log entry and the leases, from one round trip: never from two states."""
 
         def ask(client: Any) -> list[Any]:
@@ -146,13 +158,13 @@ class Leases:
         (head, *values), logged = self._link.call(ask)
         return Head.parse(head), logged, self._read(ids, values)
 
-    def _read(self, ids: list[str], values: list[bytes | None]) -> dict[str, tuple[str, int]]:
+    def _read(self, ids: Sequence[str], values: list[bytes | None]) -> dict[str, tuple[str, int]]:
         leases = {}
         for id_, value in zip(ids, values, strict=True):
             lease = _LEASE.fullmatch(value) if value is not None else None
             if value is None:
                 # Unless it came back meanwhile: nobody would wait for it.
-                self._forget(keys=[self._prefix + "followers", self._key(id_)], args=[id_])
+                self._forget(keys=[self.all, self._key(id_)], args=[id_])
             elif lease is None:
                 # Of another version: it lives, and that is all that is known.
                 leases[id_] = (NOWHERE, self.own_ms)

@@ -28,7 +28,7 @@ from revocation.denylist import (
 )
 from revocation.errors import ConfigurationError, ConflictError, DenylistUnavailableError
 from revocation.head import CHANGE, Head, order
-from revocation.leases import Leases
+from revocation.leases import Audience, Leases
 from revocation.link import Link, majority, other_lifetime
 
 _log = logging.getLogger(__name__)
@@ -314,12 +314,15 @@ class RedisDenylist:
         revocations: list[Revocation] = []
         for first in range(0, len(handles), _HANDLES_PER_CALL):
             batch = handles[first : first + _HANDLES_PER_CALL]
-            revocations += self._revoke_batch(batch, noted=noted, issued_before_ms=issued_before_ms, deleting=deleting)
+            written, audience = self._revoke_batch(
+                batch, noted=noted, issued_before_ms=issued_before_ms, deleting=deleting
+            )
+            revocations += written
         if not revocations:
             elapsed = time.monotonic() - started
             return Receipt((), enforced=True, followers_confirmed=0, followers_total=0, elapsed_seconds=elapsed)
         confirmation = self.leases.await_confirmation(
-            revocations[-1], seconds=self._wait_seconds if wait_seconds is None else wait_seconds
+            revocations[-1], audience, seconds=self._wait_seconds if wait_seconds is None else wait_seconds
         )
         return Receipt(
             tuple(revocations),
@@ -336,30 +339,34 @@ class RedisDenylist:
         noted: dict[str, str],
         issued_before_ms: int | None,
         deleting: Sequence[str],
-    ) -> Iterator[Revocation]:
+    ) -> tuple[list[Revocation], Audience]:
         args: list[str | int] = [secrets.token_hex(4), self._lifetimes.max_token_seconds, self._lifetimes.horizon_ms]
         for handle in handles:
             about = _TO_JSON({"kind": handle.kind, "issuer": handle.issuer, "value": handle.value, **noted})
             cutoff = "*" if handle.unconditional else "now" if issued_before_ms is None else str(issued_before_ms)
             args += [handle.name, cutoff, self._expiry(handle), about]
-        keys = [*self._written, *(self.key(handle.name) for handle in handles), *map(self.key, deleting)]
+        names = (handle.name for handle in handles)
+        keys = [*self._written, self.leases.all, *map(self.key, names), *map(self.key, deleting)]
         word, answer = self._revoke(keys=keys, args=args)
         if word == "full":
             raise ConflictError(
                 f"{MAX_REVOKED_KEYS} keys are revoked already. Undo those whose last token has expired first."
             )
-        now, *written = answer
-        for handle, id_, cutoff_text, expiry in zip(handles, *(written[i::3] for i in range(3)), strict=True):
-            if id_:
-                yield Revocation(
-                    id_.decode(),
-                    handle,
-                    None if cutoff_text == b"*" else int(cutoff_text),
-                    None if expiry == b"never" else int(expiry),
-                    created_at_ms=int(now),
-                    reason=noted["reason"],
-                    actor=noted["actor"],
-                )
+        now, birth, followers, *written = answer
+        revocations = [
+            Revocation(
+                id_.decode(),
+                handle,
+                None if cutoff_text == b"*" else int(cutoff_text),
+                None if expiry == b"never" else int(expiry),
+                created_at_ms=int(now),
+                reason=noted["reason"],
+                actor=noted["actor"],
+            )
+            for handle, id_, cutoff_text, expiry in zip(handles, *(written[i::3] for i in range(3)), strict=True)
+            if id_
+        ]
+        return revocations, Audience(tuple(sorted(id_.decode() for id_ in followers)), int(birth))
 
     def _expiry(self, handle: Handle) -> str:
         if handle.kind == "key":

@@ -127,30 +127,33 @@ class View:
         `head` was read before the entry, `now` is the boot clock.
         """
         id_ = entry_id.decode("ascii")
-        chained = LINK.match(fields.get(b"change", b"").decode("utf-8", "replace"))
+        text = fields.get(b"change", b"").decode("utf-8", "replace")
+        change = CHANGE.fullmatch(text)
+        chained = change or LINK.match(text)
         if chained is None:
             self._place = (id_, self.position)
             return "junk"
-        if chained["prev"] != (self.position or FROM_START):
+        position = self.position or FROM_START
+        if chained["prev"] != position:
             # Older than the horizon: trimmed, and nothing it concerned lives. From before the epoch: cut off with it.
             # That must hold for both ends: what was read here and is missing there was lost.
-            missing_ms = max(order(chained["prev"])[0], order(self.position or FROM_START)[0])
+            missing_ms = max(order(chained["prev"])[0], order(position)[0])
             if missing_ms > max(order(head.last_id)[0] - horizon_ms, head.birth_ms):
                 return "break"
-        change = CHANGE.fullmatch(chained.string)
         if change is None:
             return "unknown"
-        in_force, expires = change["in_force"], change["expires"]
+        _, tag, op, expires, name, in_force = change.groups()
+        at = order(id_)
         if in_force is None:
-            self._drop(hash(change["name"]))
+            self._drop(hash(name))
         else:
-            cutoff = UNCONDITIONAL if in_force == "*" else float(in_force)
             # From its own instant on, as if it were written now: too long, and never too short.
-            left = math.inf if expires == "never" else (int(expires) - order(id_)[0]) / 1000
-            self._hold(hash(change["name"]), cutoff, now + left, weakening=change["op"] == "undo")
-        if change["name"].startswith("key:"):
-            self._changed_keys[change["name"]] = (order(id_), in_force is not None)
-        self._place = (id_, f"{id_}-{chained['tag']}")
+            until = math.inf if expires == "never" else now + (int(expires) - at[0]) / 1000
+            cutoff = UNCONDITIONAL if in_force == "*" else float(in_force)
+            self._hold(hash(name), cutoff, until, weakening=op == "undo")
+        if name.startswith("key:"):
+            self._changed_keys[name] = (at, in_force is not None)
+        self._place = (id_, f"{id_}-{tag}")
         return "applied"
 
     def known_keys(self) -> list[str]:

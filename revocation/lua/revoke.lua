@@ -1,9 +1,10 @@
 -- Revoke any number of handles: entries, expiries, log and head in one step, and with them what the caller's own
 -- state must lose at the same instant.
--- KEYS: head, log, lasting, lasting:expiry, then one entry key per handle, then any number of keys to delete
+-- KEYS: head, log, lasting, lasting:expiry, followers, then one entry key per handle, then any number of keys to delete
 -- ARGV: tag of this call (random), longest token life (s), horizon (ms), then four per handle:
 --         entry name, cut-off ('*' | 'now' | ms), expiry ('never' | '+<ms from now or the cut-off>' | '=<ms>'), about (JSON)
--- Answers {'ok', now, then three per handle: id ('' = its tokens are dead already), cut-off, expiry}; or 'full'.
+-- Answers {'ok', now, birth of the epoch, ids of the followers, then three per handle: id ('' = its tokens are dead
+-- already), cut-off, expiry}; or 'full'.
 -- "now" as a cut-off is one millisecond ahead, so that it covers what was issued in this one.
 local head, now = open_head(KEYS[1], ARGV[2])
 if not head then return {now} end
@@ -41,9 +42,9 @@ end
 
 -- All the same for every handle of a call.
 local soon = digits(now + 1)
-local answer = {'ok', digits(now)}
+local answer = {'ok', digits(now), head.birth, redis.call('SMEMBERS', KEYS[5])}
 for i = 4, #ARGV, 4 do
-  local name, key, asked = ARGV[i], KEYS[5 + (i - 4) / 4], ARGV[i + 1]
+  local name, key, asked = ARGV[i], KEYS[6 + (i - 4) / 4], ARGV[i + 1]
   local cutoff, text = math.huge, '*'
   if asked == 'now' then cutoff, text = now + 1, soon
   elseif asked ~= '*' then cutoff = cutoff_of(asked) text = cutoff_text(cutoff) end
@@ -88,6 +89,6 @@ for i = 4, #ARGV, 4 do
   answer[#answer + 1] = text
   answer[#answer + 1] = expiry_text(expiry)
 end
-for i = 5 + (#ARGV - 3) / 4, #KEYS do redis.call('DEL', KEYS[i]) end
+for i = 6 + (#ARGV - 3) / 4, #KEYS do redis.call('DEL', KEYS[i]) end
 redis.call('SET', KEYS[1], format_head(head))
 return answer

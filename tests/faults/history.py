@@ -16,6 +16,9 @@ Outcome = Literal["ok", "fail", "unknown"]
 #: The name by which every token is known, and which a new epoch revokes.
 EVERYTHING = "everything"
 
+#: The name of a fault that nobody injected: the machine was too busy to run what is tested.
+STALL = "stall"
+
 
 @dataclass(frozen=True, slots=True)
 class Issue:

@@ -4,7 +4,7 @@ import math
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -416,14 +416,14 @@ def test_who_has_read_it_confirms_it(
 ) -> None:
     _long_ago(denylist)
     follower.until_fresh()
-    ids = denylist.leases._ids
+    look = denylist.leases._look
 
-    def read_meanwhile() -> list[str]:
+    def read_meanwhile(stream_id: str, ids: Sequence[str]) -> Any:
         follower.beat()
         follower.beat()
-        return ids()
+        return look(stream_id, ids)
 
-    monkeypatch.setattr(denylist.leases, "_ids", read_meanwhile)
+    monkeypatch.setattr(denylist.leases, "_look", read_meanwhile)
     receipt = denylist.revoke(ADA)
     assert (receipt.enforced, receipt.followers_confirmed, receipt.followers_total) == (True, 1, 1)
 
@@ -451,15 +451,16 @@ def test_after_an_epoch_opened_nothing_is_enforced_before_the_longest_lease(
 
 
 def test_a_revocation_that_the_log_has_lost_is_not_acknowledged(
-    denylist: RedisDenylist, monkeypatch: pytest.MonkeyPatch
+    follower: Stepped, denylist: RedisDenylist, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ids = denylist.leases._ids
+    follower.until_fresh()
+    look = denylist.leases._look
 
-    def lost() -> list[str]:
+    def lost(stream_id: str, ids: Sequence[str]) -> Any:
         client(denylist).delete(denylist.key("log"))
-        return ids()
+        return look(stream_id, ids)
 
-    monkeypatch.setattr(denylist.leases, "_ids", lost)
+    monkeypatch.setattr(denylist.leases, "_look", lost)
     with pytest.raises(DenylistUnavailableError):
         denylist.revoke(ADA)
 

@@ -7,6 +7,7 @@ import redis
 
 from revocation import ConfigurationError, DenylistUnavailableError, Handle, RedisDenylist
 from revocation.follower import Follower
+from revocation.leases import Audience
 from tests.revocation.forge import ISSUER
 from tests.revocation.stores import opened
 from tests.servers import Server
@@ -34,11 +35,15 @@ def lease(denylist: RedisDenylist, name: str, value: str, *, px: int = 60_000) -
     denylist.link.client.sadd(denylist.key("followers"), name)
 
 
+def audience(*followers: str) -> Audience:
+    return Audience(followers, birth_ms=0)
+
+
 def test_who_is_at_the_revocation_or_behind_it_in_the_same_log_has_confirmed(denylist: RedisDenylist) -> None:
     first, second = (denylist.revoke(one).revocations[0] for one in (ADA, BOB))
     for name, at in (("same", first.id), ("later", second.id), ("earlier", "0-0--")):
         lease(denylist, name, f"{at} 1000")
-    confirmation = denylist.leases.await_confirmation(first, seconds=0)
+    confirmation = denylist.leases.await_confirmation(first, audience("same", "later", "earlier"), seconds=0)
     assert (confirmation.confirmed, confirmation.total, confirmation.enforced) == (2, 3, False)
 
 
@@ -48,7 +53,8 @@ def test_a_position_in_a_log_that_was_lost_confirms_nothing(denylist: RedisDenyl
     ms = int(revocation.id.split("-")[0])
     lease(denylist, "same-id", f"{revocation.id[:-8]}deadbeef 1000")
     lease(denylist, "ahead", f"{ms + 500}-0-deadbeef 1000")
-    assert denylist.leases.await_confirmation(revocation, seconds=0).confirmed == 0
+    everybody = audience("same-id", "ahead")
+    assert denylist.leases.await_confirmation(revocation, everybody, seconds=0).confirmed == 0
 
 
 @pytest.mark.parametrize("value", ["", "garbage", "v2 1-0-a 1000", "1-0-a x"])
@@ -96,7 +102,7 @@ def test_a_revocation_that_is_gone_is_not_acknowledged(denylist: RedisDenylist, 
     revocation = denylist.revoke(ADA).revocations[0]
     client.delete(denylist.key("log"))
     with pytest.raises(DenylistUnavailableError, match="revoke again"):
-        denylist.leases.await_confirmation(revocation, seconds=0)
+        denylist.leases.await_confirmation(revocation, audience("somebody"), seconds=0)
 
 
 def test_existing_tokens_are_not_accepted_while_somebody_follows(client: "redis.Redis", namespace: str) -> None:
