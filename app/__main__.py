@@ -4,6 +4,7 @@ import contextlib
 import getpass
 import logging.config
 import os
+import shlex
 import shutil
 import signal
 import sys
@@ -227,7 +228,8 @@ def revoke_key(settings: Settings, kid: str) -> None:
             actor=_operator(), action="key.revoke", target=kid, revocation_id=revocation.id if revocation else None
         )
     where = "withdrawn" if withdrawn else "not among the keys here (any more)"
-    click.echo(f"{kid} is {where}; everything it signed is refused.")
+    reach = f"{receipt.followers_confirmed} of {receipt.followers_total} processes have confirmed it"
+    click.echo(f"{kid} is {where}; everything it signed is refused: {reach}.")
 
 
 @contextlib.contextmanager
@@ -260,7 +262,10 @@ def _greet(settings: Settings, password: str | None) -> None:
         )
     click.echo(f"  console     {settings.issuer}/console   for the account admin")
     command = os.path.relpath(Path(sys.executable).with_name("revocation"))
-    click.echo(f"  terminal    APP_ISSUER={settings.issuer} APP_AUDIENCE={settings.audience} {command} --help")
+    known = f"APP_ISSUER={settings.issuer} APP_AUDIENCE={settings.audience}"
+    if "APP_DATA_DIR" in os.environ:
+        known += f" APP_DATA_DIR={shlex.quote(str(settings.data_dir))}"
+    click.echo(f"  terminal    {known} {command} --help")
     click.echo(f"  reference   {settings.issuer}/docs      every endpoint, or by hand:")
     click.echo(
         f"  curl -s {settings.issuer}/auth/login -H 'Content-Type: application/json' "

@@ -2,6 +2,7 @@
 
 import logging
 
+import sqlalchemy as sa
 from flask import request
 
 from app.database import DatabaseUnavailableError
@@ -30,5 +31,5 @@ def audit(action: str, *, actor: str, target: str, receipt: Receipt | None = Non
     }
     try:
         service().stores.audit.record(**fields)  # type: ignore[arg-type]  # mypy widens the dict's values
-    except DatabaseUnavailableError:
+    except (DatabaseUnavailableError, sa.exc.SQLAlchemyError):
         _log.exception("This could not be written into the audit log.", extra={"fields": fields})

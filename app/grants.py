@@ -128,10 +128,13 @@ class Grants:
         current = self._sessions.is_current(refresh_token)
         if current is not None and scope is not None and not set(scope.split()) <= set(current.scope.split()):
             raise InvalidScopeError
+        # Asked before anything is used up: where the database does not answer, the same request can be sent again.
+        # Who is disabled after this is revoked after this, and so are the tokens.
+        subject = self._sessions.subject_of(refresh_token)
+        user = self._users.get(subject) if subject is not None else None
         rotation = self._sessions.rotate(
             refresh_token, client_id=client_id, address=origin.address, user_agent=origin.user_agent
         )
-        user = self._users.get(rotation.session.subject)
         if user is None or user.disabled:
             raise RefreshRefusedError("revoked")
         granted = rotation.session.scope.split()
@@ -158,12 +161,14 @@ class Grants:
 
     def _tokens(self, rotation: Rotation, scope: str) -> Tokens:
         session = rotation.session
+        # No longer than its session, which nobody could end any more.
+        lifetime_seconds = max(1, min(self._access_seconds, (rotation.ends_ms - rotation.now_ms) // 1000))
         access_token = self._issuer.issue(
             session.subject,
             scope=scope,
             session=session.id,
-            lifetime_seconds=self._access_seconds,
+            lifetime_seconds=lifetime_seconds,
             issued_at=rotation.now_ms / 1000,
             client_id=session.client_id,
         )
-        return Tokens(access_token, self._access_seconds, scope, rotation.refresh_token, session.id)
+        return Tokens(access_token, lifetime_seconds, scope, rotation.refresh_token, session.id)

@@ -25,6 +25,10 @@ SECONDS = Histogram(
 SIGN_INS = Counter("app_sign_ins_total", "Attempts to sign in.", ["outcome"])
 REFRESHES = Counter("app_refreshes_total", "Uses of refresh tokens.", ["outcome"])
 
+# A counter that first shows up at 1 has not increased, as far as an alarm can tell.
+for _outcome in ("accepted", "reuse", "revoked", "gone", "unknown", "client"):
+    REFRESHES.labels(_outcome)
+
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 

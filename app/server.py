@@ -2,6 +2,8 @@
 
 import ctypes
 import signal
+import socket
+import struct
 import sys
 from typing import Any, Final
 
@@ -11,10 +13,15 @@ from prometheus_client import multiprocess
 
 from app import create_app, logs
 from app.readiness import watch_sigterm
+from app.service import Service
 from app.settings import Settings
+from app.startup import open_epoch
 from revocation import Guard
 
 _PR_SET_PDEATHSIG: Final = 1  # prctl(2)
+
+#: How long a worker waits for the next bytes of a request that has begun.
+_READ_SECONDS: Final = 10
 
 
 class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
@@ -32,7 +39,11 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
     def load(self) -> Flask:
         app = create_app(self._settings)
         # Known to those who revoke from the first moment on, and warm before the first request.
-        self._guard = app.extensions["service"].guard
+        service: Service = app.extensions["service"]
+        if self._settings.revocation.redis_url == "memory":
+            # What the parent opened was its own.
+            open_epoch(service.stores)
+        self._guard = service.guard
         self._guard.start()
         return app
 
@@ -59,6 +70,7 @@ def _options(settings: Settings) -> dict[str, Any]:
         # A token has up to 8192 bytes, and its header a name; gunicorn's 8190 would refuse it in HTML.
         "limit_request_field_size": 12_288,
         "worker_tmp_dir": None,
+        "when_ready": _on_listening,
         "logconfig_dict": logs.CONFIG,
         "accesslog": None,
         "post_fork": _on_worker_forked,
@@ -67,6 +79,12 @@ def _options(settings: Settings) -> dict[str, Any]:
         "child_exit": _on_worker_gone,
         "proc_name": "revocation",
     }
+
+
+def _on_listening(server: Any) -> None:
+    # Accepted sockets inherit it: a client that stops in the middle of a request gives its thread back.
+    for listener in server.LISTENERS:
+        listener.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", _READ_SECONDS, 0))
 
 
 def _on_worker_forked(_server: Any, _worker: Any) -> None:

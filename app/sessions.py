@@ -54,6 +54,7 @@ class Session:
     scope: str
     signed_in_ms: int
     used_ms: int
+    #: If nobody refreshes it.
     ends_ms: int
     address: str
     user_agent: str
@@ -66,6 +67,8 @@ class Rotation:
     session: Session
     refresh_token: str
     now_ms: int
+    #: When the session ends if nobody refreshes it again.
+    ends_ms: int
 
 
 class Sessions:
@@ -99,7 +102,7 @@ class Sessions:
         """
         session_id = secrets.token_urlsafe(16)
         agent = user_agent[:_MAX_USER_AGENT]
-        ends_ms = signed_in_ms + self._absolute_ms
+        ends_ms = signed_in_ms + min(self._idle_ms, self._absolute_ms)
         session = Session(session_id, subject, client_id, scope, signed_in_ms, signed_in_ms, ends_ms, address, agent)
         fields = {"subject": subject, "client": client_id, "scope": scope, "ip": address, "user_agent": agent}
         word, _ = self._create(
@@ -119,7 +122,7 @@ class Sessions:
         )
         if word == "revoked":
             raise SessionRevokedError
-        return Rotation(session, self._tokens.token(session_id, 1), signed_in_ms)
+        return Rotation(session, self._tokens.token(session_id, 1), signed_in_ms, ends_ms)
 
     def rotate(self, refresh_token: str, *, client_id: str | None, address: str, user_agent: str) -> Rotation:
         """Use a refresh token; the next one takes its place.
@@ -159,12 +162,19 @@ class Sessions:
             raise RefreshReuseError(session, receipt)
         if word != "ok":
             raise RefreshRefusedError(word)
-        return Rotation(session, self._tokens.token(session_id, int(answer[1])), int(answer[0]))
+        now_ms, n, ends_ms = map(int, answer)
+        return Rotation(session, self._tokens.token(session_id, n), now_ms, min(ends_ms, now_ms + self._idle_ms))
 
     def of_refresh_token(self, refresh_token: str) -> str | None:
         """The id of the session that a refresh token of ours, old or new, belongs to."""
         read = self._tokens.read(refresh_token)
         return read[0] if read else None
+
+    def subject_of(self, refresh_token: str) -> str | None:
+        """The user of a refresh token of ours; None where its session has ended."""
+        session_id = self.of_refresh_token(refresh_token)
+        session = self.get(session_id) if session_id is not None else None
+        return session.subject if session is not None else None
 
     def is_current(self, refresh_token: str) -> Session | None:
         """The living session whose refresh token this is, if it is the one that is good now."""
@@ -265,16 +275,16 @@ class Sessions:
 
     def _session(self, session_id: str, record: dict[bytes, bytes]) -> Session:
         text = {name.decode(): value.decode("utf-8", "replace") for name, value in record.items()}
-        signed_in_ms = int(text["signed_in"])
+        signed_in_ms, used_ms = int(text["signed_in"]), int(text["used"])
         return Session(
             session_id,
             text["subject"],
             text["client"],
             text["scope"],
             signed_in_ms,
-            int(text["used"]),
+            used_ms,
             # As rotate.lua judges: by today's absolute life, too.
-            min(int(text["ends"]), signed_in_ms + self._absolute_ms),
+            min(int(text["ends"]), signed_in_ms + self._absolute_ms, used_ms + self._idle_ms),
             text["ip"],
             text["user_agent"],
         )

@@ -26,7 +26,7 @@ def prepare(stores: Stores, settings: Settings) -> str | None:
     """
     stores.database.create_schema()
     stores.keyring.ensure()
-    _open_epoch(stores)
+    open_epoch(stores)
     if settings.is_embedded:
         demonstration.open_account(stores.users)
     else:
@@ -34,7 +34,8 @@ def prepare(stores: Stores, settings: Settings) -> str | None:
     return _ensure_admin(stores, settings)
 
 
-def _open_epoch(stores: Stores) -> None:
+def open_epoch(stores: Stores) -> None:
+    """Open the first epoch, where there is none, and wait until tokens may be minted in it."""
     deadline = time.monotonic() + _PATIENCE_SECONDS
     opened = False
     while True:

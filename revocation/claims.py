@@ -3,7 +3,7 @@
 import hashlib
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Final, Literal, cast, get_args
@@ -72,6 +72,10 @@ class Handle:
         object.__setattr__(self, "name", ":".join(parts))
         object.__setattr__(self, "number", hash(self.name))
 
+    def __reduce__(self) -> tuple[Callable[..., "Handle"], tuple[object, ...]]:
+        # Made anew where it is unpickled: the number is another one there.
+        return _unpickled, (self.kind, self.value, self.issuer, self.expires_at)
+
     @property
     def unconditional(self) -> bool:
         """Whether revoking it needs no cut-off."""
@@ -101,6 +105,10 @@ class Handle:
     def key(cls, claims: "Claims") -> "Handle":
         """Everything signed with the key that verified this token. Raises ValueError where that is not known."""
         return cls("key", claims.key_id or "", issuer=claims.issuer)
+
+
+def _unpickled(kind: Kind, value: str, issuer: str, expires_at: float | None) -> Handle:
+    return Handle(kind, value, issuer=issuer, expires_at=expires_at)
 
 
 @dataclass(frozen=True)

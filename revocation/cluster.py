@@ -41,7 +41,10 @@ class ClusterSlot:
         cluster = self._cluster
         if cluster is None or (self._stale and self._clock() - self._looked_at >= _LOOK_SECONDS):
             cluster = self._look()
-        node = cluster.get_node_from_key(key)  # type: ignore[no-untyped-call]  # redis-py leaves it untyped
+        try:
+            node = cluster.get_node_from_key(key)  # type: ignore[no-untyped-call]  # redis-py leaves it untyped
+        except redis.exceptions.RedisClusterException:
+            node = None
         if node is None:
             self._stale = True
             raise redis.ConnectionError("no node of the cluster holds the deny-list's slot")
@@ -61,7 +64,11 @@ class ClusterSlot:
     def _look(self) -> RedisCluster:
         self._looked_at = self._clock()
         untyped: Any = ClusterNode
-        found = RedisCluster(startup_nodes=[untyped(host, port) for host, port in self._nodes], **self._options)
+        try:
+            found = RedisCluster(startup_nodes=[untyped(host, port) for host, port in self._nodes], **self._options)
+        except redis.exceptions.RedisClusterException as error:
+            # Which is none of redis-py's own RedisErrors.
+            raise redis.ConnectionError(str(error)) from error
         # What is in use elsewhere keeps its connection until it is done with it.
         self._cluster, self._stale = found, False
         return found

@@ -1,14 +1,16 @@
 """From one URL to a Redis client: every timeout explicit, no hidden retries."""
 
 import re
+import time
 from typing import Any, Final
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 import redis
-from redis._parsers import _RESP2Parser
+from redis._parsers import _HiredisParser, _RESP2Parser
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 from redis.sentinel import Sentinel, SentinelConnectionPool
+from redis.utils import HIREDIS_AVAILABLE
 
 from revocation.cluster import ClusterSlot
 from revocation.embedded import socket_path
@@ -26,6 +28,29 @@ _SEVERAL: Final = re.compile(
 
 #: Options of redis-py that would change the shape of answers, or bring retries back.
 _CHANGE_ANSWERS: Final = ("decode_responses", "encoding", "legacy_responses", "retry_on_error", "retry_on_timeout")
+
+
+class _InTime(_HiredisParser):
+    """Gives a whole reply one timeout: the socket's own begins anew with every byte that trickles in."""
+
+    _due: float | None = None
+
+    def read_response(self, *args: Any, **kwargs: Any) -> Any:
+        """As redis-py's, within the timeout of one read."""
+        self._due = None
+        return super().read_response(*args, **kwargs)
+
+    def read_from_socket(self, *args: Any, **kwargs: Any) -> Any:
+        """The first read of a reply, mostly the only one, has the socket's timeout; others what that has left."""
+        if self._socket_timeout is not None:
+            now = time.monotonic()
+            if self._due is None:
+                self._due = now + self._socket_timeout
+            else:
+                # 0 would mean: do not block.
+                kwargs["timeout"] = max(1e-6, self._due - now)
+        untyped: Any = super().read_from_socket
+        return untyped(*args, **kwargs)
 
 
 def connect(url: str, *, timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS) -> "redis.Redis | ClusterSlot":
@@ -60,7 +85,7 @@ def connect(url: str, *, timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS) -> "r
         "driver_info": None,
         **({} if url.startswith("unix:") else {"socket_keepalive": True}),
         # hiredis takes the tickets that TLS 1.3 sends after the handshake for a stale answer, and calls it not ready.
-        **({"parser_class": _RESP2Parser} if url.startswith("rediss:") else {}),
+        "parser_class": _InTime if HIREDIS_AVAILABLE and scheme != "rediss" else _RESP2Parser,
     }
     if scheme == "redis+sentinel":
         return _behind_sentinels(url, options)
@@ -92,6 +117,9 @@ def with_timeout(client: "redis.Redis", *, added_seconds: float) -> "redis.Redis
     kwargs = dict(pool.connection_kwargs)
     if kwargs.get("socket_timeout") is not None:
         kwargs["socket_timeout"] += added_seconds
+    if kwargs.get("parser_class") is _InTime:
+        # Thousands of log entries are one reply, which takes what it takes on a slow link: nobody waits for it.
+        del kwargs["parser_class"]
     if isinstance(pool, SentinelConnectionPool):
         del kwargs["connection_pool"]
         primary: redis.Redis = pool.sentinel_manager.master_for(pool.service_name, **kwargs)
@@ -124,7 +152,8 @@ def _behind_sentinels(url: str, options: dict[str, Any]) -> "redis.Redis":
         raise ConfigurationError(f"{redacted(url)} names no service: redis+sentinel://host:port,host:port/service")
     # redis-py leaves its Sentinel untyped.
     untyped: Any = Sentinel
-    sentinel = untyped(hosts, sentinel_kwargs=options)
+    asking = {name: value for name, value in options.items() if name != "parser_class"}
+    sentinel = untyped(hosts, sentinel_kwargs=asking)
     primary: redis.Redis = sentinel.master_for(match["service"], db=int(match["db"] or 0), **credentials, **options)
     return primary
 

@@ -24,6 +24,8 @@ MAX_REVOCATIONS_PER_ENTRY: Final = 8
 #: Revoked keys stand in the head, which every strict check reads, so there is a bound.
 MAX_REVOKED_KEYS: Final = 64
 
+AHEAD: Final = "issued_before is later than now by Redis' clock: leave it out to mean now"
+
 _UNFIT_FOR_NOTES = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 

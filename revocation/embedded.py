@@ -99,11 +99,12 @@ class EmbeddedServer:
             return False
 
     def _start(self) -> None:
-        if self.answers():
-            return
         self._socket.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        # Before a server there is believed: whoever owns the place could have put their own there.
         if self._socket.parent.stat().st_uid != os.getuid():
             raise ConfigurationError(f"{self._socket.parent} belongs to somebody else: choose another data directory")
+        if self.answers():
+            return
         store = self._directory / "valkey"
         store.mkdir(exist_ok=True, mode=0o700)
         log = store / "valkey.log"

@@ -108,4 +108,7 @@ class DenylistEmptyError(DenylistUnavailableError):
     slug = "denylist_empty"
 
     def __init__(self) -> None:
-        super().__init__("The deny-list was never opened, or lost its data: `revocation init` opens it.")
+        super().__init__(
+            "The deny-list was never opened, or lost its data. `revocation init` opens it and accepts nothing issued "
+            "before; where tokens are out and nothing was ever revoked: `revocation init --accept-existing`."
+        )

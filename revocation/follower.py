@@ -90,7 +90,7 @@ class Follower:
         self._thread: threading.Thread | None = None
         self._pid = 0
         self.counts = Counts()
-        #: Called in the thread after every beat that was answered.
+        #: Called in the thread after every beat, answered or not.
         self.on_beat: Callable[[], None] = _nothing
 
     # Asking
@@ -203,7 +203,9 @@ class Follower:
         self._denylist.link.suspect()
         client, self._client = self._client, None
         if client is not None:
-            client.close()
+            # Closing the client leaves open what its pool holds.
+            client.connection_pool.disconnect()
+        self.on_beat()
 
     def _connected(self) -> "redis.Redis":
         if self._client is None:
@@ -285,6 +287,8 @@ class Follower:
         if view.has_lost(head):
             self._open_epoch(view, head.epoch, "an older epoch is back")
         else:
+            self.counts.epochs += 1
+            _log.warning("Epoch %s began: nothing issued before %d ms is accepted.", head.epoch, head.everything_ms)
             self._next = view.restarted(head)
 
     def _refresh(self, view: View, head: Head, sent: float) -> None:

@@ -41,6 +41,8 @@ class Decision:
     source: Source
     verify_seconds: float
     revocation_seconds: float
+    #: Whether memory would have done, had it not been too old.
+    is_fallback: bool = False
 
 
 class Guard:
@@ -127,6 +129,7 @@ class Guard:
         started = time.perf_counter()
         error: InvalidTokenError | DenylistUnavailableError | None = None
         source: Source = "none"
+        is_fallback = False
         try:
             if bound != math.inf:
                 source = "redis"
@@ -137,6 +140,7 @@ class Guard:
                     if age < min(bound, self.follower.longest_seconds) or is_revoked(claims, cutoff):
                         source = "follower"
                     else:
+                        is_fallback = bound > 0
                         cutoff = self.follower.ask_redis(claims.handles)
                 else:
                     cutoff = self.denylist.latest_cutoff(claims.handles)
@@ -144,7 +148,8 @@ class Guard:
                     error = RevokedTokenError()
         except (InvalidTokenError, DenylistUnavailableError) as raised:
             error = raised
-        return self._told(Decision(claims, error, source, verify_seconds, time.perf_counter() - started))
+        took = time.perf_counter() - started
+        return self._told(Decision(claims, error, source, verify_seconds, took, is_fallback))
 
     def _bound(self, max_staleness: float | None) -> float:
         return self.max_staleness if max_staleness is None else checked_staleness(max_staleness)

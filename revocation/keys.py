@@ -1,6 +1,7 @@
 """KeySet: the keys a verifier trusts and an issuer signs with. One key, one algorithm."""
 
 import base64
+import contextlib
 import hashlib
 import json
 import re
@@ -17,6 +18,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from jwt.algorithms import Algorithm, get_default_algorithms
 
+from revocation.claims import Handle
 from revocation.errors import ConfigurationError
 
 AlgorithmName = Literal["ES256", "RS256", "EdDSA", "HS256"]
@@ -55,6 +57,13 @@ class Key:
     signing: Any = field(default=None, repr=False)
     #: From when on it may sign, in seconds since the epoch: it is published before.
     signs_from: float = 0.0
+
+    def __post_init__(self) -> None:
+        try:
+            # Whatever it signs must be revocable by it.
+            Handle("key", self.id, issuer="any")
+        except ValueError as error:
+            raise ConfigurationError(f"a key cannot have this id: {error}") from error
 
     @classmethod
     def from_secret(cls, secret: bytes, *, signs_from: float = 0.0) -> "Key":
@@ -171,8 +180,8 @@ class KeySet:
     def from_jwks(cls, document: Mapping[str, Any]) -> "KeySet":
         """The signature keys of a JWKS document of some other issuer (RFC 7517, section 5).
 
-        Keys of unknown types, for encryption or of other algorithms are left out, as the RFC asks. Raises
-        ConfigurationError for private members, and where no key is left.
+        Keys of unknown types, for encryption, of other algorithms or with an unusable id are left out, as the RFC
+        asks. Raises ConfigurationError for private members, and where no key is left.
         """
         listed = document.get("keys")
         if not isinstance(listed, list):
@@ -229,4 +238,7 @@ def _from_jwk(jwk: object) -> Key | None:
     if named != algorithm and (named, algorithm) != ("Ed25519", "EdDSA"):
         return None
     id_ = jwk.get("kid")
-    return Key(id_ if isinstance(id_, str) and id_ else thumbprint(cast("Mapping[str, str]", jwk)), algorithm, public)
+    named_by = id_ if isinstance(id_, str) and id_ else thumbprint(cast("Mapping[str, str]", jwk))
+    with contextlib.suppress(ConfigurationError):
+        return Key(named_by, algorithm, public)
+    return None

@@ -1,6 +1,7 @@
 """Link: the one way to Redis. Errors become one error, and a server that does not answer is left alone for a while."""
 
 import hashlib
+import logging
 from collections.abc import Callable, Sequence
 from importlib import resources
 from typing import Any, TypeVar
@@ -10,6 +11,8 @@ import redis
 from revocation.breaker import Breaker
 from revocation.cluster import ClusterSlot
 from revocation.errors import DenylistEmptyError, DenylistUnavailableError
+
+_log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -78,10 +81,13 @@ class Link:
             # Also BusyLoadingError and the like: a server that is not ready to serve.
             self.breaker.failed()
             self.suspect()
+            # Few: the breaker stops asking soon.
+            _log.warning("Redis does not answer: %s", error)
             raise DenylistUnavailableError(f"Redis does not answer: {error}") from error
         except redis.RedisError as error:
             self.breaker.succeeded()
             self.suspect()
+            _log.warning("Redis answers with an error: %s", error)
             raise DenylistUnavailableError(f"Redis answers with an error: {error}") from error
         self.breaker.succeeded()
         return answer

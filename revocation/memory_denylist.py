@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from revocation.claims import Handle, Kind
 from revocation.denylist import (
+    AHEAD,
     MAX_REVOCATIONS_PER_ENTRY,
     MAX_REVOKED_KEYS,
     NO_CUTOFF,
@@ -100,13 +101,14 @@ class MemoryDenylist:
         checked_cutoffs(handles, issued_before_ms)
         checked_note(reason), checked_note(actor)
         now = self.now_ms()
+        if issued_before_ms is not None and issued_before_ms > now + 1:
+            raise ValueError(AHEAD)
         keys = {name for name in self._entries if name.startswith("key:")}
         if len(keys | {handle.name for handle in handles if handle.kind == "key"}) > MAX_REVOKED_KEYS:
             raise ConflictError(f"{MAX_REVOKED_KEYS} keys are revoked already.")
         written = []
         for handle in handles:
             cutoff = None if handle.unconditional else now + 1 if issued_before_ms is None else issued_before_ms
-            # What a cut-off ahead of the clock covers dies later, too.
             expires_at_ms = self._expiry(handle, max(now, cutoff or 0))
             if expires_at_ms is not None and expires_at_ms <= now:
                 continue

@@ -9,6 +9,7 @@ import time
 
 from prometheus_client import Counter, Gauge
 
+from revocation.claims import KINDS
 from revocation.denylist import Receipt
 from revocation.errors import DenylistUnavailableError
 from revocation.follower import Follower
@@ -31,6 +32,13 @@ LOG_ENTRIES = Counter(
     "revocation_follower_log_entries_total", "Log entries that were read, by what became of them.", ["outcome"]
 )
 AMNESIA = Counter("revocation_amnesia_total", "Times that a follower noticed that Redis had lost revocations.")
+EPOCHS = Counter(
+    "revocation_epochs_total",
+    "Times that a follower found a new epoch, opened by somebody else: Redis had lost revocations, or was told to.",
+)
+FALLBACKS = Counter(
+    "revocation_fallbacks_total", "Bounded decisions for which Redis was asked, because the follower was too old."
+)
 TOKEN_CACHE = Counter("revocation_token_cache_total", "Looks into the verified-token cache.", ["outcome"])
 
 
@@ -60,7 +68,7 @@ class FollowerMetrics:
         follower, verifier = self._guard.follower, self._guard.verifier
         if not isinstance(follower, Follower):
             return
-        DENYLIST_AVAILABLE.set(1)
+        DENYLIST_AVAILABLE.set(1 if follower.is_connected else 0)
         follower_synced().set(max(0.0, time.time() - follower.age_seconds))
         FOLLOWER_ENTRIES.set(follower.entries)
         counts = follower.counts
@@ -68,6 +76,7 @@ class FollowerMetrics:
         LOG_ENTRIES.labels("junk").inc(self._new("junk", counts.junk))
         LOG_ENTRIES.labels("break").inc(self._new("breaks", counts.breaks))
         AMNESIA.inc(self._new("amnesia", counts.amnesia))
+        EPOCHS.inc(self._new("epochs", counts.epochs))
         if verifier is not None:
             TOKEN_CACHE.labels("hit").inc(self._new("hits", verifier.cache_hits))
             TOKEN_CACHE.labels("miss").inc(self._new("misses", verifier.cache_misses))
@@ -75,6 +84,11 @@ class FollowerMetrics:
     def _new(self, name: str, total: int) -> int:
         before, self._told[name] = self._told.get(name, 0), total
         return total - before
+
+
+# A counter that first shows up at 1 has not increased, as far as an alarm can tell.
+for _kind in KINDS:
+    REVOCATIONS.labels(_kind)
 
 
 def count(receipt: Receipt) -> None:
@@ -97,6 +111,8 @@ def observe(decision: Decision) -> None:
         else "invalid"
     )
     _decided(outcome, decision.source).inc()
+    if decision.is_fallback:
+        FALLBACKS.inc()
     # Only what Redis was asked for says something about it; a follower says it after every beat.
     if unavailable or decision.source == "redis":
         DENYLIST_AVAILABLE.set(0 if unavailable else 1)

@@ -16,6 +16,7 @@ import redis
 from revocation.claims import Handle, Kind
 from revocation.cluster import ClusterSlot
 from revocation.denylist import (
+    AHEAD,
     MAX_REVOKED_KEYS,
     UNCONDITIONAL,
     Change,
@@ -271,8 +272,8 @@ class RedisDenylist:
         Acknowledged means written; the receipt says how many followers have confirmed it within `wait_seconds`, and
         whether it is enforced: every follower that lives has confirmed it, or asks Redis by now. `deleting` names keys
         of the caller's, in this namespace, that go in the same step. Raises ValueError for a cut-off on a kind that
-        has none, and for a reason or actor that is too long or holds control characters; ConflictError where too many
-        keys are revoked.
+        has none or later than now by Redis' clock, and for a reason or actor that is too long or holds control
+        characters; ConflictError where too many keys are revoked.
         """
         return self._revoke_all(
             [handle],
@@ -352,6 +353,8 @@ class RedisDenylist:
             raise ConflictError(
                 f"{MAX_REVOKED_KEYS} keys are revoked already. Undo those whose last token has expired first."
             )
+        if word == "ahead":
+            raise ValueError(AHEAD)
         now, birth, followers, *written = answer
         revocations = [
             Revocation(
@@ -429,9 +432,9 @@ class RedisDenylist:
         # An empty Redis has lost its list, and that is no empty list.
         self.head()
         place, _, after = (cursor or "log:+").partition(":")
-        if place == "log" and re.fullmatch(r"\+|\d{1,20}-\d{1,20}", after):
-            return self._page_of_log(kind, after, limit)
-        if place == "lasting" and re.fullmatch(r"\d{1,9}", after):
+        if place == "log" and re.fullmatch(r"\+|[0-9]{1,19}-[0-9]{1,19}", after):
+            return Page((), "lasting:0") if re.fullmatch("0+-0+", after) else self._page_of_log(kind, after, limit)
+        if place == "lasting" and re.fullmatch(r"[0-9]{1,9}", after):
             return self._page_of_lasting(kind, int(after), limit)
         raise ValueError("this cursor did not come from a page")
 

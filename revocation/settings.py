@@ -19,6 +19,7 @@ _NUMBER = re.compile(r"[0-9]{1,15}(?:\.[0-9]{1,15})?|\.[0-9]{1,15}")
 _NAMESPACE = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 _HOST = r"(?:[A-Za-z0-9][A-Za-z0-9._-]{0,252}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?"
+_HOST_AND_PORT = _HOST.removesuffix("?")
 _CREDENTIALS = r"(?:[^/?#\s]*@)?"
 _QUERY = r"(?:\?[^#\s]*)?"
 _REDIS_URLS = {
@@ -26,11 +27,11 @@ _REDIS_URLS = {
     "rediss": (rf"{_CREDENTIALS}{_HOST}(?:/[0-9]{{0,5}})?{_QUERY}", "rediss://[user:password@]host[:port][/database]"),
     "unix": (rf"{_CREDENTIALS}/[^?#\s]+{_QUERY}", "unix:///path/of/socket, at most 107 bytes long"),
     "redis+sentinel": (
-        rf"{_CREDENTIALS}{_HOST}(?:,{_HOST})*/[A-Za-z0-9._-]+(?:/[0-9]{{1,5}})?{_QUERY}",
+        rf"{_CREDENTIALS}{_HOST_AND_PORT}(?:,{_HOST_AND_PORT})*/[A-Za-z0-9._-]+(?:/[0-9]{{1,5}})?",
         "redis+sentinel://[user:password@]host:port,host:port/service",
     ),
     "redis+cluster": (
-        rf"{_CREDENTIALS}{_HOST}(?:,{_HOST})*/?{_QUERY}",
+        rf"{_CREDENTIALS}{_HOST_AND_PORT}(?:,{_HOST_AND_PORT})*/?",
         "redis+cluster://[user:password@]host:port,host:port",
     ),
 }

@@ -29,6 +29,8 @@ class Counts:
     junk: int = 0
     breaks: int = 0
     amnesia: int = 0
+    #: New epochs that somebody else had opened.
+    epochs: int = 0
 
 
 class View:
@@ -43,7 +45,10 @@ class View:
     __slots__ = (
         "_buckets",
         "_changed_keys",
+        "_collects_at",
         "_cutoffs",
+        "_kept_at",
+        "_kept_keys",
         "_place",
         "_unconditional",
         "epoch",
@@ -62,10 +67,14 @@ class View:
         self.everything_ms = 0
         #: Revoked signing keys, by the names of their entries: they outlive the log, and stand in the head.
         self.revoked_keys: frozenset[str] = frozenset()
+        #: Those known before a new epoch: whoever opened it may not have known them.
+        self._kept_keys: frozenset[str] = frozenset()
+        self._kept_at = (0, 0)
         #: Keys revoked (True) and undone in the log, and where: the head may have been read before.
         self._changed_keys: dict[str, tuple[tuple[int, int], bool]] = {}
         #: Cursor and position in one: a fork or a thread's end between the two would look like a break in the chain.
         self._place: tuple[str, str | None] = ("0-0", None)
+        self._collects_at = -math.inf
         #: True as of this instant of the boot clock. Set last, after everything it vouches for.
         self.stamp = -math.inf
 
@@ -93,7 +102,8 @@ class View:
         view._cutoffs = dict(self._cutoffs)
         view._buckets = {bucket: list(keys) for bucket, keys in self._buckets.items()}
         view.everything_ms = max(self.everything_ms, head.everything_ms)
-        view.revoked_keys = frozenset(self.known_keys())
+        view.revoked_keys = view._kept_keys = frozenset(self.known_keys())
+        view._kept_at = order(self.position or FROM_START)
         view.epoch = head.epoch
         return view
 
@@ -113,7 +123,7 @@ class View:
     def read_head(self, head: Head) -> None:
         """Take what stands in the head and not in the log: the cut-off of everything, and the revoked keys."""
         self.everything_ms = max(self.everything_ms, head.everything_ms)
-        keys, last = set(head.keys), order(head.last_id)
+        keys, last = {*head.keys, *self._kept_keys}, order(head.last_id)
         self._changed_keys = {name: change for name, change in self._changed_keys.items() if change[0] > last}
         for name, (_, revoked) in self._changed_keys.items():
             (keys.add if revoked else keys.discard)(name)
@@ -153,6 +163,8 @@ class View:
             self._hold(hash(name), cutoff, until, weakening=op == "undo")
         if name.startswith("key:"):
             self._changed_keys[name] = (at, in_force is not None)
+            if in_force is None and at > self._kept_at:
+                self._kept_keys -= {name}
         self._place = (id_, f"{id_}-{tag}")
         return "applied"
 
@@ -172,7 +184,10 @@ class View:
         return last[0] <= head.birth_ms and not behind
 
     def collect(self, *, now: float) -> None:
-        """Drop what has been dead for at least a minute."""
+        """Drop what has been dead for at least a minute; looked for once a minute."""
+        if now < self._collects_at:
+            return
+        self._collects_at = now + _BUCKET_SECONDS
         due = [bucket for bucket in self._buckets if (bucket + 1) * _BUCKET_SECONDS < now]
         for bucket in due:
             for key in self._buckets.pop(bucket):

@@ -234,10 +234,8 @@ def _introspected(claims: Claims) -> Active:
 
 def _revoke_session(session_id: str, caller: Caller) -> None:
     session = service().sessions.get(session_id)
-    if session is None:
-        # It has ended, or somebody is ending it: whatever lives of it must not.
-        return
-    if session.client_id != caller.client_id:
+    # Where it has timed out its access tokens may live; sessions are the first party's.
+    if (session.client_id if session is not None else FIRST_PARTY) != caller.client_id:
         raise OAuthError("invalid_grant", "The token was issued to another client.")
     receipt = service().sessions.end(session_id, reason="revoked by its client", actor=caller.client_id)
     audit("session.revoke", actor=caller.client_id, target=session_id, receipt=receipt)
@@ -284,9 +282,10 @@ def _caller(form: dict[str, str]) -> Caller:
     if not client_id or not secret:
         raise _unauthenticated("Authenticate with a client id and its secret.")
     address = request.remote_addr or ""
-    service().throttle.admit(account=client_id, address=address)
+    # A secret has 256 bits: nobody guesses it, and nobody must be able to keep a client out by trying.
     client = service().stores.clients.authenticate(client_id, secret)
     if client is None:
+        service().throttle.admit(account=client_id, address=address)
         service().throttle.failed(account=client_id, address=address)
         raise _unauthenticated("Unknown client or wrong secret.")
     return Caller(client.client_id, client, now_ms)

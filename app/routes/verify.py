@@ -59,7 +59,8 @@ class Original(TypedDict):
 def verify() -> Response:
     """204 with headers that say who it is, or 401, 403 or 503 as a protected route would.
 
-    The proxy may ask for a scope (`/verify?scope=reports:read`) and set the dial (`&max_staleness=0`).
+    The proxy may ask for a scope (`/verify?scope=reports:read`) and set the dial (`&max_staleness=0`). A bound above
+    `REVOCATION_MAX_STALENESS` counts as that.
     """
     return _identity(bearer.require(scope=request.args.get("scope") or None, max_staleness=_staleness()))
 

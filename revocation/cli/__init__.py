@@ -1,5 +1,6 @@
 """The command `revocation`."""
 
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -27,6 +28,8 @@ def main() -> None:
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run the command with these arguments, or those of the process; the exit code comes back."""
+    # What does not answer is said by the command itself.
+    logging.getLogger("revocation.link").addHandler(logging.NullHandler())
     try:
         # Not by calling it: click would end the process itself, with 1, where nobody reads the output any more.
         with commands.make_context("revocation", list(sys.argv[1:] if arguments is None else arguments)) as context:

@@ -46,13 +46,18 @@ def _of_kind(claims: Claims, kind: Kind) -> Handle:
 
 
 def from_file(path: Path, kind: Kind, issuer: str) -> list[Handle]:
-    """A handle per line; every line is read before anything is revoked."""
+    """A handle per line; # begins a comment. Every line is read before anything is revoked."""
+    handles = {line: named(kind, line, issuer, line=number) for number, line in lines_of(path)}
+    if not handles:
+        raise click.UsageError(f"{path} names nothing to revoke")
+    return list(handles.values())
+
+
+def lines_of(path: Path) -> list[tuple[int, str]]:
+    """The lines of a file (-: standard input) that say something, with their numbers; # begins a comment."""
     try:
         text = sys.stdin.read() if str(path) == "-" else path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise click.UsageError(f"{path} cannot be read: {error}") from error
     lines = [(number, line.strip()) for number, line in enumerate(text.splitlines(), 1)]
-    handles = {line: named(kind, line, issuer, line=number) for number, line in lines if line}
-    if not handles:
-        raise click.UsageError(f"{path} names nothing to revoke")
-    return list(handles.values())
+    return [(number, line) for number, line in lines if line and not line.startswith("#")]

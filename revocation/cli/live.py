@@ -4,11 +4,13 @@ import getpass
 import time
 from collections.abc import Iterator
 from itertools import islice
+from pathlib import Path
 
 import click
 
 from revocation.claims import KINDS, Kind
 from revocation.cli import exits
+from revocation.cli.handles import lines_of
 from revocation.cli.target import Target
 from revocation.cli.terminal import as_json, instant, print_facts, print_json, print_table, span, tell
 from revocation.denylist import Revocation
@@ -103,20 +105,36 @@ def facts(revocation: Revocation) -> dict[str, str]:
 
 
 @click.command()
-@click.argument("revocation_id", metavar="ID")
+@click.argument("revocation_ids", metavar="[ID]...", nargs=-1)
+@click.option(
+    "--file",
+    "path",
+    type=click.Path(path_type=Path),
+    metavar="PATH",
+    help="The ids in a file, one a line (-: standard input).",
+)
 @click.option("--reason", default="", help="Why; it stays in the log.")
 @click.option("--json", "as_program", is_flag=True, help="One JSON document, for programs.")
 @click.pass_obj
-def undo(target: Target, *, revocation_id: str, reason: str, as_program: bool) -> int:
-    """Take exactly this revocation back."""
+def undo(target: Target, *, revocation_ids: tuple[str, ...], path: Path | None, reason: str, as_program: bool) -> int:
+    """Take exactly these revocations back, and nobody else's of the same handle."""
+    if bool(revocation_ids) == (path is not None):
+        raise click.UsageError("Name what to undo: one id or several, or --file.")
+    ids = list(dict.fromkeys(revocation_ids or (line for _, line in lines_of(path or Path("-")))))
+    if not ids:
+        raise click.UsageError(f"{path} names nothing to undo")
+    denylist = target.denylist()
     try:
-        undone = target.denylist().undo(revocation_id, reason=reason, actor=operator())
+        undone = {id_: denylist.undo(id_, reason=reason, actor=operator()) for id_ in ids}
     except ValueError as error:
         raise click.UsageError(str(error)) from error
+    missing = [id_ for id_, done in undone.items() if not done]
     if as_program:
-        print_json({"id": revocation_id, "undone": undone})
-    elif undone:
-        click.echo("Undone. It stays in the log, with who and why.")
+        print_json({"undone": [id_ for id_ in ids if undone[id_]], "not_found": missing})
     else:
-        tell(f"There was nothing to undo: {revocation_id} is unknown, expired or undone already.")
-    return exits.OK if undone else exits.REFUSED
+        if len(missing) < len(ids):
+            many = f": {len(ids) - len(missing)}" if len(ids) > 1 else ""
+            click.echo(f"Undone{many}. It stays in the log, with who and why.")
+        for id_ in missing:
+            tell(f"There was nothing to undo: {id_} is unknown, expired or undone already.")
+    return exits.REFUSED if missing else exits.OK

@@ -131,14 +131,20 @@ def trust_options(command: Callable[..., T]) -> Callable[..., T]:
 def read_token(given: str | None = None) -> str:
     """The token given, or what stands on standard input; asked for without an echo at a terminal."""
     if given not in (None, "-"):
-        return str(given)
+        return _bare(str(given))
     if sys.stdin.isatty():
         token: str = click.prompt("Token (not shown)", hide_input=True, err=True)
-        return token.strip()
-    token = sys.stdin.read(_MOST_CHARACTERS).strip()
+        return _bare(token)
+    token = _bare(sys.stdin.read(_MOST_CHARACTERS))
     if not token:
         raise click.UsageError("There is no token on standard input: revocation ... < file, or echo $token | ...")
     return token
+
+
+def _bare(text: str) -> str:
+    """Without what stands before it in a header: it was copied from there."""
+    text = text.strip()
+    return text[7:].strip() if text[:7].lower() == "bearer " else text
 
 
 def _from_jwks(path: Path) -> KeySet:

@@ -2,9 +2,9 @@
 -- state must lose at the same instant.
 -- KEYS: head, log, lasting, lasting:expiry, followers, then one entry key per handle, then any number of keys to delete
 -- ARGV: tag of this call (random), longest token life (s), horizon (ms), then four per handle:
---         entry name, cut-off ('*' | 'now' | ms), expiry ('never' | '+<ms from now or the cut-off>' | '=<ms>'), about (JSON)
+--         entry name, cut-off ('*' | 'now' | ms), expiry ('never' | '+<ms from now>' | '=<ms>'), about (JSON)
 -- Answers {'ok', now, birth of the epoch, ids of the followers, then three per handle: id ('' = its tokens are dead
--- already), cut-off, expiry}; or 'full'.
+-- already), cut-off, expiry}; or 'full'; or 'ahead' (a cut-off later than now: its entry would outlive the log).
 -- "now" as a cut-off is one millisecond ahead, so that it covers what was issued in this one.
 local head, now = open_head(KEYS[1], ARGV[2])
 if not head then return {now} end
@@ -27,6 +27,7 @@ end
 local standing = {}
 for _, name in ipairs(head.keys) do standing[name] = true end
 for i = 4, #ARGV, 4 do
+  if (tonumber(ARGV[i + 1]) or 0) > now + 1 then return {'ahead'} end
   if string.sub(ARGV[i], 1, 4) == 'key:' and not standing[ARGV[i]] then
     standing[ARGV[i]] = true
     head.keys[#head.keys + 1] = ARGV[i]
@@ -50,7 +51,6 @@ for i = 4, #ARGV, 4 do
   elseif asked ~= '*' then cutoff = cutoff_of(asked) text = cutoff_text(cutoff) end
   local expiry = math.huge
   local sign, amount = string.sub(ARGV[i + 2], 1, 1), tonumber(string.sub(ARGV[i + 2], 2))
-  -- What a cut-off ahead of the clock covers dies later, too.
   if sign == '+' then expiry = (cutoff < math.huge and math.max(now, cutoff) or now) + amount
   elseif sign == '=' then expiry = amount end
   local id = ''

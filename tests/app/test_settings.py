@@ -314,7 +314,7 @@ def test_other_namespaces_are_refused(value: str) -> None:
         "unix:///run/redis/redis.sock",
         "unix://app:s3cret@/run/redis.sock?db=2",
         "redis+sentinel://s1:26379,s2:26379,s3:26379/primary",
-        "redis+sentinel://:s3cret@s1/primary/0",
+        "redis+sentinel://:s3cret@s1:26379/primary/0",
         "redis+cluster://n1:7000,n2:7000",
         "redis+cluster://app:s3cret@[fd00::1]:7000/",
     ],

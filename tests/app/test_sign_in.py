@@ -5,8 +5,10 @@ import time
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from werkzeug.test import TestResponse
 
+from app.database import DatabaseUnavailableError
 from app.refresh_tokens import RefreshTokens
 from app.service import Stores
 from revocation import Handle
@@ -533,3 +535,52 @@ def test_an_expired_token_ends_no_session_but_its_own(api: Api) -> None:
     problem(api.post("/auth/logout-all", token=expired), 401, "expired")
 
     assert api.me(other.access_token) == 200
+
+
+def test_a_refresh_without_a_database_uses_nothing_up(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    login = api.login()
+
+    def away(_username: str) -> None:
+        raise DatabaseUnavailableError("not there")
+
+    with monkeypatch.context() as without:
+        without.setattr(api.service.stores.users, "get", away)
+        problem(api.refresh(login.refresh_token), 503, "unavailable")
+    let_pass(api, login, api.settings.refresh_grace_seconds + 5)
+
+    assert api.refresh(login.refresh_token).status_code == 200
+    assert api.me(login.access_token) == 200
+
+
+def test_no_access_token_outlives_its_session(api: Api) -> None:
+    with another(api.settings, refresh_ttl_seconds=30) as short:
+        login = short.login()
+        claims = short.claims(login.access_token)
+        assert claims.expires_at - claims.issued_at <= 30 < api.settings.access_ttl_seconds
+
+        refreshed = short.claims(short.refreshed(login).access_token)
+        assert refreshed.expires_at - refreshed.issued_at <= 30
+
+
+def test_one_may_end_the_session_one_is_in_after_its_record_is_gone(api: Api) -> None:
+    login = api.login()
+    client: Any = api.service.stores.denylist.link.client
+    client.delete(record(api, login))
+
+    answer = api.delete(f"/auth/sessions/{login.session_id}", token=login.access_token)
+
+    assert answer.status_code == 200
+    assert api.me(login.access_token) == 401
+
+
+def test_a_revocation_that_is_done_is_not_undone_by_a_broken_audit_log(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    login = api.login()
+
+    def broken(**_fields: object) -> None:
+        raise sa.exc.ProgrammingError("INSERT", {}, Exception("no such table"))
+
+    monkeypatch.setattr(api.service.stores.audit, "record", broken)
+    assert api.logout(login.access_token).status_code == 200
+    assert api.me(login.access_token) == 401

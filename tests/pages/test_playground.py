@@ -61,7 +61,7 @@ def test_the_whole_story(visitor: Visitor) -> None:
     expect(page.locator(".way.stateless .costs")).to_contain_text("nobody")
     expect(page.locator(".way.bounded .costs")).to_contain_text("memory")
     expect(page.locator(".way.stateless .costs")).to_contain_text(re.compile(r"commands0 in \d\d+ calls"))
-    expect(page.locator(".way.strict .costs")).to_contain_text(re.compile(r"asksRedis.*commands(\d+) in \1 calls"))
+    expect(page.locator(".way.strict .costs")).to_contain_text(re.compile(r"askedRedis.*commands(\d+) in \1 calls"))
 
     # Take back the token: two of three refuse it, and the refresh token opens the door again.
     page.get_by_role("button", name="Revoke the laptop").click()

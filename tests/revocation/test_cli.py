@@ -467,3 +467,20 @@ def test_stats_of_an_empty_list_are_noughts(terminal: Terminal, denylist: RedisD
     figures = terminal("stats", "--json").json
 
     assert (figures["revocations"]["total"], figures["log_entries"]) == (0, 0)
+
+
+def test_what_was_revoked_in_bulk_is_undone_in_bulk(
+    terminal: Terminal, denylist: RedisDenylist, tmp_path: Path
+) -> None:
+    jtis, ids = tmp_path / "jtis", tmp_path / "ids"
+    jtis.write_text("# leaked on Monday\nt-1\n\n  t-2\n")
+    made = terminal("revoke", "--file", str(jtis), "--issuer", ISSUER, "--json").json
+    assert made["revoked"] == 2
+
+    ids.write_text("\n".join(made["ids"]))
+    assert terminal("undo", "--file", str(ids), "--reason", "another list was meant").code == exits.OK
+    assert denylist.page().revocations == ()
+    again = terminal("undo", *made["ids"], "--json")
+    assert again.code == exits.REFUSED
+    assert again.json == {"undone": [], "not_found": made["ids"]}
+    assert terminal("undo").code == exits.USAGE

@@ -264,3 +264,9 @@ def test_more_calls_at_once_than_connections_say_nothing_about_the_server(valkey
 
     denylist.link.client.connection_pool.release(taken)
     assert denylist.latest_cutoff([SESSION]) == 0
+
+
+def test_a_cluster_of_which_no_node_answers_is_unavailable() -> None:
+    denylist = RedisDenylist(connect(f"redis+cluster://127.0.0.1:{free_port()}"))
+    with pytest.raises(DenylistUnavailableError):
+        denylist.latest_cutoff([SESSION])

@@ -15,8 +15,9 @@ PACKAGE = Path(revocation.__file__).parent
 #: From the bottom up: a module imports only from rows that stand before its own.
 LAYERS = (
     ("errors", "clock"),
-    ("claims", "breaker", "settings", "keys", "cluster"),
-    ("denylist", "key_directory", "issuer", "link", "embedded", "token_cache"),
+    ("claims", "breaker", "settings", "cluster"),
+    ("denylist", "keys", "link", "embedded"),
+    ("key_directory", "issuer", "token_cache"),
     ("verifier", "memory_denylist", "head", "connect"),
     ("leases", "view"),
     ("redis_denylist",),

@@ -247,6 +247,9 @@ def test_keys_that_do_not_concern_us_are_left_out() -> None:
         {"kty": 7},
         {"kty": "OKP", "crv": "Ed448", "x": "AAAA", "kid": "ed448"},
         {},
+        # No handle could carry these, and a key that signs must be revocable.
+        x | {"kid": "k" * 300},
+        x | {"kid": "two\nlines"},
     ]
 
     assert [one.id for one in KeySet.from_jwks({"keys": listed})] == [good["kid"]]

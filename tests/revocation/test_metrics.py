@@ -85,6 +85,8 @@ def test_no_label_names_anybody() -> None:
         "revocation_follower_entries",
         "revocation_follower_log_entries",
         "revocation_amnesia",
+        "revocation_epochs",
+        "revocation_fallbacks",
         "revocation_token_cache",
     }
 

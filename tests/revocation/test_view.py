@@ -113,3 +113,19 @@ def test_an_epoch_that_does_not_cut_off_what_was_read_is_an_old_one(everything: 
 
 def test_a_new_view_is_infinitely_old() -> None:
     assert View().stamp == -math.inf
+
+
+def test_a_key_that_is_known_stays_revoked_in_an_epoch_that_does_not_know_it() -> None:
+    view = View()
+    take(view, START, change("0-0--", "a", revoke(KEY, "*", expires="never")))
+    # Redis lost everything, and somebody without a memory of it opened the new epoch.
+    later = view.restarted(head("0-0", "-", epoch="e2", everything=START + 10))
+    later.read_head(head("0-0", "-", epoch="e2", everything=START + 10))
+    assert later.latest_cutoff([KEY]) == math.inf
+    # What undid an earlier revocation of it does not undo this one; what comes after does.
+    take(later, START - 5, change("0-0--", "b", f"undo never {KEY.name} "))
+    later.read_head(head(f"{START - 5}-0", "b", epoch="e2"))
+    assert later.latest_cutoff([KEY]) == math.inf
+    take(later, START + 20, change(f"{START - 5}-0-b", "c", f"undo never {KEY.name} "))
+    later.read_head(head(f"{START + 20}-0", "c", epoch="e2"))
+    assert later.latest_cutoff([KEY]) < math.inf

@@ -1,5 +1,6 @@
 """The story that this is about: sign in, use it, log out, and be refused, on every worker and whatever happens."""
 
+import contextlib
 import re
 import shutil
 import signal
@@ -17,7 +18,7 @@ import redis
 
 from revocation import Handle, connect
 from tests.app.postgres import new_database
-from tests.servers import Server, plain, running
+from tests.servers import Server, binary, plain, running
 from tests.serving import ADMIN_PASSWORD, Service, serving
 from tests.stories.fleet import on_every_worker, records, refresh, statuses
 
@@ -192,3 +193,24 @@ def raw(service: Service, sent: bytes) -> int | None:
             received += chunk
     match = re.match(rb"HTTP/1\.[01] (\d{3})", received)
     return int(match[1]) if match else None
+
+
+def test_the_store_in_memory_serves_one_process(tmp_path: Path) -> None:
+    with serving(tmp_path, REVOCATION_REDIS_URL="memory", APP_WORKERS="1") as service:
+        token = service.login()["access_token"]
+        assert service.get("/api/me", token=token).status_code == 200
+        assert service.post("/auth/logout", token=token).status_code == 200
+        assert service.get("/api/me", token=token).status_code == 401
+
+
+def test_clients_that_stop_in_the_middle_of_a_request_keep_nobody_out_for_long(tmp_path: Path) -> None:
+    binary("valkey")
+    with serving(tmp_path) as service, contextlib.ExitStack() as stack:
+        host, port = service.url.removeprefix("http://").split(":")
+        for half in (
+            b"POST /auth/login HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{",
+            b"GET / HTTP/1.1\r\nHo",
+        ) * 4:
+            stuck = stack.enter_context(socket.create_connection((host, int(port))))
+            stuck.sendall(half)
+        assert service.get("/healthz", timeout=40).status_code == 200

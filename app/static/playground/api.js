@@ -6,6 +6,7 @@
  * @property {string} title the status in words
  * @property {string} reason why it was refused, in one word ("revoked", "expired", "signature"); "" if it was not
  * @property {object} body
+ * @property {number} retryAfter seconds after which to ask again
  * @property {string} challenge the WWW-Authenticate header (RFC 6750)
  * @property {?Timing} timing null where nothing was decided
  * @property {string} serverTiming the header as it came
@@ -36,15 +37,25 @@ export async function call(path, { token, json } = {}) {
     title: response.statusText || body.title || "",
     reason: response.ok ? "" : (body.reason ?? ""),
     body,
+    retryAfter: Number(response.headers.get("Retry-After")) || 1,
     challenge: response.headers.get("WWW-Authenticate") ?? "",
     timing: readTiming(serverTiming),
     serverTiming,
   };
 }
 
-/** Like `call`, but an answer above 399 is thrown as an Error whose message a visitor can read. */
+const ATTEMPTS = 4;
+
+/**
+ * Like `call`, but an answer above 399 is thrown as an Error whose message a visitor can read. After a 503 the same is
+ * asked again, which is safe for everything that is asked here.
+ */
 export async function demand(path, options) {
-  const answer = await call(path, options);
+  let answer = await call(path, options);
+  for (let attempt = 1; answer.status === 503 && attempt < ATTEMPTS; attempt += 1) {
+    await new Promise((resolve) => { setTimeout(resolve, answer.retryAfter * 1000); });
+    answer = await call(path, options);
+  }
   if (answer.status >= 400) throw new Error(`${answer.status}: ${answer.body.detail ?? answer.title}`);
   return answer.body;
 }

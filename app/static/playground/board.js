@@ -24,10 +24,13 @@ export class Board {
    * @param {HTMLElement} summary the body of a table that says the same in a few words
    * @param {Array<{name: string, token: string}>} devices their tokens may change at any time
    * @param {function(string)} announce for those who do not see the bars
+   * @param {function()} ended the first device's token has expired
    */
-  constructor(place, summary, devices, announce) {
+  constructor(place, summary, devices, announce, ended) {
     this.devices = devices;
     this.announce = announce;
+    this.ended = ended;
+    this.hasEnded = false;
     this.paused = false;
     this.quickUntil = 0;
     const bound = place.dataset.bound;
@@ -66,6 +69,9 @@ export class Board {
       `${device.name}: ${this.ways.map((way) => `${way.name} ${way.rows[row].verdict}`).join(", ")}.`).join(" ");
     if (this.said && words !== this.said) this.announce(words);
     this.said = words;
+    const hasEnded = this.ways[0].rows[0].verdict.endsWith("expired");
+    if (hasEnded && !this.hasEnded) this.ended();
+    this.hasEnded = hasEnded;
   }
 }
 
@@ -86,8 +92,8 @@ class Way {
       element("p", { class: "promise quiet" }, promise),
       ...this.rows.map((row) => row.view),
       element("dl", { class: "costs" },
-        element("div", {}, element("dt", {}, "A yes asks"), this.asked),
-        element("div", {}, element("dt", {}, "A yes takes"), this.cost),
+        element("div", {}, element("dt", {}, "Who was asked"), this.asked),
+        element("div", {}, element("dt", {}, "Time to decide"), this.cost),
         element("div", {}, element("dt", {}, "Redis commands"), this.total)));
   }
 

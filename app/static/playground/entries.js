@@ -17,6 +17,7 @@ export class Entries {
     this.rows = rows;
     this.lives = lives;
     this.entries = [];
+    this.bars = [];
     setInterval(() => { if (this.token && !document.hidden) this.tick(); }, 1000);
   }
 
@@ -83,10 +84,10 @@ class Life {
   }
 }
 
-/** 14:32, or 24:00:05. */
+/** 14:32, 24 h 2 min, or 30 days. */
 export function clock(seconds) {
   const whole = Math.floor(seconds);
-  const two = (number) => String(number).padStart(2, "0");
   const [hours, minutes] = [Math.floor(whole / 3600), Math.floor((whole % 3600) / 60)];
-  return hours ? `${hours}:${two(minutes)}:${two(whole % 60)}` : `${minutes}:${two(whole % 60)}`;
+  if (hours >= 48) return `${Math.floor(hours / 24)} days`;
+  return hours ? `${hours} h ${minutes} min` : `${minutes}:${String(whole % 60).padStart(2, "0")}`;
 }

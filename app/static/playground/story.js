@@ -22,7 +22,7 @@ $("sign-in-form").addEventListener("submit", (event) => {
     await signIn();
     $("sign-in-learnt").hidden = false;
     reveal("token", "forge", "ask", "revoke");
-    board ??= new Board($("board"), $("verdicts"), [laptop, phone], announce);
+    board ??= new Board($("board"), $("verdicts"), [laptop, phone], announce, expired);
     $("token-title").focus();
   });
 });
@@ -35,7 +35,7 @@ on("forge-button", async () => {
 
 on("pause", async () => {
   board.paused = !board.paused;
-  $("pause").setAttribute("aria-pressed", String(board.paused));
+  $("pause").textContent = board.paused ? "Resume the calls" : "Pause the calls";
 });
 
 on("revoke-token", async () => {
@@ -110,7 +110,17 @@ async function revoke(watched, ask, learnt) {
   $("receipt").hidden = false;
   learn(learnt, $("receipt-figure").textContent);
   reveal("entry", "next");
-  await entries.watch(watched);
+  // The entries of a token that has expired are nobody's to see.
+  await entries.watch(watched).catch(() => {});
+}
+
+/** Nobody took it back: this is how a token ends by itself. */
+function expired() {
+  $("receipt").hidden = true;
+  learn("The laptop’s access token has expired, and even stateless refuses it now. This is the only end that a token has "
+    + "where nobody can take it back. Its refresh token fetches another one, unless the session was ended.");
+  after({ token: false, session: true, everywhere: false, refresh: true });
+  $("start-again").hidden = false;
 }
 
 /** Which of the ways on are open now. What is left out stays as it is, but for the two that follow a revocation. */
