@@ -208,7 +208,7 @@ def rotate_keys(settings: Settings) -> None:
     click.echo(f"{key.id} is published, and signs from {rfc3339(key.signs_from * 1000)} on.")
 
 
-@keys.command("revoke")
+@keys.command("revoke", context_settings={"ignore_unknown_options": True})  # one id in 64 begins with a dash
 @click.argument("kid")
 @click.pass_obj
 def revoke_key(settings: Settings, kid: str) -> None:

@@ -37,6 +37,7 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
             self.cfg.set(name, value)
 
     def load(self) -> Flask:
+        logs.spare_what_nobody_reads()
         app = create_app(self._settings)
         # Known to those who revoke from the first moment on, and warm before the first request.
         service: Service = app.extensions["service"]

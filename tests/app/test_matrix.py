@@ -3,12 +3,14 @@
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from revocation import TokenIssuer
 from tests.app.api import ADMIN_PASSWORD, PASSWORD, Api, Login, Machine, prepared, settings_for
+from tests.revocation.stores import until
 from tests.servers import Server
 
 
@@ -193,6 +195,21 @@ def test_each_role_gets_what_it_may_have(world: World, method: str, rule: str, r
 
     assert answer.status_code == row.statuses[role], answer.text
     assert "Set-Cookie" not in answer.headers
+
+
+def test_admin_routes_are_decided_strictly_whatever_the_service_is_set_to(valkey: Server, tmp_path: Path) -> None:
+    with prepared(settings_for(valkey, tmp_path, REVOCATION_MAX_STALENESS="60")) as api:
+        world = World(api, api.login(), api.login(), api.login("admin", ADMIN_PASSWORD), api.machine())
+
+        def decided_by(method: str, rule: str) -> str:
+            row = ROWS[method, rule]
+            path = row.path(world) if row.path else rule
+            answer = api.ask(method, path, token=world.user.access_token, **row.body(world))
+            return answer.headers["Server-Timing"].partition('desc="')[2].partition('"')[0]
+
+        until(lambda: decided_by("GET", "/api/me") == "follower")
+        asked = {(method, rule): decided_by(method, rule) for method, rule in ROWS if rule.startswith("/admin/")}
+        assert asked == dict.fromkeys(asked, "redis")
 
 
 def test_every_route_that_can_be_read_answers_head_as_get(world: World) -> None:

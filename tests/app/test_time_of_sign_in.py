@@ -1,12 +1,23 @@
 """A token is as old, by Redis' clock, as the question for its credentials: who is revoked meanwhile stays revoked."""
 
 import time
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from app.users import User, Users
 from revocation import Handle
-from tests.app.api import PASSWORD, Api
+from tests.app.api import PASSWORD, Api, prepared, settings_for
+from tests.revocation.stores import can_mint, until
+from tests.servers import Server
+
+
+@pytest.fixture
+def fresh(valkey: Server, tmp_path: Path) -> Iterator[Api]:
+    """A service in which everybody may be signed out."""
+    with prepared(settings_for(valkey, tmp_path)) as api:
+        yield api
 
 
 def revoked_meanwhile(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -42,3 +53,21 @@ def test_a_revoked_session_is_not_refreshed(api: Api) -> None:
     login = api.login()
     api.service.stores.denylist.revoke(Handle("subject", login.username, issuer=api.settings.issuer), wait_seconds=0)
     assert api.refresh(login.refresh_token).status_code == 401
+
+
+def test_what_began_before_an_epoch_is_not_refreshed_and_not_begun(fresh: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    denylist, login = fresh.service.stores.denylist, fresh.login()
+    authenticate = Users.authenticate
+
+    def overtaken(self: Users, username: str, password: str) -> User | None:
+        user = authenticate(self, username, password)
+        denylist.open(new_epoch=True)
+        until(lambda: can_mint(denylist))
+        return user
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Users, "authenticate", overtaken)
+        answer = fresh.post("/auth/login", json={"username": login.username, "password": PASSWORD})
+    assert answer.status_code == 401
+    assert fresh.refresh(login.refresh_token).status_code == 401
+    assert fresh.refresh(fresh.login(login.username).refresh_token).status_code == 200

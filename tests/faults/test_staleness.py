@@ -159,7 +159,6 @@ def test_a_failover_that_loses_what_followers_had_read_is_noticed_and_cut_off() 
 def _shows_amnesia(rig: Rig) -> None:
     assert rig.metric("revocation_amnesia_total") >= 1
     health = rig.health()
-    assert any(one["follower"]["amnesia_noticed"] for one in health)
     assert all(one["denylist"]["status"] == "ok" and one["denylist"]["accepts_from"] for one in health)
     assert "Redis has lost revocations" in rig.service.log
 
@@ -255,7 +254,9 @@ NETWORK: dict[str, tuple[Callable[[Rig], None], float]] = {
 }
 
 
-@pytest.mark.parametrize("name", some(NETWORK, at_least={"cut", "half open, nothing returns"}))
+@pytest.mark.parametrize(
+    "name", some(NETWORK, at_least={"cut", "half open, nothing returns", "slow", "truncated replies"})
+)
 def test_the_network_between_workers_and_redis_fails_while_others_revoke(name: str) -> None:
     break_it, seconds = NETWORK[name]
     with rigged(through_proxy=True, seed=SEED) as rig:

@@ -28,6 +28,8 @@ _LIFETIMES = ("tests/revocation/test_lifetimes.py",)
 _FOLLOWER = "revocation/follower.py"
 _VIEW = "revocation/view.py"
 _REVOKE = "revocation/lua/revoke.lua"
+_STRICT = "revocation/redis_denylist.py"
+_REPLICAS = ("tests/revocation/test_replicas.py",)
 
 MUTANTS = (
     # Who cannot ask
@@ -120,8 +122,8 @@ MUTANTS = (
     Mutant(
         "a counter instead of a chain: predecessors are compared by number",
         _VIEW,
-        'if chained["prev"] != (self.position or FROM_START):',
-        'if chained["prev"].rpartition("-")[0] != (self.position or FROM_START).rpartition("-")[0]:',
+        'if chained["prev"] != position:',
+        'if chained["prev"].rpartition("-")[0] != position.rpartition("-")[0]:',
         _BY_STEP,
     ),
     Mutant(
@@ -219,7 +221,7 @@ MUTANTS = (
     Mutant(
         "an undo is not followed",
         _VIEW,
-        '            self._drop(hash(change["name"]))\n',
+        "            self._drop(hash(name))\n",
         "            pass\n",
         _BY_STEP,
     ),
@@ -262,7 +264,7 @@ MUTANTS = (
     Mutant(
         "a receipt that forgets whose leases a flush took",
         "revocation/leases.py",
-        " and since_epoch_ms >= longest_ms",
+        " and outlasted",
         "",
         _BY_STEP,
     ),
@@ -391,5 +393,100 @@ MUTANTS = (
             "tests/app/test_sign_in.py::test_after_the_grace_period_a_used_token_ends_the_session_and_its_access_tokens",
             "tests/app/test_sign_in.py::test_an_older_token_than_the_last_is_reuse_also_within_the_grace_period",
         ),
+    ),
+    # Replicas
+    Mutant(
+        "a change is acknowledged without its replicas",
+        "revocation/link.py",
+        "        if not self._link.min_replicas:\n            return client.evalsha",
+        "        if True:\n            return client.evalsha",
+        _REPLICAS,
+    ),
+    Mutant(
+        "WAIT on another connection than the write",
+        _STRICT,
+        "        self.link.add_wait(pipeline)\n        values, _, reached = pipeline.execute()\n",
+        "        values, _ = pipeline.execute()\n"
+        "        reached = client.wait(self.link.min_replicas, self.link._wait_ms)\n",
+        _REPLICAS,
+    ),
+    Mutant(
+        "WAIT without a write before it",
+        _STRICT,
+        '        pipeline.set(self.key("probe"), 1)\n        self.link.add_wait(pipeline)\n        values, _, reached',
+        "        self.link.add_wait(pipeline)\n        values, reached",
+        _REPLICAS,
+    ),
+    Mutant(
+        "as many replicas as one likes",
+        _STRICT,
+        "if least and least < majority(replicas):",
+        "if False:",
+        _REPLICAS,
+    ),
+    # The service
+    Mutant(
+        "a session is not judged by the cut-off of everything",
+        "revocation/lua/prelude.lua",
+        "  if head.everything > since then return true end\n",
+        "",
+        ("tests/app/test_time_of_sign_in.py",),
+    ),
+    Mutant(
+        "a client's token is from after its secret was checked",
+        "app/routes/oauth.py",
+        "now_ms=caller.now_ms))",
+        "now_ms=service().stores.denylist.now_ms()))",
+        ("tests/app/test_races.py",),
+    ),
+    Mutant(
+        "an admin route is decided within the service's bound",
+        "app/routes/admin.py",
+        '@routes.post("/revocations")\n@bearer.required(scope=ADMIN_SCOPE, max_staleness=0)',
+        '@routes.post("/revocations")\n@bearer.required(scope=ADMIN_SCOPE)',
+        ("tests/app/test_matrix.py",),
+    ),
+    Mutant(
+        "a refresh is used up before the database is asked",
+        "app/grants.py",
+        "        subject = self._sessions.subject_of(refresh_token)\n"
+        "        user = self._users.get(subject) if subject is not None else None\n"
+        "        rotation = self._sessions.rotate(\n"
+        "            refresh_token, client_id=client_id, address=origin.address, user_agent=origin.user_agent\n"
+        "        )\n",
+        "        rotation = self._sessions.rotate(\n"
+        "            refresh_token, client_id=client_id, address=origin.address, user_agent=origin.user_agent\n"
+        "        )\n"
+        "        user = self._users.get(rotation.session.subject)\n",
+        ("tests/app/test_sign_in.py",),
+    ),
+    # What followers hold
+    Mutant(
+        "the gate stays open while the follower's link is down",
+        _FOLLOWER,
+        "                self._denylist.link.breaker.trip()\n",
+        "                pass\n",
+        ("tests/revocation/test_follower.py",),
+    ),
+    Mutant(
+        "a new epoch forgets revoked keys",
+        _VIEW,
+        "keys, last = {*head.keys, *self._kept_keys}, order(head.last_id)",
+        "keys, last = set(head.keys), order(head.last_id)",
+        ("tests/revocation/test_view.py",),
+    ),
+    Mutant(
+        "a handle is pickled with its number",
+        "revocation/claims.py",
+        "    def __reduce__(self)",
+        "    def unused(self)",
+        ("tests/revocation/test_handle.py",),
+    ),
+    Mutant(
+        "a cut-off may lie ahead of the clock",
+        _REVOKE,
+        "  if (tonumber(ARGV[i + 1]) or 0) > now + 1 then return {'ahead'} end\n",
+        "",
+        _DENYLIST,
     ),
 )

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 
 import pytest
+import redis
 
 from revocation import DenylistUnavailableError, Guard, Handle, RedisDenylist
 from revocation.follower import Follower
@@ -160,3 +161,62 @@ def test_a_strict_bound_is_never_decided_from_memory(follower: Stepped, monkeypa
     guard._on_decision = lambda decision: told.append(decision.source)
     guard.check(claims_of(issued_at_ms=follower._denylist.now_ms()), max_staleness=0)
     assert told == ["redis"]
+
+
+def test_more_entries_than_one_beat_reads_are_caught_up_with(
+    denylist: RedisDenylist, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("revocation.follower._READ_AT_ONCE", 10)
+    handles = [Handle("token", f"t-{number}", issuer=ISSUER) for number in range(35)]
+    denylist.revoke_many(handles)
+    epoch = denylist.head().epoch
+    follower = Stepped(denylist, shortest_seconds=0.004)
+    follower.ensure_running()
+    for behind in range(3):
+        follower.beat()
+        assert follower.entries == 10 * (behind + 1)
+        assert follower.look_up([ADA])[1] == math.inf, "it has not caught up"
+    follower.beat()
+    assert follower.entries == 35
+    assert follower.age_seconds < math.inf
+    assert (follower.counts.breaks, denylist.head().epoch) == (0, epoch)
+    follower.stop()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_thread_that_was_ended_is_started_again_by_the_next_question(
+    denylist: RedisDenylist, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    follower = Follower(denylist, shortest_seconds=0.04)
+    ended = threading.Event()
+    beat = Follower.beat
+
+    def ends_once(self: Follower) -> None:
+        if not ended.is_set():
+            ended.set()
+            raise GeneratorExit
+        beat(self)
+
+    monkeypatch.setattr(Follower, "beat", ends_once)
+    follower.ensure_running()
+    first = follower._thread
+    assert first is not None
+    first.join(10)
+    assert not first.is_alive()
+    try:
+        until(lambda: follower.look_up([ADA])[1] < 60)
+        assert follower._thread is not first
+    finally:
+        follower.stop()
+
+
+def test_while_its_link_is_down_the_gate_is_closed(follower: Stepped, denylist: RedisDenylist) -> None:
+    # The first may be a connection that was closed, and is tried again.
+    follower._note_failure(redis.ConnectionError("gone"))
+    assert not denylist.link.breaker.is_open
+    follower._note_failure(redis.ConnectionError("gone"))
+    assert denylist.link.breaker.is_open
+    with pytest.raises(DenylistUnavailableError, match="did not answer the last times"):
+        follower.ask_redis([ADA])
+    follower.beat()
+    assert not denylist.link.breaker.is_open

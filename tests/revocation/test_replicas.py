@@ -1,0 +1,111 @@
+"""Replicas: with `min_replicas` nothing counts that they do not have, neither an acknowledgement nor an answer."""
+
+import contextlib
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from revocation import ConfigurationError, DenylistUnavailableError, Handle, RedisDenylist, connect
+from revocation.follower import Follower
+from tests.faults.replica import PRIMARY_OPTIONS, Replica, replica_of
+from tests.faults.rig import Redis
+from tests.revocation.forge import ISSUER
+from tests.revocation.stores import until
+
+ADA = Handle("session", "s-ada", issuer=ISSUER)
+BOB = Handle("session", "s-bob", issuer=ISSUER)
+
+
+@pytest.fixture
+def replica() -> Iterator[Replica]:
+    # Sockets need short paths.
+    with tempfile.TemporaryDirectory(prefix="rv-", dir="/tmp") as name:
+        primary = Redis("valkey", Path(name) / "p", PRIMARY_OPTIONS)
+        primary.directory.mkdir()
+        primary.start()
+        try:
+            with replica_of(primary) as replica:
+                yield replica
+        finally:
+            primary.close()
+
+
+@pytest.fixture
+def denylist(replica: Replica) -> Iterator[RedisDenylist]:
+    denylist = RedisDenylist(connect(f"unix://{replica.primary.socket}", timeout_seconds=2), min_replicas=1)
+    denylist.open(accept_existing=True)
+    yield denylist
+    denylist.link.close()
+
+
+def test_what_was_acknowledged_is_there_after_a_failover(replica: Replica, denylist: RedisDenylist) -> None:
+    denylist.revoke(ADA)
+    replica.primary.kill()
+    held = replica.server.client.get(denylist.key(ADA.name))
+    assert isinstance(held, bytes)
+    assert held.startswith(b"* ")
+
+
+def test_without_its_replica_a_primary_is_not_believed(replica: Replica, denylist: RedisDenylist) -> None:
+    """It looks well: the link is open, and what the replica acknowledged last was everything there was."""
+    follower = Follower(denylist, shortest_seconds=0.004)
+    follower._id = "stepped"
+    follower.beat()
+    stamp = follower._view.stamp
+    assert denylist.latest_cutoff([ADA]) == 0
+    denylist.link._wait_ms = 100
+
+    replica.fall_behind()
+
+    for ask in (
+        lambda: denylist.latest_cutoff([ADA]),
+        lambda: denylist.revoke(ADA),
+        lambda: denylist.open(new_epoch=True),
+        follower.beat,
+    ):
+        with pytest.raises(DenylistUnavailableError, match="Only 0 of 1 replicas"):
+            ask()
+    assert follower._view.stamp == stamp
+    # Written where nobody may count on it: whoever asks this server still gets no answer.
+    assert denylist.link.client.exists(denylist.key(ADA.name))
+    with pytest.raises(DenylistUnavailableError):
+        denylist.latest_cutoff([BOB])
+
+
+class InTurns(list[Any]):
+    """A pool's connections, the one first that was used longest ago."""
+
+    def pop(self, index: Any = 0) -> Any:
+        return super().pop(0)
+
+
+def test_the_replicas_are_asked_on_the_connection_that_wrote(replica: Replica, denylist: RedisDenylist) -> None:
+    """WAIT on a connection that has written nothing has nothing to wait for, and counts every replica there is."""
+    pool: Any = denylist.link.client.connection_pool
+    for connection in [pool.get_connection(), pool.get_connection()]:
+        pool.release(connection)
+    pool._available_connections = InTurns(pool._available_connections)
+    denylist.link._wait_ms = 100
+    replica.fall_behind()
+
+    for ask in (lambda: denylist.latest_cutoff([ADA]), lambda: denylist.revoke(ADA)):
+        with pytest.raises(DenylistUnavailableError, match="Only 0 of 1 replicas"):
+            ask()
+
+
+def test_a_minimum_that_is_no_majority_is_refused(replica: Replica) -> None:
+    with contextlib.ExitStack() as stack:
+        for name in ("second", "third"):
+            directory = replica.primary.directory / name
+            directory.mkdir()
+            other = Redis("valkey", directory, ("--replicaof", "127.0.0.1", str(replica.link.port)))
+            stack.callback(other.close)
+            other.start()
+        until(lambda: replica.primary.client.info("replication")["connected_slaves"] == 3)
+        denylist = RedisDenylist(replica.primary.client, min_replicas=1)
+        with pytest.raises(ConfigurationError, match="no majority of 4"):
+            denylist.open()
+        assert not replica.primary.client.exists(denylist.key("head"))
