@@ -19,7 +19,7 @@ from loadtest.contestants import MAX_STALENESS, NAMES, PATH, REVOCABLE
 from loadtest.load import ROOT, Target
 from loadtest.processes import pin
 from loadtest.results import Contestant
-from revocation.embedded import socket_path
+from revocation.redis.embedded import socket_path
 
 _START_SECONDS: Final = 60.0
 _STOP_SECONDS: Final = 20.0

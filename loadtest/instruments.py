@@ -12,7 +12,7 @@ from loadtest.contestants import PATH
 from loadtest.processes import memory_bytes
 from revocation import Handle
 from revocation.claims import KINDS
-from revocation.follower import Follower
+from revocation.redis.follower import Follower
 
 CATCH_UP: Final = f"{PATH}/catch-up"
 CHECK: Final = f"{PATH}/check"

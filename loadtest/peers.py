@@ -14,8 +14,8 @@ from flask_session import Session  # type: ignore[import-untyped]  # ships no ty
 
 from app.service import Service
 from loadtest.contestants import Ours, View, signing_key, verifying_key
-from revocation.embedded import socket_path
 from revocation.flask import bearer_token
+from revocation.redis.embedded import socket_path
 
 _ACCESS_SECONDS: Final = 900
 

@@ -10,7 +10,7 @@ from typing import Any, Final, Self
 import redis
 
 from revocation import EmbeddedServer
-from revocation.embedded import socket_path
+from revocation.redis.embedded import socket_path
 
 #: What the measuring itself asks.
 _OWN: Final = frozenset({"cmdstat_info", "cmdstat_config|resetstat"})

@@ -1,9 +1,13 @@
-"""Revocable JWTs at stateless speed: verify without a lookup, and take back what was issued."""
+"""Revocable JWTs at stateless speed: verify without a lookup, and take back what was issued.
+
+What needs redis-py is imported when its name is first used: a process that only verifies never pays for it.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Final
 
 from revocation.claims import Claims, Handle
-from revocation.connect import connect
 from revocation.denylist import Denylist, Lifetimes, Page, Receipt, Revocation
-from revocation.embedded import EmbeddedServer
 from revocation.errors import (
     ConfigurationError,
     ConflictError,
@@ -21,10 +25,14 @@ from revocation.guard import Decision, Guard
 from revocation.issuer import TokenIssuer
 from revocation.key_directory import KeyDirectory
 from revocation.keys import Key, KeySet, KeySource
-from revocation.memory_denylist import MemoryDenylist
-from revocation.redis_denylist import RedisDenylist
+from revocation.memory import MemoryDenylist
 from revocation.settings import RevocationSettings
 from revocation.verifier import TokenVerifier
+
+if TYPE_CHECKING:
+    from revocation.redis.connect import connect
+    from revocation.redis.denylist import RedisDenylist
+    from revocation.redis.embedded import EmbeddedServer
 
 __all__ = [
     "Claims",
@@ -59,3 +67,22 @@ __all__ = [
     "TokenVerifier",
     "connect",
 ]
+
+#: Where the names stand that need redis-py.
+_LATER: Final = {
+    "EmbeddedServer": "revocation.redis.embedded",
+    "RedisDenylist": "revocation.redis.denylist",
+    "connect": "revocation.redis.connect",
+}
+
+
+if not TYPE_CHECKING:  # a type checker would believe that the module has every name
+
+    def __getattr__(name: str) -> object:
+        if name not in _LATER:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(import_module(_LATER[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

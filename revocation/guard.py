@@ -9,8 +9,8 @@ from typing import Any, Literal, Protocol
 from revocation.claims import Claims, Handle
 from revocation.denylist import Denylist, is_revoked
 from revocation.errors import ConfigurationError, DenylistUnavailableError, InvalidTokenError, RevokedTokenError
-from revocation.follower import Follower
-from revocation.redis_denylist import RedisDenylist
+from revocation.redis.denylist import RedisDenylist
+from revocation.redis.follower import Follower
 from revocation.verifier import TokenVerifier
 
 #: Who said whether the token was revoked: nobody (`none`), this process's own follower, or Redis.

@@ -12,8 +12,8 @@ from prometheus_client import Counter, Gauge
 from revocation.claims import KINDS
 from revocation.denylist import Receipt
 from revocation.errors import DenylistUnavailableError
-from revocation.follower import Follower
 from revocation.guard import Decision, Guard
+from revocation.redis.follower import Follower
 
 DECISIONS = Counter(
     "revocation_decisions_total", "Decisions about tokens, by outcome and by who was asked.", ["outcome", "source"]

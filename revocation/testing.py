@@ -10,7 +10,7 @@ from revocation.errors import DenylistUnavailableError
 from revocation.guard import Guard
 from revocation.issuer import TokenIssuer
 from revocation.keys import Key, KeySet
-from revocation.memory_denylist import MemoryDenylist
+from revocation.memory import MemoryDenylist
 from revocation.verifier import TokenVerifier
 
 

@@ -18,10 +18,10 @@ CHAPTERS: Final[Mapping[str, Mapping[str, Sequence[str]]]] = {
         "claims": ("Claims", "Handle"),
     },
     "Revoking": {
-        "connect": ("connect",),
-        "redis_denylist": ("RedisDenylist",),
+        "redis.connect": ("connect",),
+        "redis.denylist": ("RedisDenylist",),
         "denylist": ("Receipt", "Revocation", "Page", "Lifetimes", "Denylist"),
-        "memory_denylist": ("MemoryDenylist",),
+        "memory": ("MemoryDenylist",),
     },
     "Keys and tokens": {
         "keys": ("Key", "KeySet", "KeySource"),
@@ -31,7 +31,7 @@ CHAPTERS: Final[Mapping[str, Mapping[str, Sequence[str]]]] = {
     "Flask": {"flask": ("BearerAuth", "bearer_token")},
     "Tests of your own": {"testing": ("Sandbox", "Clock")},
     "Metrics": {"metrics": ("FollowerMetrics", "observe", "count")},
-    "Settings and the embedded store": {"settings": ("RevocationSettings",), "embedded": ("EmbeddedServer",)},
+    "Settings and the embedded store": {"settings": ("RevocationSettings",), "redis.embedded": ("EmbeddedServer",)},
 }
 
 #: What `revocation` itself does not export.
@@ -54,7 +54,7 @@ def reference() -> str:
         for module, names in modules.items():
             if module in BESIDE:
                 parts.append(f"`from revocation.{module} import {', '.join(names)}`\n")
-            source = (_ROOT / "revocation" / f"{module}.py").read_text("utf-8")
+            source = (_ROOT / "revocation" / f"{module.replace('.', '/')}.py").read_text("utf-8")
             top = {one.name: one for one in ast.parse(source).body if isinstance(one, ast.ClassDef | ast.FunctionDef)}
             for name in names:
                 parts += [f"### {name}\n", *_described(top[name], source.splitlines())]

@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from revocation.cluster import ClusterSlot
+from revocation.redis.cluster import ClusterSlot
 
 Make = Literal["valkey", "redis"]
 

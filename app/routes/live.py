@@ -15,7 +15,7 @@ from app.service import service
 from app.startup import ADMIN
 from app.views import revocation_json
 from revocation.denylist import Change
-from revocation.head import Head
+from revocation.redis.protocol import Head
 
 routes = Blueprint("live", __name__, url_prefix="/admin")
 

@@ -14,7 +14,7 @@ from app.readiness import is_draining
 from app.service import service
 from app.views import Instant
 from revocation import DenylistEmptyError, DenylistUnavailableError
-from revocation.follower import Follower
+from revocation.redis.follower import Follower
 
 routes = Blueprint("operations", __name__)
 

@@ -29,7 +29,7 @@ def main() -> None:
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run the command with these arguments, or those of the process; the exit code comes back."""
     # What does not answer is said by the command itself.
-    logging.getLogger("revocation.link").addHandler(logging.NullHandler())
+    logging.getLogger("revocation.redis.link").addHandler(logging.NullHandler())
     try:
         # Not by calling it: click would end the process itself, with 1, where nobody reads the output any more.
         with commands.make_context("revocation", list(sys.argv[1:] if arguments is None else arguments)) as context:

@@ -14,7 +14,7 @@ from revocation.cli.handles import lines_of
 from revocation.cli.target import Target
 from revocation.cli.terminal import as_json, instant, print_facts, print_json, print_table, span, tell
 from revocation.denylist import Revocation
-from revocation.redis_denylist import RedisDenylist
+from revocation.redis.denylist import RedisDenylist
 
 _PAGE = 500
 

@@ -17,7 +17,7 @@ from revocation.cli.terminal import as_json, print_facts, print_json, receipt_js
 from revocation.cli.tokens import Trust, trust_options
 from revocation.denylist import Receipt, Revocation, checked_note
 from revocation.errors import DenylistUnavailableError
-from revocation.redis_denylist import RedisDenylist
+from revocation.redis.denylist import RedisDenylist
 
 #: How much is revoked between two steps of the progress bar.
 _AT_ONCE: Final = 1024

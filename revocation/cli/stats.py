@@ -11,7 +11,7 @@ from revocation.claims import KINDS
 from revocation.cli.live import live
 from revocation.cli.target import Target
 from revocation.cli.terminal import instant, print_facts, print_json, span
-from revocation.redis_denylist import RedisDenylist
+from revocation.redis.denylist import RedisDenylist
 
 #: Counting a longer list would keep Redis busy for a figure.
 _COUNTED_AT_MOST = 20_000

@@ -15,7 +15,7 @@ from revocation.claims import MAX_INSTANT, Claims
 from revocation.cli.terminal import instant, span
 from revocation.denylist import UNCONDITIONAL, is_revoked
 from revocation.errors import DenylistUnavailableError, InvalidTokenError
-from revocation.redis_denylist import RedisDenylist
+from revocation.redis.denylist import RedisDenylist
 from revocation.verifier import TokenVerifier
 
 Outcome = Literal["passed", "failed", "unknown", "not reached"]

@@ -6,11 +6,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Final
 
-from revocation.connect import connect, redacted
 from revocation.denylist import Lifetimes
-from revocation.embedded import EmbeddedServer, socket_path
 from revocation.errors import ConfigurationError, DenylistUnavailableError
-from revocation.redis_denylist import RedisDenylist
+from revocation.redis.connect import connect, redacted
+from revocation.redis.denylist import RedisDenylist
+from revocation.redis.embedded import EmbeddedServer, socket_path
 from revocation.settings import RevocationSettings
 
 #: Somebody waits at a terminal, perhaps far away: the timeout of a request would be too short for that.

@@ -11,8 +11,8 @@ from revocation.cli.target import Target
 from revocation.cli.terminal import as_json, instant, print_json, safe, screen, tell
 from revocation.denylist import Change
 from revocation.errors import DenylistEmptyError, DenylistUnavailableError
-from revocation.head import order
-from revocation.redis_denylist import RedisDenylist
+from revocation.redis.denylist import RedisDenylist
+from revocation.redis.protocol import order
 
 #: Between two looks at the log, in seconds.
 _LOOK_SECONDS = 0.2

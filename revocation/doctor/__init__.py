@@ -12,7 +12,7 @@ from revocation.doctor.replicas import priorities, replication
 from revocation.doctor.state import epoch, followers, version
 from revocation.doctor.storage import eviction, memory, persistence
 from revocation.doctor.timing import latency_and_clock
-from revocation.redis_denylist import RedisDenylist
+from revocation.redis.denylist import RedisDenylist
 from revocation.settings import RevocationSettings
 
 __all__ = ["UNREACHABLE", "Finding", "Severity", "examine", "in_memory"]

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import redis
 
-from revocation.redis_denylist import RedisDenylist
+from revocation.redis.denylist import RedisDenylist
 from revocation.settings import RevocationSettings
 
 T = TypeVar("T")

@@ -10,7 +10,7 @@ import redis
 from revocation.doctor.finding import Finding, fine
 from revocation.doctor.patient import Patient
 from revocation.errors import DenylistEmptyError, DenylistUnavailableError
-from revocation.head import Head, order
+from revocation.redis.protocol import Head, order
 
 _OLDEST: Final = {"redis": (6, 2), "valkey": (8, 0)}
 

@@ -12,10 +12,10 @@ from flask import Flask, Response
 import app
 from app.settings import Settings
 from revocation import DenylistUnavailableError
-from revocation.follower import Follower
 from revocation.guard import Decision, Guard
-from revocation.head import Head
-from revocation.view import View
+from revocation.redis.follower import Follower
+from revocation.redis.protocol import Head
+from revocation.redis.view import View
 
 _create_app = app.create_app
 

@@ -16,7 +16,7 @@ import pytest
 import redis
 
 from revocation import DenylistUnavailableError
-from revocation.head import Head
+from revocation.redis.protocol import Head
 from tests.faults.history import STALL, Verdict, check
 from tests.faults.replica import PRIMARY_OPTIONS, replica_of
 from tests.faults.rig import Rig, rigged

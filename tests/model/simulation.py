@@ -12,11 +12,11 @@ import greenlet  # type: ignore[import-untyped]  # ships no types
 import pytest
 
 from revocation import Guard, Lifetimes, RedisDenylist
-from revocation import follower as follower_module
-from revocation import leases as leases_module
-from revocation import redis_denylist as redis_denylist_module
-from revocation.follower import Follower
-from revocation.view import View
+from revocation.redis import denylist as redis_denylist_module
+from revocation.redis import follower as follower_module
+from revocation.redis import leases as leases_module
+from revocation.redis.follower import Follower
+from revocation.redis.view import View
 
 LIFETIMES = Lifetimes(max_token_seconds=300, leeway_seconds=2, margin_seconds=5)
 BOUNDS = (0.0, 0.05, 1.0, 2.0, 60.0)

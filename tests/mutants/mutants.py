@@ -25,10 +25,10 @@ _REDIS = tuple(
     )
 )
 _LIFETIMES = ("tests/revocation/test_lifetimes.py",)
-_FOLLOWER = "revocation/follower.py"
-_VIEW = "revocation/view.py"
-_REVOKE = "revocation/lua/revoke.lua"
-_STRICT = "revocation/redis_denylist.py"
+_FOLLOWER = "revocation/redis/follower.py"
+_VIEW = "revocation/redis/view.py"
+_REVOKE = "revocation/redis/lua/revoke.lua"
+_STRICT = "revocation/redis/denylist.py"
 _REPLICAS = ("tests/revocation/test_replicas.py",)
 
 MUTANTS = (
@@ -42,14 +42,14 @@ MUTANTS = (
     ),
     Mutant(
         "redis-py's retries are left on",
-        "revocation/connect.py",
+        "revocation/redis/connect.py",
         "Retry(NoBackoff(), 0)",
         "Retry(NoBackoff(), 10)",
         ("tests/revocation/test_connect.py::test_every_timeout_is_explicit_and_nothing_is_retried",),
     ),
     Mutant(
         "no head is taken for an empty deny-list",
-        "revocation/head.py",
+        "revocation/redis/protocol.py",
         "            raise DenylistEmptyError\n",
         '            return cls("", 0, "0-0", "-", 0, 86_400, ())\n',
         _REDIS,
@@ -57,7 +57,7 @@ MUTANTS = (
     # How old knowledge is
     Mutant(
         "a list that was lost is taken for an empty one",
-        "revocation/redis_denylist.py",
+        "revocation/redis/denylist.py",
         "        self.head()\n        place, _, after",
         "        place, _, after",
         ("tests/revocation/test_head.py",),
@@ -171,28 +171,28 @@ MUTANTS = (
     ),
     Mutant(
         "whoever notices opens an epoch, also over a new one",
-        "revocation/lua/init.lua",
+        "revocation/redis/lua/init.lua",
         "if (head and head.epoch or '') ~= ARGV[1] then return {'ok', text or ''} end\n",
         "",
         _BY_STEP,
     ),
     Mutant(
         "an epoch begins now, and not after what its noticer has seen",
-        "revocation/redis_denylist.py",
+        "revocation/redis/denylist.py",
         "max(int(time.time() * 1000), newest_ms) + 1000",
         "int(time.time() * 1000) + 1000",
         _BY_STEP,
     ),
     Mutant(
         "a revocation creates a head",
-        "revocation/lua/prelude.lua",
+        "revocation/redis/lua/prelude.lua",
         "  if not text then return nil, 'empty' end\n",
         "  if not text then text = '1 made-up 0 0-0 - 0 ' .. life end\n",
         _REDIS,
     ),
     Mutant(
         "something is minted before the cut-off has passed",
-        "revocation/lua/prelude.lua",
+        "revocation/redis/lua/prelude.lua",
         "  if now < head.everything then return nil, 'early ' .. digits(head.everything) end\n",
         "",
         _REDIS,
@@ -256,21 +256,21 @@ MUTANTS = (
     ),
     Mutant(
         "a receipt that counts only those who have confirmed",
-        "revocation/leases.py",
+        "revocation/redis/leases.py",
         "confirmed == len(leases) and",
         "",
         _BY_STEP,
     ),
     Mutant(
         "a receipt that forgets whose leases a flush took",
-        "revocation/leases.py",
+        "revocation/redis/leases.py",
         " and outlasted",
         "",
         _BY_STEP,
     ),
     Mutant(
         "a revocation that the log has lost is acknowledged",
-        "revocation/leases.py",
+        "revocation/redis/leases.py",
         'raise DenylistUnavailableError("Redis has lost this revocation since it took it: revoke again.")',
         "pass",
         _BY_STEP,
@@ -285,7 +285,7 @@ MUTANTS = (
     ),
     Mutant(
         "a strict check without WAIT",
-        "revocation/redis_denylist.py",
+        "revocation/redis/denylist.py",
         "        if not self.link.min_replicas:\n            return cast",
         "        if True:\n            return cast",
         _BY_STEP,
@@ -321,7 +321,7 @@ MUTANTS = (
     ),
     Mutant(
         "in Redis, the first cut-off found counts and not the latest",
-        "revocation/redis_denylist.py",
+        "revocation/redis/denylist.py",
         "max([everything, *(self._cutoff(head, one, next(texts)) for one in handles)])",
         "next((c for c in [self._cutoff(head, one, next(texts)) for one in handles] if c > everything), everything)",
         _DENYLIST,
@@ -343,14 +343,14 @@ MUTANTS = (
     ),
     Mutant(
         "an undo lifts what somebody else revoked",
-        "revocation/lua/undo.lua",
+        "revocation/redis/lua/undo.lua",
         "    kept[#kept + 1] = one\n",
         "",
         _DENYLIST,
     ),
     Mutant(
         "what was undone counts as merged",
-        "revocation/redis_denylist.py",
+        "revocation/redis/denylist.py",
         "if how and one.id not in undone)",
         "if how)",
         ("tests/revocation/test_denylist.py::test_what_was_undone_before_the_others_were_merged_stays_undone",),
@@ -397,7 +397,7 @@ MUTANTS = (
     # Replicas
     Mutant(
         "a change is acknowledged without its replicas",
-        "revocation/link.py",
+        "revocation/redis/link.py",
         "        if not self._link.min_replicas:\n            return client.evalsha",
         "        if True:\n            return client.evalsha",
         _REPLICAS,
@@ -427,7 +427,7 @@ MUTANTS = (
     # The service
     Mutant(
         "a session is not judged by the cut-off of everything",
-        "revocation/lua/prelude.lua",
+        "revocation/redis/lua/prelude.lua",
         "  if head.everything > since then return true end\n",
         "",
         ("tests/app/test_time_of_sign_in.py",),

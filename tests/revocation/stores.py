@@ -18,7 +18,7 @@ from revocation import (
     Revocation,
 )
 from revocation.claims import Kind
-from revocation.cluster import ClusterSlot
+from revocation.redis.cluster import ClusterSlot
 from tests.revocation.forge import ISSUER
 
 SUBJECT = Handle("subject", "ada", issuer=ISSUER)

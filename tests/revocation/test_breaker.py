@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from revocation import DenylistUnavailableError
-from revocation.breaker import Breaker
-from revocation.link import Link
+from revocation.redis.breaker import Breaker
+from revocation.redis.link import Link
 from revocation.testing import Clock
 
 

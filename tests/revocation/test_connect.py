@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from revocation import ConfigurationError, DenylistUnavailableError, Handle, RedisDenylist, connect
-from revocation.connect import DEFAULT_TIMEOUT_SECONDS, redacted
 from revocation.denylist import UNCONDITIONAL
+from revocation.redis.connect import DEFAULT_TIMEOUT_SECONDS, redacted
 from tests.revocation.forge import ISSUER
 from tests.revocation.stores import opened
 from tests.servers import Server, StartServer, free_port, plain

@@ -15,7 +15,7 @@ import pytest
 
 from revocation import ConfigurationError, EmbeddedServer, Handle, RedisDenylist, connect
 from revocation.denylist import UNCONDITIONAL
-from revocation.embedded import socket_path
+from revocation.redis.embedded import socket_path
 from tests.revocation.forge import ISSUER
 from tests.servers import binary, plain
 

@@ -11,8 +11,8 @@ import pytest
 import redis
 
 from revocation import DenylistUnavailableError, Guard, Handle, RedisDenylist
-from revocation.follower import Follower
-from revocation.head import Head
+from revocation.redis.follower import Follower
+from revocation.redis.protocol import Head
 from tests.revocation.forge import ISSUER
 from tests.revocation.stores import opened, until
 from tests.servers import Server
@@ -166,7 +166,7 @@ def test_a_strict_bound_is_never_decided_from_memory(follower: Stepped, monkeypa
 def test_more_entries_than_one_beat_reads_are_caught_up_with(
     denylist: RedisDenylist, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("revocation.follower._READ_AT_ONCE", 10)
+    monkeypatch.setattr("revocation.redis.follower._READ_AT_ONCE", 10)
     handles = [Handle("token", f"t-{number}", issuer=ISSUER) for number in range(35)]
     denylist.revoke_many(handles)
     epoch = denylist.head().epoch

@@ -11,11 +11,11 @@ import pytest
 import redis
 
 from revocation import DenylistUnavailableError, Guard, Handle, RedisDenylist, RevokedTokenError
-from revocation.clock import boottime
 from revocation.denylist import UNCONDITIONAL
-from revocation.follower import Follower
-from revocation.head import Head
-from revocation.view import View
+from revocation.redis.clock import boottime
+from revocation.redis.follower import Follower
+from revocation.redis.protocol import Head
+from revocation.redis.view import View
 from tests.revocation.forge import ISSUER, claims_of
 from tests.revocation.stores import opened
 from tests.servers import Server

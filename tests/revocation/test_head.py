@@ -231,7 +231,7 @@ def test_a_process_whose_clock_is_off_does_not_open(
     real = time.time
     for ahead in (-31, 31, 3600):
         with monkeypatch.context() as patched:
-            patched.setattr("revocation.redis_denylist.time.time", lambda ahead=ahead: real() + ahead)
+            patched.setattr("revocation.redis.denylist.time.time", lambda ahead=ahead: real() + ahead)
             with pytest.raises(ConfigurationError, match="NTP"):
                 denylist.open()
     assert not client.exists(denylist.key("head"))

@@ -6,8 +6,8 @@ import pytest
 import redis
 
 from revocation import ConfigurationError, DenylistUnavailableError, Handle, RedisDenylist
-from revocation.follower import Follower
-from revocation.leases import Audience
+from revocation.redis.follower import Follower
+from revocation.redis.leases import Audience
 from tests.revocation.forge import ISSUER
 from tests.revocation.stores import opened
 from tests.servers import Server

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from revocation import ConfigurationError, DenylistUnavailableError, Handle, RedisDenylist, connect
-from revocation.follower import Follower
+from revocation.redis.follower import Follower
 from tests.faults.replica import PRIMARY_OPTIONS, Replica, replica_of
 from tests.faults.rig import Redis
 from tests.revocation.forge import ISSUER

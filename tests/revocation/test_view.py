@@ -6,8 +6,8 @@ import pytest
 
 from revocation import Handle
 from revocation.denylist import UNCONDITIONAL
-from revocation.head import Head
-from revocation.view import View
+from revocation.redis.protocol import Head
+from revocation.redis.view import View
 from tests.revocation.forge import ISSUER
 
 ADA = Handle("subject", "ada", issuer=ISSUER)

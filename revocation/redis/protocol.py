@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from revocation.errors import DenylistEmptyError, DenylistUnavailableError
-from revocation.link import UNREADABLE
+from revocation.redis.link import UNREADABLE
 
 #: How every chained entry of the log begins, in this version and in later ones.
 LINK: Final = re.compile(r"(?P<prev>\d+-\d+-[^ ]*) (?P<tag>[^ ]+) ")

@@ -20,12 +20,12 @@ from typing import Any, Final
 import redis
 
 from revocation.claims import Handle
-from revocation.clock import boottime
-from revocation.connect import with_timeout
 from revocation.errors import DenylistEmptyError, DenylistUnavailableError
-from revocation.head import Head, order
-from revocation.redis_denylist import RedisDenylist
-from revocation.view import FROM_START, Counts, View
+from revocation.redis.clock import boottime
+from revocation.redis.connect import with_timeout
+from revocation.redis.denylist import RedisDenylist
+from revocation.redis.protocol import Head, order
+from revocation.redis.view import FROM_START, Counts, View
 
 _log = logging.getLogger(__name__)
 

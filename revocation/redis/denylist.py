@@ -14,7 +14,6 @@ from typing import Any, Literal, cast
 import redis
 
 from revocation.claims import Handle, Kind
-from revocation.cluster import ClusterSlot
 from revocation.denylist import (
     AHEAD,
     MAX_REVOKED_KEYS,
@@ -28,9 +27,10 @@ from revocation.denylist import (
     checked_note,
 )
 from revocation.errors import ConfigurationError, ConflictError, DenylistUnavailableError
-from revocation.head import CHANGE, Head, order
-from revocation.leases import Audience, Leases
-from revocation.link import Link, majority, other_lifetime
+from revocation.redis.cluster import ClusterSlot
+from revocation.redis.leases import Audience, Leases
+from revocation.redis.link import Link, majority, other_lifetime
+from revocation.redis.protocol import CHANGE, Head, order
 
 _log = logging.getLogger(__name__)
 

@@ -8,9 +8,9 @@ from typing import Any, TypeVar
 
 import redis
 
-from revocation.breaker import Breaker
-from revocation.cluster import ClusterSlot
 from revocation.errors import DenylistEmptyError, DenylistUnavailableError
+from revocation.redis.breaker import Breaker
+from revocation.redis.cluster import ClusterSlot
 
 _log = logging.getLogger(__name__)
 
@@ -92,7 +92,7 @@ class Link:
         self.breaker.succeeded()
         return answer
 
-    def script(self, name: str, *, package: str = "revocation") -> "LinkedScript":
+    def script(self, name: str, *, package: str = "revocation.redis") -> "LinkedScript":
         """The packaged script `lua/<name>.lua`, ready to run."""
         return LinkedScript(self, script_text(name, package=package))
 
@@ -101,7 +101,7 @@ def script_text(name: str, *, package: str) -> str:
     """A packaged script behind the prelude that all scripts share."""
     texts = [
         resources.files(source).joinpath("lua", f"{part}.lua").read_text("utf-8")
-        for source, part in (("revocation", "prelude"), (package, name))
+        for source, part in (("revocation.redis", "prelude"), (package, name))
     ]
     return "\n".join(texts)
 

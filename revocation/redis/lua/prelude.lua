@@ -1,4 +1,4 @@
--- What every script knows; put in front of each by revocation/link.py.
+-- What every script knows; put in front of each by revocation/redis/link.py.
 --
 -- The key schema. <ns> is the namespace in its hash tag, '{denylist}' by default: one cluster slot.
 --   <ns>:<name>           entry: '<in force> <id>=<cut-off> ...', a cut-off being milliseconds or '*' (unconditional).

@@ -1,7 +1,6 @@
 """EmbeddedServer: a real Valkey, from a wheel, for machines without one."""
 
 import contextlib
-import fcntl
 import hashlib
 import os
 import subprocess
@@ -69,6 +68,10 @@ class EmbeddedServer:
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[bool]:
+        try:
+            import fcntl
+        except ImportError as error:
+            raise ConfigurationError("the embedded store needs a Unix system; set up a Redis of your own") from error
         self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         with (self._directory / "valkey.lock").open("w") as lock:
             try:

@@ -12,9 +12,9 @@ from redis.retry import Retry
 from redis.sentinel import Sentinel, SentinelConnectionPool
 from redis.utils import HIREDIS_AVAILABLE
 
-from revocation.cluster import ClusterSlot
-from revocation.embedded import socket_path
 from revocation.errors import ConfigurationError
+from revocation.redis.cluster import ClusterSlot
+from revocation.redis.embedded import socket_path
 from revocation.settings import redact
 
 #: How long one answer of Redis may take, in seconds.

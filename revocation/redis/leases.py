@@ -12,8 +12,8 @@ from typing import Any
 
 from revocation.denylist import Revocation
 from revocation.errors import DenylistUnavailableError
-from revocation.head import Head, order
-from revocation.link import Link
+from revocation.redis.link import Link
+from revocation.redis.protocol import Head, order
 
 #: What a lease says, in this version.
 _LEASE = re.compile(rb"(\d+-\d+-[^ ]*) (\d+)")

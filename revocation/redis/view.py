@@ -7,7 +7,7 @@ from typing import Final, Literal
 
 from revocation.claims import Handle
 from revocation.denylist import UNCONDITIONAL
-from revocation.head import CHANGE, LINK, Head, order
+from revocation.redis.protocol import CHANGE, LINK, Head, order
 
 #: What became of a log entry: `applied`; `junk`, which is no part of the chain and nobody's; `break`, where a
 #: predecessor is missing that may still matter; `unknown`, chained but of a form that this version cannot read.

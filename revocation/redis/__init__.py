@@ -1,0 +1,1 @@
+"""How a deny-list is kept and followed in Redis."""
