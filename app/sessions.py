@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from app.refresh_tokens import RefreshTokens
 from revocation import Handle, Receipt, RedisDenylist
+from revocation.redis.script import Script
 
 #: Records read from Redis at a time.
 _BATCH: Final = 500
@@ -90,8 +91,8 @@ class Sessions:
         self._idle_ms = idle_seconds * 1000
         self._absolute_ms = absolute_seconds * 1000
         self._grace_ms = grace_seconds * 1000
-        self._create = denylist.link.script("create", package="app")
-        self._rotate = denylist.link.script("rotate", package="app")
+        self._create = Script(denylist.link, "create", package="app")
+        self._rotate = Script(denylist.link, "rotate", package="app")
 
     def create(
         self, subject: str, *, client_id: str, scope: str, signed_in_ms: int, address: str, user_agent: str
@@ -194,11 +195,11 @@ class Sessions:
         """
         lifetimes = self._denylist.lifetimes
         last_token_dead = self._denylist.now_ms() / 1000 + lifetimes.max_token_seconds + lifetimes.leeway_seconds
-        return self._denylist.revoke(
+        return self._denylist.end(
             Handle("session", session_id, issuer=self._issuer, expires_at=last_token_dead),
+            record=_record(session_id),
             reason=reason,
             actor=actor,
-            deleting=[_record(session_id)],
         )
 
     def get(self, session_id: str) -> Session | None:

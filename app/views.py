@@ -11,7 +11,7 @@ from typing_extensions import TypedDict  # pydantic cannot read the one of typin
 from app.instants import rfc3339
 from app.sessions import Session
 from revocation import Receipt, Revocation
-from revocation.claims import Kind
+from revocation.handles import Kind
 
 #: RFC 3339, UTC, milliseconds.
 Instant = Annotated[str, Field(json_schema_extra={"format": "date-time"}, examples=["2026-11-24T17:00:00.000Z"])]

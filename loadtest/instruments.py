@@ -11,7 +11,7 @@ from app.service import Service, denylist
 from loadtest.contestants import PATH
 from loadtest.processes import memory_bytes
 from revocation import Handle
-from revocation.claims import KINDS
+from revocation.handles import KINDS
 from revocation.redis.follower import Follower
 
 CATCH_UP: Final = f"{PATH}/catch-up"
@@ -31,14 +31,14 @@ def add(app: Flask) -> None:
         before = memory_bytes(os.getpid())
         started = time.perf_counter()
         follower = Follower(denylist(service.settings))
-        follower.ensure_running()
-        while follower.age_seconds == math.inf:
+        follower.start()
+        while follower.state.age_seconds == math.inf:
             time.sleep(_LOOK_SECONDS)
         seconds = time.perf_counter() - started
         follower.stop()
         kept[:] = [follower]
         worker_bytes = max(0, memory_bytes(os.getpid()) - before)
-        return jsonify({"seconds": seconds, "entries": follower.entries, "worker_bytes": worker_bytes})
+        return jsonify({"seconds": seconds, "entries": follower.state.entries, "worker_bytes": worker_bytes})
 
     def check() -> Response:
         """The microseconds of one check of a token with all its handles, the median of several bunches."""
@@ -51,7 +51,7 @@ def add(app: Flask) -> None:
             for _ in range(_CHECKS):
                 follower.look_up(handles)
             bunches.append((time.perf_counter() - started) / _CHECKS)
-        return jsonify({"check_us": 1e6 * sorted(bunches)[2], "entries": follower.entries})
+        return jsonify({"check_us": 1e6 * sorted(bunches)[2], "entries": follower.state.entries})
 
     app.add_url_rule(CATCH_UP, "loadtest.catch_up", catch_up, methods=["POST"])
     app.add_url_rule(CHECK, "loadtest.check", check)

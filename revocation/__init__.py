@@ -6,8 +6,8 @@ What needs redis-py is imported when its name is first used: a process that only
 from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
-from revocation.claims import Claims, Handle
-from revocation.denylist import Denylist, Lifetimes, Page, Receipt, Revocation
+from revocation.claims import Claims
+from revocation.denylist import Change, Denylist, FollowerState, Following, Lifetimes, Page, Receipt, Revocation
 from revocation.errors import (
     ConfigurationError,
     ConflictError,
@@ -21,7 +21,8 @@ from revocation.errors import (
     RevocationError,
     RevokedTokenError,
 )
-from revocation.guard import Decision, Guard
+from revocation.guard import Accepted, Decision, Guard, Refused
+from revocation.handles import Handle
 from revocation.issuer import TokenIssuer
 from revocation.key_directory import KeyDirectory
 from revocation.keys import Key, KeySet, KeySource
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from revocation.redis.embedded import EmbeddedServer
 
 __all__ = [
+    "Accepted",
+    "Change",
     "Claims",
     "ConfigurationError",
     "ConflictError",
@@ -44,6 +47,8 @@ __all__ = [
     "DenylistUnavailableError",
     "EmbeddedServer",
     "ExpiredTokenError",
+    "FollowerState",
+    "Following",
     "Guard",
     "Handle",
     "InsufficientScopeError",
@@ -59,6 +64,7 @@ __all__ = [
     "Page",
     "Receipt",
     "RedisDenylist",
+    "Refused",
     "Revocation",
     "RevocationError",
     "RevocationSettings",

@@ -1,13 +1,14 @@
-"""What a deny-list promises, the one rule, and how long an entry must live."""
+"""Denylist: what a deny-list promises, the one rule, what it hands out, and how long an entry must live."""
 
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from revocation.claims import MAX_INSTANT, Claims, Handle, Kind
+from revocation.claims import MAX_INSTANT, Claims
 from revocation.errors import InvalidTokenError
+from revocation.handles import Handle, Kind
 
 #: The cut-off of an entry that needs none: later than every `iat`.
 UNCONDITIONAL: Final = math.inf
@@ -88,28 +89,6 @@ class Change:
     reason: str
 
 
-class Denylist(Protocol):
-    """Knows what was taken back.
-
-    Every method raises DenylistUnavailableError where it cannot answer, and never an answer it is not sure of.
-    """
-
-    @property
-    def lifetimes(self) -> "Lifetimes":
-        """How long its entries live, and so which tokens it can vouch for."""
-
-    def latest_cutoff(self, handles: Sequence[Handle]) -> float:
-        """The latest cut-off in force for any of the handles, in milliseconds; NO_CUTOFF where there is none."""
-
-    def revoke(
-        self, handle: Handle, *, reason: str = "", actor: str = "", issued_before_ms: int | None = None
-    ) -> Receipt:
-        """Take back everything under the handle (issued before now, or before the instant given)."""
-
-    def undo(self, revocation_id: str, *, reason: str = "", actor: str = "") -> bool:
-        """Take back exactly this revocation. False where it is gone already; ConflictError where it was merged."""
-
-
 @dataclass(frozen=True, slots=True)
 class Lifetimes:
     """How long things live, in seconds; entries must outlive what they concern at every verifier."""
@@ -144,6 +123,128 @@ class Lifetimes:
             raise InvalidTokenError("issued_in_future", "The token says it was issued in the future.")
         if claims.expires_at - claims.issued_at > self.max_token_seconds:
             raise InvalidTokenError("lifetime", f"The token lives longer than {self.max_token_seconds} seconds.")
+
+
+@dataclass(frozen=True, slots=True)
+class FollowerState:
+    """How a follower is doing. Counts only grow."""
+
+    #: How old its knowledge is, in seconds; infinite until it has caught up for the first time.
+    age_seconds: float
+    #: Entries that it holds in memory.
+    entries: int
+    #: Whether the last beat was answered.
+    is_connected: bool
+    #: Log entries that changed what it holds, those that it ignored, and breaks in the chain.
+    applied: int = 0
+    junk: int = 0
+    breaks: int = 0
+    #: Times that it noticed that Redis had lost revocations, and that it met an epoch that somebody else had opened.
+    amnesia: int = 0
+    epochs: int = 0
+
+
+class Following(Protocol):
+    """Knows the deny-list from memory, and how old that knowledge is."""
+
+    #: Called in the follower's thread after every beat, answered or not.
+    on_beat: Callable[[], None]
+
+    @property
+    def longest_seconds(self) -> float:
+        """The longest bound that it can be asked with."""
+
+    @property
+    def state(self) -> FollowerState:
+        """How it is doing, for health checks and metrics."""
+
+    def start(self) -> None:
+        """Begin to follow in this process, also again after `stop`; the first `look_up` would do it as well."""
+
+    def stop(self) -> None:
+        """Stop following, so that nobody waits for this process."""
+
+    def look_up(self, handles: Sequence[Handle]) -> tuple[float, float]:
+        """The latest cut-off held for any of the handles, and the age of that knowledge in seconds."""
+
+    def ask(self, handles: Sequence[Handle]) -> float:
+        """The latest cut-off according to the deny-list itself, which must not know less than this process does."""
+
+
+class Denylist(Protocol):
+    """Knows what was taken back.
+
+    Every method raises DenylistUnavailableError where it cannot answer, and never gives an answer it is not sure of.
+    """
+
+    @property
+    def lifetimes(self) -> Lifetimes:
+        """How long its entries live, and so which tokens it can vouch for."""
+
+    def now_ms(self) -> int:
+        """The time for a token that is minted now, in milliseconds; an error while nothing may be minted."""
+
+    def latest_cutoff(self, handles: Sequence[Handle]) -> float:
+        """The latest cut-off in force for any of the handles, in milliseconds; NO_CUTOFF where there is none."""
+
+    def latest_cutoffs(self, many: Sequence[Sequence[Handle]]) -> list[float]:
+        """The same for several tokens or sessions, from one question."""
+
+    def revoke(
+        self,
+        handle: Handle,
+        *,
+        reason: str = "",
+        actor: str = "",
+        issued_before_ms: int | None = None,
+        wait_seconds: float | None = None,
+    ) -> Receipt:
+        """Take back everything under the handle: issued before now, or before the instant given.
+
+        Acknowledged means written; the receipt says how many followers have confirmed it within `wait_seconds` (None:
+        as long as the deny-list waits by default), and whether it is enforced. Raises ValueError for a cut-off on a
+        kind that has none or later than now, and for a reason or actor that is too long or holds control characters;
+        ConflictError where too many keys are revoked.
+        """
+
+    def revoke_many(
+        self,
+        handles: Sequence[Handle],
+        *,
+        reason: str = "",
+        actor: str = "",
+        issued_before_ms: int | None = None,
+        wait_seconds: float | None = None,
+    ) -> Receipt:
+        """Revoke several handles; all are written when it returns. Raises like `revoke`."""
+
+    def undo(self, revocation_id: str, *, reason: str = "", actor: str = "") -> bool:
+        """Take back exactly this revocation; False where it is unknown, expired or undone already.
+
+        Raises ConflictError where it was merged with others and can no longer be told apart.
+        """
+
+    def find(self, revocation_id: str) -> Revocation | None:
+        """The live revocation with this id; None where it is unknown, expired or undone."""
+
+    def of_handle(self, handle: Handle) -> tuple[Revocation, ...]:
+        """The live revocations of exactly this handle, oldest first; those that were merged are not told apart."""
+
+    def page(self, *, kind: Kind | None = None, cursor: str | None = None, limit: int = 50) -> Page:
+        """Live revocations, newest first. Raises ValueError for a cursor that did not come from a page."""
+
+    def changes(self, *, after: str | None = None, limit: int = 100) -> tuple[tuple[Change, ...], str]:
+        """What happened after a cursor, oldest first, and the cursor for the next question.
+
+        Without a cursor: nothing yet, and the place from which to go on. Raises ValueError for a cursor that did not
+        come from here.
+        """
+
+    def follow(self, *, shortest_seconds: float, longest_seconds: float) -> Following | None:
+        """A follower for a process that decides with bounds from the shortest to the longest.
+
+        None where asking costs no more than looking into a copy would.
+        """
 
 
 def checked_note(text: str) -> str:

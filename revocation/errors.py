@@ -26,14 +26,19 @@ class RevocationError(Exception):
     #: A stable word for logs, metrics and clients.
     slug = "revocation_error"
 
+    #: The settings that this is about, as RevocationSettings names them: whoever has read them from an environment can
+    #: say which variables they are.
+    settings: tuple[str, ...] = ()
+
 
 class ConfigurationError(RevocationError):
     """Settings, keys or servers that cannot work together; names every problem at once."""
 
     slug = "configuration"
 
-    def __init__(self, problems: str | Iterable[str]) -> None:
+    def __init__(self, problems: str | Iterable[str], *, settings: Iterable[str] = ()) -> None:
         self.problems: tuple[str, ...] = (problems,) if isinstance(problems, str) else tuple(problems)
+        self.settings = tuple(settings)
         super().__init__("\n".join(self.problems))
 
 
@@ -96,7 +101,8 @@ class DenylistUnavailableError(RevocationError):
 
     slug = "denylist_unavailable"
 
-    def __init__(self, message: str, *, retry_after_seconds: int = 1) -> None:
+    def __init__(self, message: str, *, retry_after_seconds: int = 1, settings: Iterable[str] = ()) -> None:
+        self.settings = tuple(settings)
         #: Whole seconds after which asking again makes sense (HTTP ``Retry-After``).
         self.retry_after_seconds = retry_after_seconds
         super().__init__(message)

@@ -21,7 +21,7 @@ from revocation.errors import (
     MissingTokenError,
     RevocationError,
 )
-from revocation.guard import Decision, Guard, checked_staleness
+from revocation.guard import Decision, Guard, Refused, checked_staleness
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -135,11 +135,9 @@ class BearerAuth:
         # Each look at g or current_app goes through a proxy, which on this path is a good part of the cost.
         context: Any = g._get_current_object()
         decision = context.revocation_decision = self.guard.decide(token, max_staleness=max_staleness)
-        if decision.error is not None:
+        if isinstance(decision, Refused):
             raise decision.error
         claims = decision.claims
-        if claims is None:
-            raise ConfigurationError("decided without claims")
         if scope is not None and not claims.scope.issuperset(scope.split()):
             raise InsufficientScopeError(scope)
         context.revocation_claims = claims

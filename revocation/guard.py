@@ -1,48 +1,47 @@
-"""Guard: token + max_staleness -> Claims, or an error that says why not."""
+"""Guard: token + max_staleness -> Accepted, or Refused with the reason."""
 
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
-from revocation.claims import Claims, Handle
-from revocation.denylist import Denylist, is_revoked
+from revocation.claims import Claims
+from revocation.denylist import Denylist, Following, is_revoked
 from revocation.errors import ConfigurationError, DenylistUnavailableError, InvalidTokenError, RevokedTokenError
-from revocation.redis.denylist import RedisDenylist
-from revocation.redis.follower import Follower
 from revocation.verifier import TokenVerifier
 
-#: Who said whether the token was revoked: nobody (`none`), this process's own follower, or Redis.
+#: Who said whether the token was revoked: nobody (`none`), this process's own follower, or the deny-list itself.
 Source = Literal["none", "follower", "redis"]
 
 
-class Following(Protocol):
-    """Knows the deny-list from memory, and how old that knowledge is."""
-
-    @property
-    def longest_seconds(self) -> float:
-        """The longest bound it can be asked with."""
-
-    def look_up(self, handles: Sequence[Handle]) -> tuple[float, float]:
-        """The latest cut-off held for any of the handles, and the age of that knowledge in seconds."""
-
-    def ask_redis(self, handles: Sequence[Handle]) -> float:
-        """The latest cut-off according to Redis, which must not know less."""
-
-
 @dataclass(frozen=True, slots=True)
-class Decision:
-    """What was decided about one token, by whom, and what it cost."""
+class Accepted:
+    """The token may be let in."""
 
-    claims: Claims | None
-    #: Why the token must not be accepted; None where it may be.
-    error: InvalidTokenError | DenylistUnavailableError | None
+    claims: Claims
     source: Source
+    #: The cost of the decision, in seconds.
     verify_seconds: float
     revocation_seconds: float
     #: Whether memory would have done, had it not been too old.
     is_fallback: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The token must not be let in, or nobody can say whether it may: then the error is DenylistUnavailableError."""
+
+    error: InvalidTokenError | DenylistUnavailableError
+    #: None where the token did not verify.
+    claims: Claims | None
+    source: Source
+    verify_seconds: float
+    revocation_seconds: float
+    is_fallback: bool = False
+
+
+Decision = Accepted | Refused
 
 
 class Guard:
@@ -73,20 +72,20 @@ class Guard:
         self._on_decision = on_decision
         self._clock = clock
         finite = [bound for bound in map(checked_staleness, (max_staleness, *bounds)) if 0 < bound < math.inf]
-        if follower is None and finite and isinstance(denylist, RedisDenylist):
-            follower = Follower(denylist, shortest_seconds=min(finite), longest_seconds=max(finite))
+        if follower is None and finite:
+            follower = denylist.follow(shortest_seconds=min(finite), longest_seconds=max(finite))
         self.follower = follower
         if verifier is not None:
             _require_agreement(verifier, denylist)
 
     def start(self) -> None:
         """Begin to follow the log in this process now; the first bounded decision would do it as well."""
-        if isinstance(self.follower, Follower):
-            self.follower.ensure_running()
+        if self.follower is not None:
+            self.follower.start()
 
     def stop(self) -> None:
-        """Stop following, so that nobody waits for this process."""
-        if isinstance(self.follower, Follower):
+        """Stop following, so that nobody waits for this process; `start` follows again."""
+        if self.follower is not None:
             self.follower.stop()
 
     def authenticate(self, token: str, *, max_staleness: float | None = None) -> Claims:
@@ -95,8 +94,8 @@ class Guard:
         Raises InvalidTokenError (ExpiredTokenError, RevokedTokenError) or DenylistUnavailableError.
         """
         decision = self.decide(token, max_staleness=max_staleness)
-        if decision.error is not None or decision.claims is None:
-            raise decision.error or ConfigurationError("decided without claims")
+        if isinstance(decision, Refused):
+            raise decision.error
         return decision.claims
 
     def check(self, claims: Claims | Mapping[str, Any], *, max_staleness: float | None = None) -> None:
@@ -110,11 +109,11 @@ class Guard:
             leeway = self.denylist.lifetimes.leeway_seconds
             claims = Claims.from_mapping(claims, issuer=issuer, iat_tolerance_seconds=leeway)
         decision = self._judged(claims, bound, verify_seconds=0.0)
-        if decision.error is not None:
+        if isinstance(decision, Refused):
             raise decision.error
 
     def decide(self, token: str, *, max_staleness: float | None = None) -> Decision:
-        """Like `authenticate`, but what it decided and what that cost comes back instead of being raised."""
+        """Like `authenticate`, but the decision and its cost come back instead of being raised."""
         bound = self._bound(max_staleness)
         if self.verifier is None:
             raise ConfigurationError("this guard has no verifier: it can only check claims that somebody else verified")
@@ -122,7 +121,7 @@ class Guard:
         try:
             claims = self.verifier.verify(token)
         except InvalidTokenError as error:
-            return self._told(Decision(None, error, "none", time.perf_counter() - started, 0.0))
+            return self._reported(Refused(error, None, "none", time.perf_counter() - started, 0.0))
         return self._judged(claims, bound, verify_seconds=time.perf_counter() - started)
 
     def _judged(self, claims: Claims, bound: float, *, verify_seconds: float) -> Decision:
@@ -141,7 +140,7 @@ class Guard:
                         source = "follower"
                     else:
                         is_fallback = bound > 0
-                        cutoff = self.follower.ask_redis(claims.handles)
+                        cutoff = self.follower.ask(claims.handles)
                 else:
                     cutoff = self.denylist.latest_cutoff(claims.handles)
                 if is_revoked(claims, cutoff):
@@ -149,12 +148,14 @@ class Guard:
         except (InvalidTokenError, DenylistUnavailableError) as raised:
             error = raised
         took = time.perf_counter() - started
-        return self._told(Decision(claims, error, source, verify_seconds, took, is_fallback))
+        if error is not None:
+            return self._reported(Refused(error, claims, source, verify_seconds, took, is_fallback))
+        return self._reported(Accepted(claims, source, verify_seconds, took, is_fallback))
 
     def _bound(self, max_staleness: float | None) -> float:
         return self.max_staleness if max_staleness is None else checked_staleness(max_staleness)
 
-    def _told(self, decision: Decision) -> Decision:
+    def _reported(self, decision: Decision) -> Decision:
         if self._on_decision is not None:
             self._on_decision(decision)
         return decision

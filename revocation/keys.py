@@ -18,8 +18,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from jwt.algorithms import Algorithm, get_default_algorithms
 
-from revocation.claims import Handle
 from revocation.errors import ConfigurationError
+from revocation.handles import Handle
 
 AlgorithmName = Literal["ES256", "RS256", "EdDSA", "HS256"]
 

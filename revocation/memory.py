@@ -5,13 +5,14 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from revocation.claims import Handle, Kind
 from revocation.denylist import (
     AHEAD,
     MAX_REVOCATIONS_PER_ENTRY,
     MAX_REVOKED_KEYS,
     NO_CUTOFF,
     UNCONDITIONAL,
+    Change,
+    Following,
     Lifetimes,
     Page,
     Receipt,
@@ -20,6 +21,7 @@ from revocation.denylist import (
     checked_note,
 )
 from revocation.errors import ConflictError, DenylistEmptyError
+from revocation.handles import Handle, Kind
 
 
 @dataclass(slots=True)
@@ -45,11 +47,15 @@ class MemoryDenylist:
         self._everything_ms = NO_CUTOFF
         self._opened = True
         self._count = 0
+        self._changes: list[Change] = []
 
     @property
     def lifetimes(self) -> Lifetimes:
         """How long entries live."""
         return self._lifetimes
+
+    def __len__(self) -> int:
+        return len(self._entries)
 
     def now_ms(self) -> int:
         """The time for a token that is minted now."""
@@ -83,10 +89,20 @@ class MemoryDenylist:
         entries = [self._entry(handle.name) for handle in handles]
         return max([self._everything_ms, *(entry.cutoff() for entry in entries if entry)])
 
+    def latest_cutoffs(self, many: Sequence[Sequence[Handle]]) -> list[float]:
+        """The same for several tokens or sessions."""
+        return [self.latest_cutoff(handles) for handles in many]
+
     def revoke(
-        self, handle: Handle, *, reason: str = "", actor: str = "", issued_before_ms: int | None = None
+        self,
+        handle: Handle,
+        *,
+        reason: str = "",
+        actor: str = "",
+        issued_before_ms: int | None = None,
+        wait_seconds: float | None = None,
     ) -> Receipt:
-        """Take back everything under the handle."""
+        """Take back everything under the handle. Nobody follows, so that there is nobody to wait for."""
         return self.revoke_many([handle], reason=reason, actor=actor, issued_before_ms=issued_before_ms)
 
     def revoke_many(
@@ -96,6 +112,7 @@ class MemoryDenylist:
         reason: str = "",
         actor: str = "",
         issued_before_ms: int | None = None,
+        wait_seconds: float | None = None,
     ) -> Receipt:
         """Revoke several handles."""
         checked_cutoffs(handles, issued_before_ms)
@@ -116,6 +133,7 @@ class MemoryDenylist:
             id_ = f"{now}-{self._count}-{secrets.token_hex(4)}"
             revocation = Revocation(id_, replace(handle, expires_at=None), cutoff, expires_at_ms, now, reason, actor)
             self._add(revocation)
+            self._changes.append(Change(False, revocation, id_, now, actor, reason))
             written.append(revocation)
         return Receipt(tuple(written), enforced=True, followers_confirmed=0, followers_total=0, elapsed_seconds=0.0)
 
@@ -131,12 +149,33 @@ class MemoryDenylist:
                     entry.revocations.remove(one)
                     if not entry.revocations and not entry.merged:
                         del self._entries[name]
+                    self._changes.append(Change(True, one, revocation_id, self.now_ms(), actor, reason))
                     return True
         return False
 
     def find(self, revocation_id: str) -> Revocation | None:
         """The live revocation with this id."""
         return next((one for one in self._alive() if one.id == revocation_id), None)
+
+    def of_handle(self, handle: Handle) -> tuple[Revocation, ...]:
+        """The live revocations of exactly this handle, oldest first; those that were merged are not told apart."""
+        self._require_open()
+        entry = self._entry(handle.name)
+        return tuple(entry.revocations) if entry else ()
+
+    def changes(self, *, after: str | None = None, limit: int = 100) -> tuple[tuple[Change, ...], str]:
+        """What happened after a cursor, oldest first, and the cursor for the next question."""
+        self._require_open()
+        if after is None:
+            return (), str(len(self._changes))
+        if not after.isdecimal():
+            raise ValueError("this cursor did not come from a list of changes")
+        changes = tuple(self._changes[int(after) : int(after) + limit])
+        return changes, str(int(after) + len(changes))
+
+    def follow(self, *, shortest_seconds: float, longest_seconds: float) -> Following | None:
+        """None: a look into the dict costs what a look into a copy would."""
+        return None
 
     def page(self, *, kind: Kind | None = None, cursor: str | None = None, limit: int = 50) -> Page:
         """Live revocations, newest first."""

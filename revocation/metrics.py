@@ -9,11 +9,10 @@ import time
 
 from prometheus_client import Counter, Gauge
 
-from revocation.claims import KINDS
 from revocation.denylist import Receipt
 from revocation.errors import DenylistUnavailableError
-from revocation.guard import Decision, Guard
-from revocation.redis.follower import Follower
+from revocation.guard import Accepted, Decision, Guard
+from revocation.handles import KINDS
 
 DECISIONS = Counter(
     "revocation_decisions_total", "Decisions about tokens, by outcome and by who was asked.", ["outcome", "source"]
@@ -59,24 +58,24 @@ class FollowerMetrics:
     def __init__(self, guard: Guard) -> None:
         self._guard = guard
         self._told: dict[str, int] = {}
-        if isinstance(guard.follower, Follower):
+        if guard.follower is not None:
             follower_synced()
             guard.follower.on_beat = self.tell
 
     def tell(self) -> None:
         """Set the gauges, and add to the counters what is new."""
         follower, verifier = self._guard.follower, self._guard.verifier
-        if not isinstance(follower, Follower):
+        if follower is None:
             return
-        DENYLIST_AVAILABLE.set(1 if follower.is_connected else 0)
-        follower_synced().set(max(0.0, time.time() - follower.age_seconds))
-        FOLLOWER_ENTRIES.set(follower.entries)
-        counts = follower.counts
-        LOG_ENTRIES.labels("applied").inc(self._new("applied", counts.applied))
-        LOG_ENTRIES.labels("junk").inc(self._new("junk", counts.junk))
-        LOG_ENTRIES.labels("break").inc(self._new("breaks", counts.breaks))
-        AMNESIA.inc(self._new("amnesia", counts.amnesia))
-        EPOCHS.inc(self._new("epochs", counts.epochs))
+        state = follower.state
+        DENYLIST_AVAILABLE.set(1 if state.is_connected else 0)
+        follower_synced().set(max(0.0, time.time() - state.age_seconds))
+        FOLLOWER_ENTRIES.set(state.entries)
+        LOG_ENTRIES.labels("applied").inc(self._new("applied", state.applied))
+        LOG_ENTRIES.labels("junk").inc(self._new("junk", state.junk))
+        LOG_ENTRIES.labels("break").inc(self._new("breaks", state.breaks))
+        AMNESIA.inc(self._new("amnesia", state.amnesia))
+        EPOCHS.inc(self._new("epochs", state.epochs))
         if verifier is not None:
             TOKEN_CACHE.labels("hit").inc(self._new("hits", verifier.cache_hits))
             TOKEN_CACHE.labels("miss").inc(self._new("misses", verifier.cache_misses))
@@ -99,17 +98,12 @@ def count(receipt: Receipt) -> None:
 
 def observe(decision: Decision) -> None:
     """Count a decision; a Guard calls this as its `on_decision`."""
-    error = decision.error
-    unavailable = isinstance(error, DenylistUnavailableError)
-    outcome = (
-        "accepted"
-        if error is None
-        else "unavailable"
-        if isinstance(error, DenylistUnavailableError)
-        else error.reason
-        if error.reason in ("expired", "revoked")
-        else "invalid"
-    )
+    if isinstance(decision, Accepted):
+        outcome, unavailable = "accepted", False
+    else:
+        unavailable = isinstance(decision.error, DenylistUnavailableError)
+        reason = "unavailable" if isinstance(decision.error, DenylistUnavailableError) else decision.error.reason
+        outcome = reason if reason in ("expired", "revoked", "unavailable") else "invalid"
     _decided(outcome, decision.source).inc()
     if decision.is_fallback:
         FALLBACKS.inc()

@@ -2,11 +2,20 @@
 
 import difflib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Self
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Self
 
-from revocation.errors import ConfigurationError
+from revocation.denylist import Denylist, Lifetimes
+from revocation.errors import ConfigurationError, RevocationError
+from revocation.guard import Decision, Guard
+from revocation.keys import KeySource
+from revocation.redis.url import HOST, redact
+from revocation.verifier import TokenVerifier
+
+if TYPE_CHECKING:
+    from revocation.redis.denylist import RedisDenylist
 
 _DAY_SECONDS = 86_400
 _SHOWN_CHARACTERS = 100
@@ -18,13 +27,12 @@ _INTEGER = re.compile(r"[0-9]{1,15}")
 _NUMBER = re.compile(r"[0-9]{1,15}(?:\.[0-9]{1,15})?|\.[0-9]{1,15}")
 _NAMESPACE = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
-_HOST = r"(?:[A-Za-z0-9][A-Za-z0-9._-]{0,252}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?"
-_HOST_AND_PORT = _HOST.removesuffix("?")
+_HOST_AND_PORT = HOST.removesuffix("?")
 _CREDENTIALS = r"(?:[^/?#\s]*@)?"
 _QUERY = r"(?:\?[^#\s]*)?"
 _REDIS_URLS = {
-    "redis": (rf"{_CREDENTIALS}{_HOST}(?:/[0-9]{{0,5}})?{_QUERY}", "redis://[user:password@]host[:port][/database]"),
-    "rediss": (rf"{_CREDENTIALS}{_HOST}(?:/[0-9]{{0,5}})?{_QUERY}", "rediss://[user:password@]host[:port][/database]"),
+    "redis": (rf"{_CREDENTIALS}{HOST}(?:/[0-9]{{0,5}})?{_QUERY}", "redis://[user:password@]host[:port][/database]"),
+    "rediss": (rf"{_CREDENTIALS}{HOST}(?:/[0-9]{{0,5}})?{_QUERY}", "rediss://[user:password@]host[:port][/database]"),
     "unix": (rf"{_CREDENTIALS}/[^?#\s]+{_QUERY}", "unix:///path/of/socket, at most 107 bytes long"),
     "redis+sentinel": (
         rf"{_CREDENTIALS}{_HOST_AND_PORT}(?:,{_HOST_AND_PORT})*/[A-Za-z0-9._-]+(?:/[0-9]{{1,5}})?",
@@ -46,30 +54,6 @@ _SERVICE_LINK = re.compile(
     r"[A-Z0-9_]+_(?:SERVICE_HOST|SERVICE_PORT(?:_[A-Z0-9_]+)?|PORT_[0-9]+_(?:TCP|UDP)(?:_[A-Z]+)?)"
 )
 _SERVICE_LINK_VALUE = re.compile(r"(?:tcp|udp)://[0-9a-fA-F.:\[\]]+")
-
-_SHOWN_URL = re.compile(
-    r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]{0,30}://)(?P<credentials>[^?#]*@)?"
-    rf"(?P<place>(?:{_HOST}(?:,{_HOST})*)?(?:/[A-Za-z0-9._/%~-]*)?)(?P<more>[?#].*)?",
-    re.DOTALL,
-)
-
-
-def redact(value: str) -> str:
-    """The URL as it may be shown: without user, password and query; other text as it is.
-
-    >>> redact("redis://default:s3cret@localhost:6379/0?password=s3cret")
-    'redis://***@localhost:6379/0?***'
-    """
-    if "://" not in value and "@" not in value:
-        return value
-    # Only what is recognised is shown: a password with an unescaped "@" or "/" in it moves all the borders.
-    match = _SHOWN_URL.fullmatch(value)
-    if match is None:
-        scheme, separator, _ = value.partition("://")
-        return f"{scheme}://***" if separator and re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]{0,30}", scheme) else "***"
-    credentials = "***@" if match["credentials"] else ""
-    more = f"{match['more'][0]}***" if match["more"] else ""
-    return f"{match['scheme']}{credentials}{match['place']}{more}"
 
 
 class SettingsReader:
@@ -165,9 +149,33 @@ class SettingsReader:
         return bool(name in _COMMAND_SETTINGS or by_value or _SERVICE_LINK.fullmatch(name))
 
 
+#: Which variable each field of RevocationSettings is read from.
+VARIABLES: Final = {
+    "redis_url": "REVOCATION_REDIS_URL",
+    "max_staleness": "REVOCATION_MAX_STALENESS",
+    "timeout_seconds": "REVOCATION_TIMEOUT",
+    "namespace": "REVOCATION_NAMESPACE",
+    "leeway_seconds": "REVOCATION_LEEWAY",
+    "margin_seconds": "REVOCATION_MARGIN",
+    "max_token_lifetime_seconds": "REVOCATION_MAX_TOKEN_LIFETIME",
+    "min_replicas": "REVOCATION_MIN_REPLICAS",
+    "allow_eviction": "REVOCATION_ALLOW_EVICTION",
+    "token_cache_size": "REVOCATION_TOKEN_CACHE_SIZE",
+}
+
+
+def with_variables(message: str, error: RevocationError) -> str:
+    """The message of an error, and the variables that it is about, for whoever has read the settings from them."""
+    names = ", ".join(VARIABLES[name] for name in error.settings)
+    return f"{message} ({names})" if names else message
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RevocationSettings:
-    """How the deny-list is reached and how tokens are judged."""
+    """How the deny-list is reached and how tokens are judged.
+
+    Here, and nowhere else, settings become a deny-list, a verifier and a guard.
+    """
 
     #: embedded, memory, or the URL of Redis. May hold a password, so it is not in the repr; show `redact(redis_url)`.
     redis_url: str = field(default="embedded", repr=False)
@@ -231,6 +239,65 @@ class RevocationSettings:
                 "REVOCATION_REDIS_URL",
             )
         return settings
+
+    def lifetimes(self, *, session_seconds: int = 0) -> Lifetimes:
+        """How long entries live; `session_seconds` is the longest life of sessions that are judged by them, if any."""
+        return Lifetimes(
+            max_token_seconds=self.max_token_lifetime_seconds,
+            leeway_seconds=self.leeway_seconds,
+            margin_seconds=self.margin_seconds,
+            session_seconds=session_seconds,
+        )
+
+    def denylist(
+        self,
+        *,
+        session_seconds: int = 0,
+        wait_seconds: float = 0.0,
+        data_dir: str | Path = ".data",
+        timeout_seconds: float | None = None,
+    ) -> "RedisDenylist":
+        """The deny-list at `redis_url`. It asks nothing yet.
+
+        The embedded store is the one that runs in `data_dir`; `timeout_seconds` stands in for that of the settings.
+        """
+        from revocation.redis.connect import connect
+        from revocation.redis.denylist import RedisDenylist
+
+        url = f"embedded:{data_dir}" if self.redis_url == "embedded" else self.redis_url
+        return RedisDenylist(
+            connect(url, timeout_seconds=self.timeout_seconds if timeout_seconds is None else timeout_seconds),
+            namespace=self.namespace,
+            lifetimes=self.lifetimes(session_seconds=session_seconds),
+            allow_eviction=self.allow_eviction,
+            wait_seconds=wait_seconds,
+            min_replicas=self.min_replicas,
+        )
+
+    def verifier(
+        self, keys: KeySource, *, issuer: str, audience: str | Sequence[str], iat_tolerance_seconds: float | None = None
+    ) -> TokenVerifier:
+        """A verifier with the bounds of these settings; the tolerance is 0 for tokens whose `iat` is Redis' time."""
+        return TokenVerifier(
+            keys,
+            issuer=issuer,
+            audience=audience,
+            leeway_seconds=self.leeway_seconds,
+            max_lifetime_seconds=self.max_token_lifetime_seconds,
+            iat_tolerance_seconds=iat_tolerance_seconds,
+            cache_size=self.token_cache_size,
+        )
+
+    def guard(
+        self,
+        verifier: TokenVerifier,
+        denylist: Denylist,
+        *,
+        bounds: Iterable[float] = (),
+        on_decision: Callable[[Decision], None] | None = None,
+    ) -> Guard:
+        """A guard with the bound of these settings; `bounds` are those of routes that have one of their own."""
+        return Guard(verifier, denylist, max_staleness=self.max_staleness, bounds=bounds, on_decision=on_decision)
 
 
 def _read_redis_url(reader: SettingsReader, name: str) -> str:

@@ -2,12 +2,13 @@
 
 import contextlib
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
-from revocation.claims import Claims, Handle
-from revocation.denylist import Lifetimes, Receipt
+from revocation.claims import Claims
+from revocation.denylist import FollowerState, Lifetimes, Receipt
 from revocation.errors import DenylistUnavailableError
 from revocation.guard import Guard
+from revocation.handles import Handle
 from revocation.issuer import TokenIssuer
 from revocation.keys import Key, KeySet
 from revocation.memory import MemoryDenylist
@@ -65,6 +66,19 @@ class SandboxFollower:
         self._clock = clock
         self._held = denylist.copy()
         self._stamp = clock()
+        self.on_beat: Callable[[], None] = _nothing
+
+    @property
+    def state(self) -> FollowerState:
+        """Connected while the server is up."""
+        age = 0.0 if not self._denylist.down else self._clock() - self._stamp
+        return FollowerState(age, len(self._held), is_connected=not self._denylist.down)
+
+    def start(self) -> None:
+        """Nothing happens: there is no thread."""
+
+    def stop(self) -> None:
+        """Nothing happens: there is no thread."""
 
     def look_up(self, handles: Sequence[Handle]) -> tuple[float, float]:
         """What is held, and how old that is in the sandbox's seconds."""
@@ -72,7 +86,7 @@ class SandboxFollower:
             self._held, self._stamp = self._denylist.copy(), self._clock()
         return self._held.latest_cutoff(handles), self._clock() - self._stamp
 
-    def ask_redis(self, handles: Sequence[Handle]) -> float:
+    def ask(self, handles: Sequence[Handle]) -> float:
         """What the server says, while it is up."""
         return self._denylist.latest_cutoff(handles)
 
@@ -153,3 +167,7 @@ class Sandbox:
     def flush(self) -> None:
         """Let Redis lose its data."""
         self.denylist.flush()
+
+
+def _nothing() -> None:
+    """Nobody listens."""

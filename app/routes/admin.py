@@ -16,7 +16,7 @@ from app.service import service
 from app.users import User, UserExistsError, UserNotFoundError
 from app.views import receipt_json, revocation_json, session_json
 from revocation import Handle, InvalidTokenError, Revocation
-from revocation.claims import KINDS, Kind
+from revocation.handles import KINDS, Kind
 from revocation.metrics import UNDONE
 
 routes = Blueprint("admin", __name__, url_prefix="/admin")

@@ -6,7 +6,7 @@ from pydantic import Field
 from typing_extensions import TypedDict  # pydantic cannot read the one of typing before 3.12
 
 from app.views import ClientId, Cursor, Instant, ReceiptJson, RevocationJson, Scope, SessionJson
-from revocation.claims import Kind
+from revocation.handles import Kind
 
 Username = Annotated[str, Field(description="The `sub` of the user's tokens.", examples=["ada"])]
 Reason = Annotated[str, Field(description="Why. It stands in the audit log.", examples=["laptop found again"])]

@@ -16,8 +16,8 @@ from app.service import service
 from app.users import User
 from app.views import revocation_json, session_json
 from revocation import Claims, Handle, InvalidTokenError
-from revocation.claims import Kind
 from revocation.denylist import is_revoked
+from revocation.handles import Kind
 
 routes = Blueprint("lookup", __name__, url_prefix="/admin")
 

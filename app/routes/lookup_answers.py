@@ -6,7 +6,7 @@ from pydantic import Field
 from typing_extensions import TypedDict  # pydantic cannot read the one of typing before 3.12
 
 from app.views import ClientId, Instant, Issuer, RevocationJson, Scope, SessionId, SessionJson, Subject
-from revocation.claims import Kind
+from revocation.handles import Kind
 
 State = Literal["active", "revoked", "expired", "ended", "disabled"]
 

@@ -14,7 +14,6 @@ from app.readiness import is_draining
 from app.service import service
 from app.views import Instant
 from revocation import DenylistEmptyError, DenylistUnavailableError
-from revocation.redis.follower import Follower
 
 routes = Blueprint("operations", __name__)
 
@@ -84,14 +83,14 @@ def _health(status: Literal["ok", "draining"]) -> Health:
 def _follower() -> FollowerJson | None:
     """What the process that answers knows by itself; null where it always asks Redis, or never."""
     follower = service().guard.follower
-    if not isinstance(follower, Follower):
+    if follower is None:
         return None
-    age = follower.age_seconds
+    state = follower.state
     return {
-        "age_seconds": None if age == math.inf else round(age, 3),
-        "entries": follower.entries,
-        "connected": follower.is_connected,
-        "amnesia_noticed": follower.counts.amnesia,
+        "age_seconds": None if state.age_seconds == math.inf else round(state.age_seconds, 3),
+        "entries": state.entries,
+        "connected": state.is_connected,
+        "amnesia_noticed": state.amnesia,
     }
 
 

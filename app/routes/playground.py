@@ -16,8 +16,8 @@ from app.pages import page
 from app.service import service
 from app.views import ReceiptAnswer, Subject, receipt_json
 from revocation import Claims, Handle
-from revocation.claims import Kind
 from revocation.denylist import is_revoked
+from revocation.handles import Kind
 
 routes = Blueprint("playground", __name__)
 

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import click
 
-from revocation.claims import Claims, Handle, Kind
+from revocation.claims import Claims
 from revocation.cli.target import Target
 from revocation.cli.tokens import Trust, read_token
 from revocation.errors import InvalidTokenError
+from revocation.handles import Handle, Kind
 
 
 def issuer_of(trust: Trust) -> str:

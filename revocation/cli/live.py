@@ -8,12 +8,12 @@ from pathlib import Path
 
 import click
 
-from revocation.claims import KINDS, Kind
 from revocation.cli import exits
 from revocation.cli.handles import lines_of
 from revocation.cli.target import Target
 from revocation.cli.terminal import as_json, instant, print_facts, print_json, print_table, span, tell
 from revocation.denylist import Revocation
+from revocation.handles import KINDS, Kind
 from revocation.redis.denylist import RedisDenylist
 
 _PAGE = 500

@@ -8,7 +8,6 @@ from typing import Final
 import click
 from rich.progress import Progress
 
-from revocation.claims import KINDS, Handle, Kind
 from revocation.cli import exits
 from revocation.cli.handles import from_file, from_token, issuer_of, named
 from revocation.cli.live import facts, operator
@@ -17,6 +16,7 @@ from revocation.cli.terminal import as_json, print_facts, print_json, receipt_js
 from revocation.cli.tokens import Trust, trust_options
 from revocation.denylist import Receipt, Revocation, checked_note
 from revocation.errors import DenylistUnavailableError
+from revocation.handles import KINDS, Handle, Kind
 from revocation.redis.denylist import RedisDenylist
 
 #: How much is revoked between two steps of the progress bar.

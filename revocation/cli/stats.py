@@ -7,10 +7,10 @@ from typing import Any
 import click
 import redis
 
-from revocation.claims import KINDS
 from revocation.cli.live import live
 from revocation.cli.target import Target
 from revocation.cli.terminal import instant, print_facts, print_json, span
+from revocation.handles import KINDS
 from revocation.redis.denylist import RedisDenylist
 
 #: Counting a longer list would keep Redis busy for a figure.

@@ -7,7 +7,7 @@ from redis.sentinel import SentinelConnectionPool
 
 from revocation.doctor.finding import Finding, fine
 from revocation.doctor.patient import Patient
-from revocation.redis.link import majority
+from revocation.redis.protocol import majority
 
 _LOSS = (
     "A failover may lose revocations that were acknowledged, and a primary that was cut off goes on accepting what was "

@@ -15,7 +15,7 @@ from redis.utils import HIREDIS_AVAILABLE
 from revocation.errors import ConfigurationError
 from revocation.redis.cluster import ClusterSlot
 from revocation.redis.embedded import socket_path
-from revocation.settings import redact
+from revocation.redis.url import redact
 
 #: How long one answer of Redis may take, in seconds.
 DEFAULT_TIMEOUT_SECONDS = 0.1

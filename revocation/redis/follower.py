@@ -15,17 +15,20 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import redis
 
-from revocation.claims import Handle
+from revocation.denylist import FollowerState, Lifetimes
 from revocation.errors import DenylistEmptyError, DenylistUnavailableError
+from revocation.handles import Handle
 from revocation.redis.clock import boottime
 from revocation.redis.connect import with_timeout
-from revocation.redis.denylist import RedisDenylist
-from revocation.redis.protocol import Head, order
-from revocation.redis.view import FROM_START, Counts, View
+from revocation.redis.epochs import Epochs
+from revocation.redis.leases import Leases
+from revocation.redis.link import Link
+from revocation.redis.protocol import FROM_START, Head, Namespace, order
+from revocation.redis.view import View
 
 _log = logging.getLogger(__name__)
 
@@ -52,6 +55,24 @@ _LEASE_MARGIN: Final = 1.05
 _LEASE_MARGIN_SECONDS: Final = 1.0
 
 
+class Followed(Protocol):
+    """What a follower needs of the deny-list that it follows."""
+
+    @property
+    def link(self) -> Link: ...
+    @property
+    def namespace(self) -> Namespace: ...
+    @property
+    def leases(self) -> Leases: ...
+    @property
+    def epochs(self) -> Epochs: ...
+    @property
+    def lifetimes(self) -> Lifetimes: ...
+
+    def ask(self, many: Sequence[Sequence[Handle]]) -> tuple[Head, list[float]]:
+        """The head, and the latest cut-off of each of several tokens, from one round trip."""
+
+
 class Follower:
     """Knows what was taken back, as of `age_seconds` ago.
 
@@ -63,19 +84,24 @@ class Follower:
 
     def __init__(
         self,
-        denylist: RedisDenylist,
+        denylist: Followed,
         *,
         shortest_seconds: float = 1.0,
         longest_seconds: float = 1.0,
         clock: Callable[[], float] = boottime,
     ) -> None:
         self._denylist = denylist
+        self._link = denylist.link
+        self._namespace = denylist.namespace
+        self._leases = denylist.leases
+        self._epochs = denylist.epochs
+        self._lifetimes = denylist.lifetimes
         self.longest_seconds = longest_seconds
         self._wait_seconds = min(_LONGEST_WAIT, shortest_seconds / 4)
         self._block_ms = round(1000 * self._wait_seconds) if self._wait_seconds >= _SHORTEST_BLOCK else None
         own_ms = math.ceil(1000 * (longest_seconds * _LEASE_MARGIN + _LEASE_MARGIN_SECONDS))
-        # Another follower of this deny-list in this process may have a longer bound.
-        denylist.leases.own_ms = max(denylist.leases.own_ms, own_ms)
+        # A second follower of this deny-list in this process may have a longer bound.
+        self._leases.own_ms = max(self._leases.own_ms, own_ms)
         self._clock = clock
         self._view = View()
         #: A view that is being built, until it has caught up; decisions go on with the one before.
@@ -89,7 +115,9 @@ class Follower:
         self._threads: dict[tuple[int, int], threading.Thread] = {}
         self._thread: threading.Thread | None = None
         self._pid = 0
-        self.counts = Counts()
+        #: Counts how often it was started again; a thread ends with its generation.
+        self._generation = 0
+        self._applied = self._junk = self._breaks = self._amnesia = self._new_epochs = 0
         #: Called in the thread after every beat, answered or not.
         self.on_beat: Callable[[], None] = _nothing
 
@@ -101,7 +129,7 @@ class Follower:
         The stamp is read first and the clock last: a process that was paused in between comes out too old, not too
         young. Raises DenylistUnavailableError where the log holds what this version cannot read.
         """
-        self.ensure_running()
+        self._ensure_running()
         view = self._view
         stamp = view.stamp
         cutoff = view.latest_cutoff(handles)
@@ -113,7 +141,7 @@ class Follower:
             raise DenylistUnavailableError("The log of the deny-list holds an entry of a newer version.")
         return cutoff, age
 
-    def ask_redis(self, handles: Sequence[Handle]) -> float:
+    def ask(self, handles: Sequence[Handle]) -> float:
         """The latest cut-off in force according to Redis, which must not know less than this process does."""
         view = self._view
         epoch, known = view.epoch, view.position
@@ -125,39 +153,52 @@ class Follower:
         return cutoff
 
     @property
-    def age_seconds(self) -> float:
-        """How old the knowledge is; infinite until it has caught up for the first time."""
-        stamp = self._view.stamp
-        return self._clock() - stamp
-
-    @property
-    def entries(self) -> int:
-        """How many entries are held."""
-        return len(self._view)
-
-    @property
-    def is_connected(self) -> bool:
-        """Whether the last beat was answered."""
-        return self._failures == 0
+    def state(self) -> FollowerState:
+        """How it is doing."""
+        view = self._view
+        return FollowerState(
+            age_seconds=self._clock() - view.stamp,
+            entries=len(view),
+            is_connected=self._failures == 0,
+            applied=self._applied,
+            junk=self._junk,
+            breaks=self._breaks,
+            amnesia=self._amnesia,
+            epochs=self._new_epochs,
+        )
 
     # Running
 
-    def ensure_running(self) -> None:
-        """Start the thread in this process, if it is not there."""
+    def start(self) -> None:
+        """Follow in this process, also again after `stop`."""
+        if self._stopped:
+            # The lease was given back, so nothing may be decided from memory before a beat has renewed it.
+            self._view.stamp = -math.inf
+            if self._thread is not None and self._thread.is_alive():
+                # The thread that was stopped is still in its last beat, which belongs to the view of before.
+                self._view, self._next, self._thread = View(), None, None
+            self._generation += 1
+            self._stopped = False
+        self._ensure_running()
+
+    def _ensure_running(self) -> None:
+        """Start the thread in this process, if it is not there and was not stopped."""
         thread = self._thread
-        if self._pid == os.getpid() and thread is not None and thread.is_alive():
+        if self._stopped or (self._pid == os.getpid() and thread is not None and thread.is_alive()):
             return
         if self._pid != os.getpid():
             # What a fork inherits is no older than it says, but this process has no lease yet: receipts do not wait
             # for it.
             self._view.stamp = -math.inf
-        # No lock: a fork might inherit it locked. One of those that race here gets to start its thread.
+        # There is no lock, which a fork might inherit locked: one of the threads that race here gets to start its own.
         id_ = f"{os.getpid()}-{secrets.token_hex(4)}"
-        end = functools.partial(self._denylist.leases.give_back, id_)
+        end = functools.partial(self._leases.give_back, id_)
         step = weakref.WeakMethod(self._live_on)
-        mine = threading.Thread(target=_follow, args=(step, end), name="revocation-follower", daemon=True)
+        mine = threading.Thread(
+            target=_follow, args=(step, self._generation, end), name="revocation-follower", daemon=True
+        )
         place = (os.getpid(), id(thread))
-        if self._threads.setdefault(place, mine) is mine and not self._stopped:
+        if self._threads.setdefault(place, mine) is mine:
             self._id, self._client = id_, None
             try:
                 mine.start()
@@ -179,10 +220,12 @@ class Follower:
             return
         self._thread.join(timeout=2.0)
         with contextlib.suppress(DenylistUnavailableError):
-            self._denylist.leases.give_back(self._id)
+            self._leases.give_back(self._id)
 
-    def _live_on(self) -> bool:
-        """One beat of the thread; whether another one follows."""
+    def _live_on(self, generation: int) -> bool:
+        """One beat of a thread; whether another one follows."""
+        if generation != self._generation:
+            return False
         try:
             self.beat()
         except Exception as error:  # noqa: BLE001 (a follower that ends stops knowing; it logs and goes on)
@@ -197,10 +240,10 @@ class Follower:
             _log.warning("The follower cannot read the deny-list's log: %s", error)
             if not isinstance(error, DenylistEmptyError):
                 # An empty Redis answers well, and waits for somebody in this process, perhaps, to open it.
-                self._denylist.link.breaker.trip()
+                self._link.breaker.trip()
         if not isinstance(error, redis.RedisError | OSError | DenylistUnavailableError):
             _log.error("The follower failed.", exc_info=error)
-        self._denylist.link.suspect()
+        self._link.suspect()
         client, self._client = self._client, None
         if client is not None:
             # Closing the client leaves open what its pool holds.
@@ -209,7 +252,7 @@ class Follower:
 
     def _connected(self) -> "redis.Redis":
         if self._client is None:
-            self._client = with_timeout(self._denylist.link.client, added_seconds=2 * self._wait_seconds)
+            self._client = with_timeout(self._link.client, added_seconds=2 * self._wait_seconds)
         return self._client
 
     def beat(self) -> None:
@@ -218,18 +261,17 @@ class Follower:
         What is known then is stamped with the instant at which the question was sent.
         """
         view = self._view if self._next is None else self._next
-        key = self._denylist.key
         sent = self._clock()
         pipeline = self._connected().pipeline(transaction=False)
-        self._denylist.leases.renew(pipeline, self._id, position=view.position or FROM_START)
-        self._denylist.link.add_wait(pipeline)
-        pipeline.get(key("head"))
+        self._leases.renew(pipeline, self._id, position=view.position or FROM_START)
+        self._link.add_wait(pipeline)
+        pipeline.get(self._namespace.head)
         # Only what is up to date waits for news; what is behind reads on.
         block = self._block_ms if view.stamp > -math.inf else None
-        pipeline.xread({key("log"): view.cursor}, count=_READ_AT_ONCE, block=block)
+        pipeline.xread({self._namespace.log: view.cursor}, count=_READ_AT_ONCE, block=block)
         answers: list[Any] = pipeline.execute()
-        if self._denylist.link.min_replicas:
-            self._denylist.link.require_replicas(answers[2])
+        if self._link.min_replicas:
+            self._link.require_replicas(answers[2])
         head_text, streams = answers[-2:]
         self._take(view, head_text, streams, sent)
         if self._block_ms is None and not streams:
@@ -237,12 +279,12 @@ class Follower:
         if self._failures:
             _log.info("The follower reads the deny-list's log again.")
         self._failures = 0
-        self._denylist.link.breaker.succeeded()
+        self._link.breaker.succeeded()
         self.on_beat()
 
     def _take(self, view: View, head_text: bytes | None, streams: Any, sent: float) -> None:
         try:
-            head = self._denylist.accept(Head.parse(head_text))
+            head = self._epochs.accept(Head.parse(head_text))
         except DenylistEmptyError:
             if view.epoch is None:
                 raise
@@ -255,22 +297,22 @@ class Follower:
             return
         entries = streams[0][1] if streams else []
         passed = [view.position or FROM_START]
-        horizon_ms = self._denylist.lifetimes.horizon_ms
+        horizon_ms = self._lifetimes.horizon_ms
         blocked = False
         for entry_id, fields in _in_turns(entries):
             outcome = view.apply(entry_id, fields, head=head, horizon_ms=horizon_ms, now=sent)
             if outcome == "break":
-                self.counts.breaks += 1
+                self._breaks += 1
                 self._open_epoch(view, head.epoch, "the log misses entries that may still matter")
                 return
             if outcome == "unknown":
                 blocked = True
                 break
             if outcome == "applied":
-                self.counts.applied += 1
+                self._applied += 1
                 passed.append(view.position or "")
             else:
-                self.counts.junk += 1
+                self._junk += 1
         self._blocked = blocked
         if blocked:
             time.sleep(_RETRY_SECONDS)
@@ -279,7 +321,7 @@ class Follower:
         if end in passed or (len(entries) < _READ_AT_ONCE and view.may_miss(head)):
             self._refresh(view, head, sent)
         elif len(entries) < _READ_AT_ONCE:
-            self.counts.breaks += 1
+            self._breaks += 1
             self._open_epoch(view, head.epoch, "the log and the head do not belong together")
 
     def _change_epoch(self, view: View, head: Head) -> None:
@@ -287,7 +329,7 @@ class Follower:
         if view.has_lost(head):
             self._open_epoch(view, head.epoch, "an older epoch is back")
         else:
-            self.counts.epochs += 1
+            self._new_epochs += 1
             _log.warning("Epoch %s began: nothing issued before %d ms is accepted.", head.epoch, head.everything_ms)
             self._next = view.restarted(head)
 
@@ -302,8 +344,8 @@ class Follower:
         """Nobody can vouch for what was before: accept nothing from before now."""
         # Of the chain, not the cursor: junk with an id far ahead must not close the deny-list until then.
         newest_ms = max(order(view.position or FROM_START)[0], view.everything_ms)
-        head = self._denylist.open_after_loss(seen=seen, newest_ms=newest_ms, revoked_keys=view.known_keys())
-        self.counts.amnesia += 1
+        head = self._epochs.open_after_loss(seen=seen, newest_ms=newest_ms, revoked_keys=view.known_keys())
+        self._amnesia += 1
         _log.critical(
             "Redis has lost revocations (%s): epoch %s accepts nothing issued before it. An API that takes a deny-list "
             "into use for tokens it has issued already runs `revocation init --accept-existing` once, before that.",
@@ -313,7 +355,7 @@ class Follower:
         self._next = view.restarted(head)
 
 
-def _follow(step: "weakref.WeakMethod[Callable[[], bool]]", give_back: Callable[[], None]) -> None:
+def _follow(step: "weakref.WeakMethod[Callable[[int], bool]]", generation: int, give_back: Callable[[], None]) -> None:
     """What the thread does, for as long as somebody else holds the follower: its guard, and whoever holds that."""
     pid = os.getpid()
     # A fork takes greenlets along, and they are not its own.
@@ -323,7 +365,7 @@ def _follow(step: "weakref.WeakMethod[Callable[[], bool]]", give_back: Callable[
             with contextlib.suppress(DenylistUnavailableError):
                 give_back()
             return
-        if not live_on():
+        if not live_on(generation):
             return
         del live_on
 

@@ -1,10 +1,5 @@
-"""Leases: which followers live, how far they have read, and so what a revocation has reached.
+"""Leases: which followers live, how far they have read, and so what a revocation has reached."""
 
-<ns>:followers          set: the ids of the followers
-<ns>:follower:<id>      string: '<position> <length of the lease, ms>'; ends with the lease
-"""
-
-import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,13 +8,17 @@ from typing import Any
 from revocation.denylist import Revocation
 from revocation.errors import DenylistUnavailableError
 from revocation.redis.link import Link
-from revocation.redis.protocol import Head, order
-
-#: What a lease says, in this version.
-_LEASE = re.compile(rb"(\d+-\d+-[^ ]*) (\d+)")
-
-#: A position that confirms nothing.
-NOWHERE = "0-0--"
+from revocation.redis.protocol import (
+    FROM_START,
+    Head,
+    Namespace,
+    lease_text,
+    order,
+    parse_lease,
+    stream_id_of,
+    tag_of,
+)
+from revocation.redis.script import Script
 
 #: Between two looks at the leases, in seconds.
 _LOOK_SECONDS = 0.0005
@@ -46,37 +45,36 @@ class Audience:
 class Leases:
     """The leases of one namespace, and this process's own part in them."""
 
-    def __init__(self, link: Link, *, prefix: str) -> None:
+    def __init__(self, link: Link, namespace: Namespace) -> None:
         self._link = link
-        self._prefix = prefix
-        #: The key of the set of followers.
-        self.all = prefix + "followers"
+        self._namespace = namespace
         #: How long a lease of this process's follower lasts, in milliseconds; 0 where it has none.
         self.own_ms = 0
         self._longest_seen_ms = 0
-        self._forget = link.script("forget")
+        self._forget = Script(link, "forget")
 
     def renew(self, pipeline: Any, follower_id: str, *, position: str) -> None:
         """Add to a follower's beat that it lives and how far it has read."""
-        pipeline.set(self._key(follower_id), f"{position} {self.own_ms}", px=self.own_ms)
-        pipeline.sadd(self.all, follower_id)
+        text = lease_text(position, length_ms=self.own_ms)
+        pipeline.set(self._namespace.lease(follower_id), text, px=self.own_ms)
+        pipeline.sadd(self._namespace.followers, follower_id)
 
     def give_back(self, follower_id: str) -> None:
         """Nobody needs to wait for this follower any more."""
 
         def ask(client: Any) -> None:
-            client.delete(self._key(follower_id))
-            client.srem(self.all, follower_id)
+            client.delete(self._namespace.lease(follower_id))
+            client.srem(self._namespace.followers, follower_id)
 
         self._link.call(ask)
 
     def living(self) -> dict[str, tuple[str, int]]:
         """Position and length (ms) of every lease that has not run out."""
-        found: Any = self._link.call(lambda client: client.smembers(self.all))
+        found: Any = self._link.call(lambda client: client.smembers(self._namespace.followers))
         if not found:
             return {}
         ids = sorted(id_.decode() for id_ in found)
-        values: Any = self._link.call(lambda client: client.mget(map(self._key, ids)))
+        values: Any = self._link.call(lambda client: client.mget(map(self._namespace.lease, ids)))
         return self._read(ids, values)
 
     def ages(self) -> dict[str, float]:
@@ -86,7 +84,7 @@ class Leases:
         def ask(client: Any) -> list[int]:
             pipeline = client.pipeline(transaction=False)
             for id_ in leases:
-                pipeline.pttl(self._key(id_))
+                pipeline.pttl(self._namespace.lease(id_))
             left: list[int] = pipeline.execute()
             return left
 
@@ -101,10 +99,10 @@ class Leases:
         if not audience.followers and self._has_outlasted(audience.birth_ms, at_ms=revocation.created_at_ms):
             return Confirmation(enforced=True, confirmed=0, total=0)
         started = time.monotonic()
-        stream_id, _, tag = revocation.id.rpartition("-")
+        stream_id, tag = stream_id_of(revocation.id), revocation.id.rpartition("-")[2].encode()
         while True:
             head, logged, leases = self._look(stream_id, audience.followers)
-            if not any(tag.encode() in fields.get(b"change", b"").split(b" ", 2)[1:2] for _, fields in logged):
+            if not any(tag_of(fields) == tag for _, fields in logged):
                 raise DenylistUnavailableError("Redis has lost this revocation since it took it: revoke again.")
             confirmed = self._confirmed(revocation.id, [at for at, _ in leases.values()])
             elapsed = time.monotonic() - started
@@ -134,14 +132,14 @@ class Leases:
             def ask(client: Any) -> list[Any]:
                 pipeline = client.pipeline(transaction=False)
                 for at in later:
-                    stream_id = at.rpartition("-")[0]
-                    pipeline.xrange(self._prefix + "log", stream_id, stream_id)
+                    stream_id = stream_id_of(at)
+                    pipeline.xrange(self._namespace.log, stream_id, stream_id)
                 answers: list[Any] = pipeline.execute()
                 return answers
 
             for at, logged in zip(later, self._link.call(ask), strict=True):
                 tag = at.rpartition("-")[2].encode()
-                if any(fields.get(b"change", b"").split(b" ", 2)[1:2] == [tag] for _, fields in logged):
+                if any(tag_of(fields) == tag for _, fields in logged):
                     known.add(at)
         return sum(at in known for at in positions)
 
@@ -150,8 +148,8 @@ class Leases:
 
         def ask(client: Any) -> list[Any]:
             pipeline = client.pipeline(transaction=False)
-            pipeline.mget(self._prefix + "head", *map(self._key, ids))
-            pipeline.xrange(self._prefix + "log", stream_id, stream_id)
+            pipeline.mget(self._namespace.head, *map(self._namespace.lease, ids))
+            pipeline.xrange(self._namespace.log, stream_id, stream_id)
             answers: list[Any] = pipeline.execute()
             return answers
 
@@ -161,16 +159,13 @@ class Leases:
     def _read(self, ids: Sequence[str], values: list[bytes | None]) -> dict[str, tuple[str, int]]:
         leases = {}
         for id_, value in zip(ids, values, strict=True):
-            lease = _LEASE.fullmatch(value) if value is not None else None
+            lease = parse_lease(value) if value is not None else None
             if value is None:
-                # Unless it came back meanwhile: nobody would wait for it.
-                self._forget(keys=[self.all, self._key(id_)], args=[id_])
+                # The script looks once more: nobody would wait for a follower that came back meanwhile.
+                self._forget(keys=[self._namespace.followers, self._namespace.lease(id_)], args=[id_])
             elif lease is None:
-                # Of another version: it lives, and that is all that is known.
-                leases[id_] = (NOWHERE, self.own_ms)
+                # Another version wrote this lease: its follower lives, and nobody knows how far it has read.
+                leases[id_] = (FROM_START, self.own_ms)
             else:
-                leases[id_] = (lease[1].decode(), int(lease[2]))
+                leases[id_] = lease
         return leases
-
-    def _key(self, follower_id: str) -> str:
-        return f"{self._prefix}follower:{follower_id}"

@@ -1,14 +1,12 @@
-"""Link: the one way to Redis. Errors become one error, and a server that does not answer is left alone for a while."""
+"""Link: the one way to Redis. Errors become one error, and the breaker leaves a silent server alone for a while."""
 
-import hashlib
 import logging
-from collections.abc import Callable, Sequence
-from importlib import resources
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import redis
 
-from revocation.errors import DenylistEmptyError, DenylistUnavailableError
+from revocation.errors import DenylistUnavailableError
 from revocation.redis.breaker import Breaker
 from revocation.redis.cluster import ClusterSlot
 
@@ -81,7 +79,7 @@ class Link:
             # Also BusyLoadingError and the like: a server that is not ready to serve.
             self.breaker.failed()
             self.suspect()
-            # Few: the breaker stops asking soon.
+            # This warning is not noisy: the breaker opens after three failures.
             _log.warning("Redis does not answer: %s", error)
             raise DenylistUnavailableError(f"Redis does not answer: {error}") from error
         except redis.RedisError as error:
@@ -91,77 +89,3 @@ class Link:
             raise DenylistUnavailableError(f"Redis answers with an error: {error}") from error
         self.breaker.succeeded()
         return answer
-
-    def script(self, name: str, *, package: str = "revocation.redis") -> "LinkedScript":
-        """The packaged script `lua/<name>.lua`, ready to run."""
-        return LinkedScript(self, script_text(name, package=package))
-
-
-def script_text(name: str, *, package: str) -> str:
-    """A packaged script behind the prelude that all scripts share."""
-    texts = [
-        resources.files(source).joinpath("lua", f"{part}.lua").read_text("utf-8")
-        for source, part in (("revocation.redis", "prelude"), (package, name))
-    ]
-    return "\n".join(texts)
-
-
-class LinkedScript:
-    """A Lua script on a link, run by its hash and loaded where the server does not know it yet."""
-
-    def __init__(self, link: Link, text: str) -> None:
-        self._link = link
-        self._text = text
-        # The name by which EVALSHA knows a script; nothing depends on its strength.
-        self._sha = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
-
-    def __call__(self, *, keys: Sequence[str], args: Sequence[str | int]) -> tuple[str, list[Any]]:
-        """The word the script answers with, and what follows it (bytes and numbers).
-
-        The words by which any script says that nobody may write or mint now (see lua/prelude.lua) become errors.
-        """
-        answer: Any = self._link.call(lambda client: self._run(client, keys, args))
-        word, _, detail = bytes(answer[0]).decode().partition(" ")
-        match word:
-            case "empty":
-                raise DenylistEmptyError
-            case "unreadable":
-                raise DenylistUnavailableError(UNREADABLE)
-            case "early":
-                raise DenylistUnavailableError(f"The deny-list opens when Redis' clock has passed {detail} ms.")
-            case "lifetime":
-                raise DenylistUnavailableError(other_lifetime(detail))
-        return word, answer[1:]
-
-    def _run(self, client: "redis.Redis", keys: Sequence[str], args: Sequence[str | int]) -> Any:
-        try:
-            return self._evaluate(client, keys, args)
-        except redis.exceptions.NoScriptError:
-            client.script_load(self._text)
-            return self._evaluate(client, keys, args)
-
-    def _evaluate(self, client: "redis.Redis", keys: Sequence[str], args: Sequence[str | int]) -> Any:
-        if not self._link.min_replicas:
-            return client.evalsha(self._sha, len(keys), *keys, *args)
-        pipeline = client.pipeline(transaction=False)
-        pipeline.evalsha(self._sha, len(keys), *keys, *args)
-        self._link.add_wait(pipeline)
-        answer, reached = pipeline.execute()
-        self._link.require_replicas(reached)
-        return answer
-
-
-def majority(replicas: int) -> int:
-    """How many of so many replicas make a majority of the data nodes with their primary: two halves never do both."""
-    return (replicas + 1) // 2
-
-
-UNREADABLE = "The head of the deny-list was written by another version of this library."
-
-
-def other_lifetime(seconds: object) -> str:
-    """Why a process with another longest token life may not take part."""
-    return (
-        f"The deny-list was opened for tokens that live at most {seconds} seconds, this process is set to another "
-        "lifetime: give all processes the same REVOCATION_MAX_TOKEN_LIFETIME."
-    )

@@ -2,35 +2,18 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final, Literal
 
-from revocation.claims import Handle
 from revocation.denylist import UNCONDITIONAL
-from revocation.redis.protocol import CHANGE, LINK, Head, order
+from revocation.handles import Handle
+from revocation.redis.protocol import CHANGE, FROM_START, LINK, Head, order
 
 #: What became of a log entry: `applied`; `junk`, which is no part of the chain and nobody's; `break`, where a
 #: predecessor is missing that may still matter; `unknown`, chained but of a form that this version cannot read.
 Outcome = Literal["applied", "junk", "break", "unknown"]
 
-#: The position before the first entry of the log.
-FROM_START: Final = "0-0--"
-
-
 #: Entries are dropped in bunches: those that end in the same minute, together.
 _BUCKET_SECONDS: Final = 60.0
-
-
-@dataclass(slots=True)
-class Counts:
-    """What a follower has seen since its process began."""
-
-    applied: int = 0
-    junk: int = 0
-    breaks: int = 0
-    amnesia: int = 0
-    #: New epochs that somebody else had opened.
-    epochs: int = 0
 
 
 class View:

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from revocation import Guard, Handle, InvalidTokenError, MemoryDenylist, RedisDenylist, RevokedTokenError, connect
-from revocation.claims import Kind
 from revocation.denylist import is_revoked
 from revocation.flask import BearerAuth
+from revocation.handles import Kind
 from revocation.keys import AlgorithmName
 from revocation.testing import Clock
 from tests.revocation.forge import ISSUER, Forge, claims_of, decoded, encoded, key

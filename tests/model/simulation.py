@@ -13,6 +13,7 @@ import pytest
 
 from revocation import Guard, Lifetimes, RedisDenylist
 from revocation.redis import denylist as redis_denylist_module
+from revocation.redis import epochs as epochs_module
 from revocation.redis import follower as follower_module
 from revocation.redis import leases as leases_module
 from revocation.redis.follower import Follower
@@ -71,7 +72,7 @@ class World:
         host_clock = types.SimpleNamespace(
             time=self.host_time, monotonic=lambda: self.now, sleep=lambda _: None, perf_counter=lambda: self.now
         )
-        for module in (follower_module, leases_module, redis_denylist_module):
+        for module in (follower_module, leases_module, epochs_module, redis_denylist_module):
             patch.setattr(module, "time", host_clock)
         look = View.latest_cutoff
 
@@ -89,7 +90,7 @@ class SteppedFollower(Follower):
 
     process: "Process"
 
-    def ensure_running(self) -> None:
+    def _ensure_running(self) -> None:
         self._pid = os.getpid()
         self._id = self.process.name
 
@@ -155,14 +156,14 @@ class Process:
         follower = self.follower
         if follower is None:
             return False
-        follower.ensure_running()
+        follower.start()
         if self.beating is None:
             self.beating = Paused(self._beat, pause_at=pause_at, offset=self.offset)
         self.beating.switch()
         if not self.beating.dead:
             return False
         self.beating = None
-        return follower._next is None and not follower._blocked and follower.is_connected
+        return follower._next is None and not follower._blocked and follower.state.is_connected
 
     def _beat(self) -> None:
         assert self.follower is not None

@@ -383,7 +383,7 @@ class Promises(RuleBasedStateMachine):
                 while process.beating is not None:
                     self.beat(self.processes.index(process), "")
                 self.beat(self.processes.index(process), "")
-            self.world.now += 2.6 if any(not p.follower.is_connected for p in follow if p.follower) else 0.7
+            self.world.now += 2.6 if any(not p.follower.state.is_connected for p in follow if p.follower) else 0.7
         if self.unknown_form or self.ids_ahead or not follow or not self.world.client().exists("{denylist}:head"):
             return
         claims = claims_of(

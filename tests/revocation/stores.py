@@ -1,23 +1,22 @@
 """Store: one deny-list under test, and what a test may see behind it."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 import redis
 
 from revocation import (
+    Denylist,
     DenylistUnavailableError,
     Handle,
     Lifetimes,
     MemoryDenylist,
-    Page,
-    Receipt,
     RedisDenylist,
     Revocation,
 )
-from revocation.claims import Kind
+from revocation.handles import Kind
 from revocation.redis.cluster import ClusterSlot
 from tests.revocation.forge import ISSUER
 
@@ -25,29 +24,11 @@ SUBJECT = Handle("subject", "ada", issuer=ISSUER)
 SESSION = Handle("session", "s-1", issuer=ISSUER)
 
 
-class AnyDenylist(Protocol):
-    """What MemoryDenylist and RedisDenylist both offer."""
-
-    @property
-    def lifetimes(self) -> Lifetimes: ...
-    def now_ms(self) -> int: ...
-    def latest_cutoff(self, handles: Sequence[Handle]) -> float: ...
-    def revoke(
-        self, handle: Handle, *, reason: str = "", actor: str = "", issued_before_ms: int | None = None
-    ) -> Receipt: ...
-    def revoke_many(
-        self, handles: Sequence[Handle], *, reason: str = "", actor: str = "", issued_before_ms: int | None = None
-    ) -> Receipt: ...
-    def undo(self, revocation_id: str, *, reason: str = "", actor: str = "") -> bool: ...
-    def find(self, revocation_id: str) -> Revocation | None: ...
-    def page(self, *, kind: Kind | None = None, cursor: str | None = None, limit: int = 50) -> Page: ...
-
-
 @dataclass(frozen=True)
 class Store:
     """A deny-list, and the client of its server where it has one."""
 
-    denylist: AnyDenylist
+    denylist: Denylist
     client: "redis.Redis | None" = None
 
     def remaining_ms(self, handle: Handle) -> int | None:
@@ -69,7 +50,7 @@ def opened(client: "redis.Redis | ClusterSlot", namespace: str, *, lifetimes: Li
     return denylist
 
 
-def all_pages(denylist: AnyDenylist, *, kind: Kind | None = None, limit: int = 50) -> list[Revocation]:
+def all_pages(denylist: Denylist, *, kind: Kind | None = None, limit: int = 50) -> list[Revocation]:
     """The whole live list, page by page."""
     found: list[Revocation] = []
     cursor: str | None = None

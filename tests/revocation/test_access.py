@@ -37,8 +37,9 @@ def test_a_server_that_evicts_is_refused(start_server: StartServer) -> None:
     denylist = RedisDenylist(connect(server.url, timeout_seconds=5))
 
     for ask in (lambda: denylist.latest_cutoff([SUBJECT]), lambda: denylist.revoke(SUBJECT), denylist.open):
-        with pytest.raises(DenylistUnavailableError, match=r"allkeys-lru.*REVOCATION_ALLOW_EVICTION"):
+        with pytest.raises(DenylistUnavailableError, match=r"allkeys-lru.*allow eviction") as refused:
             ask()
+        assert refused.value.settings == ("allow_eviction",)
 
     allowed = RedisDenylist(connect(server.url, timeout_seconds=5), allow_eviction=True)
     allowed.open(accept_existing=True)
@@ -81,7 +82,7 @@ def test_a_user_with_few_rights_can_do_everything_and_is_never_refused(start_ser
     assert denylist.undo(receipt.revocations[1].id)
     assert denylist.find(receipt.revocations[4].id) is not None
     assert denylist.undo(receipt.revocations[4].id)
-    denylist.revoke(SESSION, deleting=["app:session:x"])
+    denylist.end(SESSION, record="app:session:x")
     denylist.head()
     denylist.open(new_epoch=True)
 

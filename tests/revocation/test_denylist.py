@@ -12,17 +12,18 @@ from hypothesis import strategies as st
 from revocation import (
     Claims,
     ConflictError,
+    Denylist,
     DenylistEmptyError,
     Handle,
     Lifetimes,
     MemoryDenylist,
     connect,
 )
-from revocation.claims import KINDS, Kind
 from revocation.denylist import MAX_NOTE_LENGTH, is_revoked
+from revocation.handles import KINDS, Kind
 from revocation.testing import Clock
 from tests.revocation.forge import ISSUER, claims_of
-from tests.revocation.stores import AnyDenylist, Store, all_pages, opened
+from tests.revocation.stores import Store, all_pages, opened
 from tests.servers import plain
 
 CUTOFF_KINDS: tuple[Kind, ...] = ("subject", "client", "issuer")
@@ -41,12 +42,12 @@ def store(request: pytest.FixtureRequest, namespace: str) -> Store:
 
 
 @pytest.fixture
-def denylist(store: Store) -> AnyDenylist:
+def denylist(store: Store) -> Denylist:
     return store.denylist
 
 
 @pytest.fixture
-def claims(denylist: AnyDenylist) -> Claims:
+def claims(denylist: Denylist) -> Claims:
     """A token issued a minute ago."""
     return claims_of(issued_at_ms=denylist.now_ms() - 60_000)
 
@@ -64,19 +65,19 @@ def handle_of(claims: Claims, kind: Kind) -> Handle:
     return next(one for one in claims.handles if one.kind == kind)
 
 
-def revoked(denylist: AnyDenylist, claims: Claims) -> bool:
+def revoked(denylist: Denylist, claims: Claims) -> bool:
     return is_revoked(claims, denylist.latest_cutoff(claims.handles))
 
 
 # The one rule
 
 
-def test_what_nobody_revoked_is_in_force(denylist: AnyDenylist, claims: Claims) -> None:
+def test_what_nobody_revoked_is_in_force(denylist: Denylist, claims: Claims) -> None:
     assert not revoked(denylist, claims)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_token_is_revoked_by_any_of_its_handles(denylist: AnyDenylist, claims: Claims, kind: Kind) -> None:
+def test_a_token_is_revoked_by_any_of_its_handles(denylist: Denylist, claims: Claims, kind: Kind) -> None:
     receipt = denylist.revoke(handle_of(claims, kind))
 
     assert revoked(denylist, claims)
@@ -85,7 +86,7 @@ def test_a_token_is_revoked_by_any_of_its_handles(denylist: AnyDenylist, claims:
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "issuer"])
-def test_revoking_a_handle_leaves_other_tokens_alone(denylist: AnyDenylist, claims: Claims, kind: Kind) -> None:
+def test_revoking_a_handle_leaves_other_tokens_alone(denylist: Denylist, claims: Claims, kind: Kind) -> None:
     other = claims_of(
         issued_at_ms=denylist.now_ms() - 60_000, sub="bob", sid="session-2", client_id="other", key_id="key-2"
     )
@@ -96,7 +97,7 @@ def test_revoking_a_handle_leaves_other_tokens_alone(denylist: AnyDenylist, clai
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_same_value_of_another_issuer_is_left_alone(denylist: AnyDenylist, claims: Claims, kind: Kind) -> None:
+def test_the_same_value_of_another_issuer_is_left_alone(denylist: Denylist, claims: Claims, kind: Kind) -> None:
     elsewhere = claims_of(issued_at_ms=denylist.now_ms() - 60_000, iss="https://other.example", jti=claims.token_id)
 
     denylist.revoke(handle_of(claims, kind))
@@ -105,7 +106,7 @@ def test_the_same_value_of_another_issuer_is_left_alone(denylist: AnyDenylist, c
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_same_value_under_another_kind_is_left_alone(denylist: AnyDenylist, kind: Kind) -> None:
+def test_the_same_value_under_another_kind_is_left_alone(denylist: Denylist, kind: Kind) -> None:
     same = claims_of(
         issued_at_ms=denylist.now_ms() - 60_000, jti="x", sub="x", sid="x", client_id="x", key_id="x", iss=ISSUER
     )
@@ -116,7 +117,7 @@ def test_the_same_value_under_another_kind_is_left_alone(denylist: AnyDenylist, 
 
 
 @pytest.mark.parametrize("kind", UNCONDITIONAL_KINDS)
-def test_some_kinds_are_revoked_whatever_the_time_of_issue(denylist: AnyDenylist, kind: Kind) -> None:
+def test_some_kinds_are_revoked_whatever_the_time_of_issue(denylist: Denylist, kind: Kind) -> None:
     ahead = claims_of(issued_at_ms=denylist.now_ms() + 20_000)
 
     receipt = denylist.revoke(handle_of(ahead, kind))
@@ -128,7 +129,7 @@ def test_some_kinds_are_revoked_whatever_the_time_of_issue(denylist: AnyDenylist
 
 
 @pytest.mark.parametrize("kind", CUTOFF_KINDS)
-def test_other_kinds_have_a_cutoff_one_millisecond_after_the_revocation(denylist: AnyDenylist, kind: Kind) -> None:
+def test_other_kinds_have_a_cutoff_one_millisecond_after_the_revocation(denylist: Denylist, kind: Kind) -> None:
     before = denylist.now_ms()
     revocation = denylist.revoke(handle(kind)).revocation
     after = denylist.now_ms()
@@ -140,7 +141,7 @@ def test_other_kinds_have_a_cutoff_one_millisecond_after_the_revocation(denylist
 
 
 @pytest.mark.parametrize("kind", CUTOFF_KINDS)
-def test_what_was_issued_in_the_millisecond_of_the_revocation_is_revoked(denylist: AnyDenylist, kind: Kind) -> None:
+def test_what_was_issued_in_the_millisecond_of_the_revocation_is_revoked(denylist: Denylist, kind: Kind) -> None:
     revocation = denylist.revoke(handle_of(claims_of(issued_at_ms=denylist.now_ms()), kind)).revocation
 
     assert revocation is not None
@@ -148,14 +149,14 @@ def test_what_was_issued_in_the_millisecond_of_the_revocation_is_revoked(denylis
 
 
 @pytest.mark.parametrize("kind", CUTOFF_KINDS)
-def test_what_is_issued_a_millisecond_later_is_in_force(denylist: AnyDenylist, kind: Kind) -> None:
+def test_what_is_issued_a_millisecond_later_is_in_force(denylist: Denylist, kind: Kind) -> None:
     revocation = denylist.revoke(handle_of(claims_of(issued_at_ms=denylist.now_ms()), kind)).revocation
 
     assert revocation is not None
     assert not revoked(denylist, claims_of(issued_at_ms=revocation.created_at_ms + 1))
 
 
-def test_tokens_of_a_foreign_clock_are_judged_one_tolerance_earlier(denylist: AnyDenylist) -> None:
+def test_tokens_of_a_foreign_clock_are_judged_one_tolerance_earlier(denylist: Denylist) -> None:
     revocation = denylist.revoke(handle("subject", "ada")).revocation
     assert revocation is not None
     now = revocation.created_at_ms
@@ -165,7 +166,7 @@ def test_tokens_of_a_foreign_clock_are_judged_one_tolerance_earlier(denylist: An
 
 
 @pytest.mark.parametrize("kind", CUTOFF_KINDS)
-def test_a_cutoff_can_be_given(denylist: AnyDenylist, kind: Kind) -> None:
+def test_a_cutoff_can_be_given(denylist: Denylist, kind: Kind) -> None:
     now = denylist.now_ms()
     old, young = claims_of(issued_at_ms=now - 40_000), claims_of(issued_at_ms=now - 20_000)
 
@@ -175,7 +176,7 @@ def test_a_cutoff_can_be_given(denylist: AnyDenylist, kind: Kind) -> None:
     assert not revoked(denylist, young)
 
 
-def test_the_latest_cutoff_of_several_handles_counts(denylist: AnyDenylist) -> None:
+def test_the_latest_cutoff_of_several_handles_counts(denylist: Denylist) -> None:
     now = denylist.now_ms()
     handles = [handle("subject"), handle("client"), handle("issuer")]
     for one, age in zip(handles, (3000, 1000, 2000), strict=True):
@@ -187,7 +188,7 @@ def test_the_latest_cutoff_of_several_handles_counts(denylist: AnyDenylist) -> N
 
 
 @pytest.mark.parametrize("kind", UNCONDITIONAL_KINDS)
-def test_a_cutoff_on_a_kind_that_has_none_is_a_mistake(denylist: AnyDenylist, kind: Kind) -> None:
+def test_a_cutoff_on_a_kind_that_has_none_is_a_mistake(denylist: Denylist, kind: Kind) -> None:
     with pytest.raises(ValueError, match="unconditional"):
         denylist.revoke(handle(kind), issued_before_ms=denylist.now_ms())
 
@@ -195,7 +196,7 @@ def test_a_cutoff_on_a_kind_that_has_none_is_a_mistake(denylist: AnyDenylist, ki
 
 
 @pytest.mark.parametrize("cutoff", [-1, -(10**15), 10**13, 10**30])
-def test_an_impossible_cutoff_is_a_mistake(denylist: AnyDenylist, cutoff: int) -> None:
+def test_an_impossible_cutoff_is_a_mistake(denylist: Denylist, cutoff: int) -> None:
     with pytest.raises(ValueError, match="issued_before"):
         denylist.revoke(handle("subject"), issued_before_ms=cutoff)
 
@@ -206,7 +207,7 @@ def test_an_impossible_cutoff_is_a_mistake(denylist: AnyDenylist, cutoff: int) -
 
 
 @pytest.mark.parametrize("ages", [(1000, 9000), (9000, 1000)])
-def test_of_two_cutoffs_the_later_is_in_force_in_either_order(denylist: AnyDenylist, ages: tuple[int, int]) -> None:
+def test_of_two_cutoffs_the_later_is_in_force_in_either_order(denylist: Denylist, ages: tuple[int, int]) -> None:
     now = denylist.now_ms()
     for age in ages:
         denylist.revoke(handle("subject"), issued_before_ms=now - age)
@@ -225,7 +226,7 @@ def test_of_two_expiries_the_later_is_in_force_in_either_order(store: Store, lif
     assert 3600_000 + 90_000 - 10_000 < remaining <= 3600_000 + 91_000
 
 
-def test_a_weaker_revocation_changes_nothing_but_can_be_told_apart(denylist: AnyDenylist) -> None:
+def test_a_weaker_revocation_changes_nothing_but_can_be_told_apart(denylist: Denylist) -> None:
     now = denylist.now_ms()
     strong = denylist.revoke(handle("subject"), issued_before_ms=now - 1000).revocation
     weak = denylist.revoke(handle("subject"), issued_before_ms=now - 9000).revocation
@@ -243,7 +244,7 @@ def test_a_weaker_revocation_changes_nothing_but_can_be_told_apart(denylist: Any
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_undo_brings_the_token_back(denylist: AnyDenylist, claims: Claims, kind: Kind) -> None:
+def test_undo_brings_the_token_back(denylist: Denylist, claims: Claims, kind: Kind) -> None:
     revocation = denylist.revoke(handle_of(claims, kind)).revocation
     assert revocation is not None
 
@@ -252,7 +253,7 @@ def test_undo_brings_the_token_back(denylist: AnyDenylist, claims: Claims, kind:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_undo_never_lifts_what_somebody_else_revoked(denylist: AnyDenylist, claims: Claims, kind: Kind) -> None:
+def test_undo_never_lifts_what_somebody_else_revoked(denylist: Denylist, claims: Claims, kind: Kind) -> None:
     mine = denylist.revoke(handle_of(claims, kind), actor="me").revocation
     theirs = denylist.revoke(handle_of(claims, kind), actor="them").revocation
     assert mine is not None
@@ -264,7 +265,7 @@ def test_undo_never_lifts_what_somebody_else_revoked(denylist: AnyDenylist, clai
     assert not revoked(denylist, claims)
 
 
-def test_a_second_undo_does_nothing(denylist: AnyDenylist) -> None:
+def test_a_second_undo_does_nothing(denylist: Denylist) -> None:
     first = denylist.revoke(handle("session")).revocation
     assert first is not None
     assert denylist.undo(first.id)
@@ -275,7 +276,7 @@ def test_a_second_undo_does_nothing(denylist: AnyDenylist) -> None:
     assert denylist.latest_cutoff([handle("session")]) == math.inf
 
 
-def test_two_revocations_never_have_the_same_id(denylist: AnyDenylist) -> None:
+def test_two_revocations_never_have_the_same_id(denylist: Denylist) -> None:
     receipt = denylist.revoke_many([handle("token", str(number)) for number in range(20)] * 2)
 
     assert len({one.id for one in receipt.revocations}) == 40
@@ -285,7 +286,7 @@ def test_two_revocations_never_have_the_same_id(denylist: AnyDenylist) -> None:
     "unknown",
     ["", "x", "1-0-00000000", "0-0-zzzzzzzz", "9" * 30, "*", "1-1-0000000\n", "1-0-00000000 *", "-", "--", "é"],
 )
-def test_an_unknown_id_is_not_undone_and_not_found(denylist: AnyDenylist, unknown: str) -> None:
+def test_an_unknown_id_is_not_undone_and_not_found(denylist: Denylist, unknown: str) -> None:
     denylist.revoke(handle("session"))
 
     assert denylist.undo(unknown) is False
@@ -305,7 +306,7 @@ def test_the_expiry_stands_after_an_undo(store: Store) -> None:
     assert remaining > 600_000 + 80_000
 
 
-def test_eight_revocations_of_one_handle_can_each_be_undone(denylist: AnyDenylist) -> None:
+def test_eight_revocations_of_one_handle_can_each_be_undone(denylist: Denylist) -> None:
     receipts = [denylist.revoke(handle("subject")) for _ in range(8)]
 
     assert [denylist.undo(one.id) for receipt in receipts for one in receipt.revocations] == [True] * 8
@@ -313,7 +314,7 @@ def test_eight_revocations_of_one_handle_can_each_be_undone(denylist: AnyDenylis
 
 
 @pytest.mark.parametrize("kind", ["session", "subject", "key"])
-def test_what_was_undone_before_the_others_were_merged_stays_undone(denylist: AnyDenylist, kind: Kind) -> None:
+def test_what_was_undone_before_the_others_were_merged_stays_undone(denylist: Denylist, kind: Kind) -> None:
     alone = denylist.revoke(handle(kind)).revocations[0].id
     assert denylist.undo(alone)
     gone, *others = [denylist.revoke(handle(kind)).revocations[0].id for _ in range(4)]
@@ -328,7 +329,7 @@ def test_what_was_undone_before_the_others_were_merged_stays_undone(denylist: An
         denylist.undo(others[0])
 
 
-def test_above_eight_the_oldest_are_merged_and_cannot_be_undone(denylist: AnyDenylist) -> None:
+def test_above_eight_the_oldest_are_merged_and_cannot_be_undone(denylist: Denylist) -> None:
     now = denylist.now_ms()
     ids = []
     for number in range(10):
@@ -345,7 +346,7 @@ def test_above_eight_the_oldest_are_merged_and_cannot_be_undone(denylist: AnyDen
     assert denylist.latest_cutoff([handle("subject")]) == now
 
 
-def test_merging_forgets_no_unconditional_revocation(denylist: AnyDenylist) -> None:
+def test_merging_forgets_no_unconditional_revocation(denylist: Denylist) -> None:
     for _ in range(30):
         denylist.revoke(handle("session"))
     live = all_pages(denylist)
@@ -378,7 +379,7 @@ def test_any_history_of_revoking_and_undoing_gives_what_the_rules_say(
     request: pytest.FixtureRequest, data: st.DataObject
 ) -> None:
     client = request.getfixturevalue("valkey").client()
-    stores: list[AnyDenylist] = [MemoryDenylist(), opened(client, f"t{secrets.token_hex(8)}")]
+    stores: list[Denylist] = [MemoryDenylist(), opened(client, f"t{secrets.token_hex(8)}")]
     models, ids = [Model(), Model()], [list[str](), list[str]()]
     now = stores[1].now_ms()
     for _ in range(data.draw(st.integers(0, 12))):
@@ -418,7 +419,7 @@ def test_a_key_stands_until_it_is_undone(store: Store) -> None:
     assert store.remaining_ms(handle("key")) is None
 
 
-def test_sixty_four_keys_can_be_revoked_and_no_more(denylist: AnyDenylist) -> None:
+def test_sixty_four_keys_can_be_revoked_and_no_more(denylist: Denylist) -> None:
     keys = [handle("key", f"key-{number}") for number in range(64)]
     receipt = denylist.revoke_many(keys)
 
@@ -464,7 +465,7 @@ def test_an_entry_of_a_token_lives_until_the_token_is_dead(store: Store) -> None
 
 
 @pytest.mark.parametrize("ago", [91, 3600, 10**8, 2 * 10**9, 10**12])
-def test_a_token_that_is_dead_everywhere_needs_no_entry(denylist: AnyDenylist, ago: int) -> None:
+def test_a_token_that_is_dead_everywhere_needs_no_entry(denylist: Denylist, ago: int) -> None:
     receipt = denylist.revoke(handle("token", expires_at=denylist.now_ms() / 1000 - ago))
 
     assert receipt.revocations == ()
@@ -504,21 +505,21 @@ def test_only_what_can_concern_a_session_lives_as_long_as_one() -> None:
 # Many at once
 
 
-def test_many_handles_are_revoked_together(denylist: AnyDenylist, claims: Claims) -> None:
+def test_many_handles_are_revoked_together(denylist: Denylist, claims: Claims) -> None:
     receipt = denylist.revoke_many(claims.handles, reason="compromised")
 
     assert [one.handle for one in receipt.revocations] == list(claims.handles)
     assert all(denylist.latest_cutoff([one]) > 0 for one in claims.handles)
 
 
-def test_revoking_nothing_is_acknowledged(denylist: AnyDenylist) -> None:
+def test_revoking_nothing_is_acknowledged(denylist: Denylist) -> None:
     receipt = denylist.revoke_many([])
 
     assert receipt.revocations == ()
     assert receipt.enforced
 
 
-def test_the_same_handle_twice_in_one_call_is_revoked_twice(denylist: AnyDenylist) -> None:
+def test_the_same_handle_twice_in_one_call_is_revoked_twice(denylist: Denylist) -> None:
     first, second = denylist.revoke_many([handle("session"), handle("session")]).revocations
 
     assert denylist.undo(first.id)
@@ -527,7 +528,7 @@ def test_the_same_handle_twice_in_one_call_is_revoked_twice(denylist: AnyDenylis
     assert denylist.latest_cutoff([handle("session")]) <= 0
 
 
-def test_a_receipt_knows_of_no_followers_yet(denylist: AnyDenylist) -> None:
+def test_a_receipt_knows_of_no_followers_yet(denylist: Denylist) -> None:
     receipt = denylist.revoke(handle("token"))
 
     assert (receipt.enforced, receipt.followers_confirmed, receipt.followers_total) == (True, 0, 0)
@@ -538,7 +539,7 @@ def test_a_receipt_knows_of_no_followers_yet(denylist: AnyDenylist) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_who_why_and_when_travel_with_the_revocation(denylist: AnyDenylist, kind: Kind) -> None:
+def test_who_why_and_when_travel_with_the_revocation(denylist: Denylist, kind: Kind) -> None:
     written = denylist.revoke(handle(kind, "Käse 🧀/:~x"), reason='"laptop" stolen \\ ünïcode', actor="root@host")
 
     found = denylist.find(written.revocations[0].id)
@@ -555,7 +556,7 @@ def test_who_why_and_when_travel_with_the_revocation(denylist: AnyDenylist, kind
     ["a\nb", "\x00", "a\rb", "\x1b[31m", "\x7f", "\x85", "\u2028", "\u2029", "\ud800", "x" * (MAX_NOTE_LENGTH + 1)],
 )
 @pytest.mark.parametrize("place", ["reason", "actor"])
-def test_an_unfit_note_is_a_mistake(denylist: AnyDenylist, note: str, place: str) -> None:
+def test_an_unfit_note_is_a_mistake(denylist: Denylist, note: str, place: str) -> None:
     calls: list[Callable[..., object]] = [lambda **notes: denylist.revoke(handle("token"), **notes)]
     calls.append(lambda **notes: denylist.undo("1-1-00000000", **notes))
     for call in calls:
@@ -565,7 +566,7 @@ def test_an_unfit_note_is_a_mistake(denylist: AnyDenylist, note: str, place: str
     assert denylist.page().revocations == ()
 
 
-def test_the_longest_note_is_kept(denylist: AnyDenylist) -> None:
+def test_the_longest_note_is_kept(denylist: Denylist) -> None:
     note = "€" * MAX_NOTE_LENGTH
 
     revocation = denylist.revoke(handle("token"), reason=note, actor=note).revocation
@@ -576,14 +577,14 @@ def test_the_longest_note_is_kept(denylist: AnyDenylist) -> None:
     assert (found.reason, found.actor) == (note, note)
 
 
-def test_the_list_shows_every_kind_newest_first(denylist: AnyDenylist) -> None:
+def test_the_list_shows_every_kind_newest_first(denylist: Denylist) -> None:
     written = [denylist.revoke(handle(kind)).revocation for kind in KINDS]
 
     assert all_pages(denylist) == written[::-1]
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_list_can_be_of_one_kind(denylist: AnyDenylist, kind: Kind) -> None:
+def test_the_list_can_be_of_one_kind(denylist: Denylist, kind: Kind) -> None:
     for each in KINDS:
         for value in ("one", "two"):
             denylist.revoke(handle(each, value))
@@ -594,13 +595,13 @@ def test_the_list_can_be_of_one_kind(denylist: AnyDenylist, kind: Kind) -> None:
 
 
 @pytest.mark.parametrize("limit", [1, 3, 7, 21, 50])
-def test_pages_together_are_the_whole_list(denylist: AnyDenylist, limit: int) -> None:
+def test_pages_together_are_the_whole_list(denylist: Denylist, limit: int) -> None:
     written = denylist.revoke_many([handle("token", str(number)) for number in range(21)]).revocations
 
     assert all_pages(denylist, limit=limit) == list(written[::-1])
 
 
-def test_what_was_undone_leaves_the_list(denylist: AnyDenylist) -> None:
+def test_what_was_undone_leaves_the_list(denylist: Denylist) -> None:
     receipts = [denylist.revoke(handle(kind)) for kind in KINDS]
     kept = receipts.pop().revocation
     for receipt in receipts:
@@ -612,7 +613,7 @@ def test_what_was_undone_leaves_the_list(denylist: AnyDenylist) -> None:
 
 
 @pytest.mark.parametrize("cursor", ["x", "-1", "log:", "log:x", "lasting:-1", "log:1-1-1", "10 ", "\x00", "²"])
-def test_a_made_up_cursor_is_a_mistake(denylist: AnyDenylist, cursor: str) -> None:
+def test_a_made_up_cursor_is_a_mistake(denylist: Denylist, cursor: str) -> None:
     with pytest.raises(ValueError, match="cursor"):
         denylist.page(cursor=cursor)
 
@@ -668,3 +669,50 @@ def test_a_merged_revocation_that_has_expired_is_simply_gone(clock: Clock) -> No
 
     assert denylist.find(first.id) is None
     assert denylist.undo(first.id) is False
+
+
+def test_several_questions_are_answered_in_their_order(denylist: Denylist) -> None:
+    denylist.revoke(handle("session"))
+
+    assert denylist.latest_cutoffs([[handle("session")], [handle("subject")], []]) == [
+        math.inf,
+        denylist.latest_cutoff([handle("subject")]),
+        denylist.latest_cutoff([]),
+    ]
+
+
+def test_the_revocations_of_one_handle_are_listed_without_those_of_others(denylist: Denylist) -> None:
+    first = denylist.revoke(handle("subject"), reason="first").revocation
+    denylist.revoke(handle("client"))
+    second = denylist.revoke(handle("subject"), reason="second").revocation
+    assert first is not None
+    assert second is not None
+
+    assert [revocation.id for revocation in denylist.of_handle(handle("subject"))] == [first.id, second.id]
+    denylist.undo(first.id)
+    assert [revocation.id for revocation in denylist.of_handle(handle("subject"))] == [second.id]
+    assert denylist.of_handle(handle("token")) == ()
+
+
+def test_changes_are_told_once_and_in_their_order(denylist: Denylist) -> None:
+    denylist.revoke(handle("client"))
+    none, cursor = denylist.changes()
+    revocation = denylist.revoke(handle("subject"), reason="stolen", actor="ada").revocation
+    assert revocation is not None
+    denylist.undo(revocation.id, reason="found again", actor="bob")
+
+    assert none == ()
+    (first,), cursor = denylist.changes(after=cursor, limit=1)
+    (second,), cursor = denylist.changes(after=cursor)
+    assert denylist.changes(after=cursor)[0] == ()
+    assert [first.undone, second.undone] == [False, True]
+    assert first.revocation_id == second.revocation_id == revocation.id
+    assert [(change.actor, change.reason) for change in (first, second)] == [("ada", "stolen"), ("bob", "found again")]
+    with pytest.raises(ValueError, match="cursor"):
+        denylist.changes(after="from elsewhere")
+
+
+def test_a_revocation_may_say_how_long_it_waits_everywhere(denylist: Denylist) -> None:
+    receipt = denylist.revoke(handle("session"), wait_seconds=1)
+    assert receipt.followers_total == 0
+    assert denylist.revoke_many([handle("client")], wait_seconds=0).revocation is not None

@@ -15,7 +15,7 @@ from revocation.cli import exits
 from revocation.doctor.access import NEEDED, transport
 from revocation.doctor.patient import Patient
 from revocation.doctor.timing import latency_and_clock
-from revocation.redis.link import majority
+from revocation.redis.protocol import majority
 from tests.faults import clusters, sentinels
 from tests.faults.proxy import Fault, Proxy, late
 from tests.revocation.forge import ISSUER

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import redis
@@ -30,7 +31,7 @@ def denylist(valkey: Server, namespace: str) -> RedisDenylist:
 
 
 class Stepped(Follower):
-    def ensure_running(self) -> None:
+    def _ensure_running(self) -> None:
         self._id = self._id or "stepped"
 
 
@@ -49,13 +50,53 @@ def test_a_stopped_follower_decides_nothing_from_memory(follower: Stepped) -> No
     assert follower.look_up([ADA])[1] == math.inf
 
 
+def test_what_was_stopped_follows_again_when_it_is_started(denylist: RedisDenylist) -> None:
+    follower = Follower(denylist, shortest_seconds=1.0, longest_seconds=60.0)
+    follower.start()
+    until(lambda: follower.look_up([ADA])[1] < 60)
+    follower.stop()
+    denylist.revoke(ADA)
+    assert follower.look_up([ADA])[1] == math.inf
+    assert denylist.leases.living() == {}
+
+    follower.start()
+    try:
+        until(lambda: follower.look_up([ADA])[1] < 60)
+        assert follower.look_up([ADA])[0] == math.inf
+        assert len(denylist.leases.living()) == 1
+    finally:
+        follower.stop()
+    assert denylist.leases.living() == {}
+
+
+def test_a_beat_from_before_a_stop_makes_nothing_fresh_after_it(
+    follower: Stepped, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The answer of the beat arrives when the follower was stopped and started again, and its lease was given back.
+    take = Follower._take
+    monkeypatch.setattr(follower, "_thread", threading.current_thread())
+
+    def late(self: Follower, *answer: Any) -> None:
+        monkeypatch.setattr(follower, "_thread", None)
+        follower.stop()
+        monkeypatch.setattr(follower, "_thread", threading.current_thread())
+        follower.start()
+        take(self, *answer)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Follower, "_take", late)
+        follower.beat()
+    assert follower.look_up([ADA])[1] == math.inf
+    follower._thread = None
+
+
 def test_what_a_fork_inherits_has_no_lease_and_decides_nothing(
     follower: Stepped, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(threading.Thread, "start", lambda _: None)
     follower._pid = 1
-    Follower.ensure_running(follower)
-    assert follower.age_seconds == math.inf
+    Follower._ensure_running(follower)
+    assert follower.state.age_seconds == math.inf
     follower._thread = None
 
 
@@ -70,7 +111,7 @@ def test_where_no_thread_starts_redis_is_asked_and_it_is_tried_again(
         patch.setattr(threading.Thread, "start", refused)
         assert follower.look_up([ADA])[1] == math.inf
     assert "does not start" in caplog.text
-    follower.ensure_running()
+    follower.start()
     assert follower._thread is not None
     assert follower._thread.is_alive()
     follower.stop()
@@ -125,9 +166,9 @@ def test_an_older_epoch_that_comes_back_is_noticed(follower: Stepped, denylist: 
     client.set(key, old)  # type: ignore[arg-type]  # bytes
 
     with pytest.raises(DenylistUnavailableError, match="knows less"):
-        follower.ask_redis([ADA])
+        follower.ask([ADA])
     follower.beat()
-    assert follower.counts.amnesia == 1
+    assert follower.state.amnesia == 1
     assert Head.parse(client.get(key)).everything_ms > known  # type: ignore[arg-type]  # bytes
 
 
@@ -149,17 +190,17 @@ def test_a_head_without_a_place_in_the_log_is_unreadable(last: str) -> None:
         Head.parse(f"1 e 5 {last} - 0 86400".encode())
 
 
-def test_a_strict_bound_is_never_decided_from_memory(follower: Stepped, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_strict_bound_is_never_decided_from_memory(denylist: RedisDenylist, follower: Stepped) -> None:
     # By a coarse clock knowledge may be 0 s old.
     from revocation import Guard
     from tests.revocation.forge import claims_of
 
-    guard = Guard(None, follower._denylist, follower=follower)
+    guard = Guard(None, denylist, follower=follower)
     stamp = follower._view.stamp
     follower._clock = lambda: stamp
     told: list[str] = []
     guard._on_decision = lambda decision: told.append(decision.source)
-    guard.check(claims_of(issued_at_ms=follower._denylist.now_ms()), max_staleness=0)
+    guard.check(claims_of(issued_at_ms=denylist.now_ms()), max_staleness=0)
     assert told == ["redis"]
 
 
@@ -171,15 +212,15 @@ def test_more_entries_than_one_beat_reads_are_caught_up_with(
     denylist.revoke_many(handles)
     epoch = denylist.head().epoch
     follower = Stepped(denylist, shortest_seconds=0.004)
-    follower.ensure_running()
+    follower.start()
     for behind in range(3):
         follower.beat()
-        assert follower.entries == 10 * (behind + 1)
+        assert follower.state.entries == 10 * (behind + 1)
         assert follower.look_up([ADA])[1] == math.inf, "it has not caught up"
     follower.beat()
-    assert follower.entries == 35
-    assert follower.age_seconds < math.inf
-    assert (follower.counts.breaks, denylist.head().epoch) == (0, epoch)
+    assert follower.state.entries == 35
+    assert follower.state.age_seconds < math.inf
+    assert (follower.state.breaks, denylist.head().epoch) == (0, epoch)
     follower.stop()
 
 
@@ -198,7 +239,7 @@ def test_a_thread_that_was_ended_is_started_again_by_the_next_question(
         beat(self)
 
     monkeypatch.setattr(Follower, "beat", ends_once)
-    follower.ensure_running()
+    follower.start()
     first = follower._thread
     assert first is not None
     first.join(10)
@@ -217,6 +258,6 @@ def test_while_its_link_is_down_the_gate_is_closed(follower: Stepped, denylist: 
     follower._note_failure(redis.ConnectionError("gone"))
     assert denylist.link.breaker.is_open
     with pytest.raises(DenylistUnavailableError, match="did not answer the last times"):
-        follower.ask_redis([ADA])
+        follower.ask([ADA])
     follower.beat()
     assert not denylist.link.breaker.is_open

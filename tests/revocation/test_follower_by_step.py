@@ -38,7 +38,7 @@ class Clock:
 class Stepped(Follower):
     """Beats when the test says so."""
 
-    def ensure_running(self) -> None:
+    def _ensure_running(self) -> None:
         self._id = self._id or "stepped"
 
     def until_fresh(self) -> "Stepped":
@@ -68,7 +68,7 @@ def denylist(valkey: Server, namespace: str) -> RedisDenylist:
 def follower(denylist: RedisDenylist, clock: Clock) -> Iterator[Stepped]:
     # Bounds so short that a beat waits for nothing.
     made = Stepped(denylist, shortest_seconds=0.004, longest_seconds=2.0, clock=clock)
-    made.ensure_running()
+    made.start()
     yield made
     made.stop()
 
@@ -151,13 +151,13 @@ def test_it_applies_first_and_stamps_last(
     apply = View.apply
 
     def seen(self: View, *args: Any, **kwargs: Any) -> Any:
-        ages.append(follower.age_seconds)
+        ages.append(follower.state.age_seconds)
         return apply(self, *args, **kwargs)
 
     monkeypatch.setattr(View, "apply", seen)
     follower.beat()
     assert ages == [5.0]
-    assert follower.age_seconds == 0.0
+    assert follower.state.age_seconds == 0.0
 
 
 def test_the_clock_goes_on_while_the_machine_sleeps(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -214,7 +214,7 @@ def test_junk_is_counted_and_harms_nobody(follower: Stepped, denylist: RedisDeny
     client(denylist).xadd(denylist.key("log"), {"change": "nonsense"})
     clock.now += 1
     follower.beat()
-    assert (follower.counts.junk, follower.counts.breaks, follower.age_seconds) == (1, 0, 0.0)
+    assert (follower.state.junk, follower.state.breaks, follower.state.age_seconds) == (1, 0, 0.0)
 
 
 def test_an_error_that_nobody_expects_does_not_end_the_thread(
@@ -232,11 +232,11 @@ def test_an_error_that_nobody_expects_does_not_end_the_thread(
 
     monkeypatch.setattr(Follower, "beat", fails_once)
     monkeypatch.setattr(threading, "excepthook", lambda _: None)
-    follower.ensure_running()
+    follower.start()
     thread = follower._thread
     try:
         deadline = time.monotonic() + 10
-        while follower.age_seconds > 1:
+        while follower.state.age_seconds > 1:
             assert time.monotonic() < deadline, "it never knew"
             time.sleep(0.01)
         assert follower._thread is thread
@@ -247,7 +247,7 @@ def test_an_error_that_nobody_expects_does_not_end_the_thread(
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_a_child_gets_a_follower_of_its_own(valkey: Server, denylist: RedisDenylist) -> None:
     follower = Follower(denylist, shortest_seconds=0.04, longest_seconds=1.0)
-    follower.ensure_running()
+    follower.start()
     try:
         pid = os.fork()
         if pid == 0:
@@ -290,7 +290,7 @@ def test_a_missing_entry_opens_an_epoch(follower: Stepped, denylist: RedisDenyli
     client(denylist).xdel(denylist.key("log"), entries[-1][0])
     follower.beat()
     assert denylist.head().epoch != epoch
-    assert follower.counts.breaks == 1
+    assert follower.state.breaks == 1
     follower.until_fresh()
     assert follower.look_up([ADA])[0] > denylist.head().birth_ms
 
@@ -322,7 +322,7 @@ def test_a_lost_head_opens_one_epoch_that_forgets_nothing(follower: Stepped, den
     client(denylist).delete(denylist.key("head"))
     follower.beat()
     head = denylist.head()
-    assert follower.counts.amnesia == 1
+    assert follower.state.amnesia == 1
     client(denylist).delete(denylist.key(ADA.name), denylist.key("log"))
     follower.until_fresh()
     assert follower.look_up([ADA])[0] == UNCONDITIONAL
@@ -338,13 +338,13 @@ def test_who_holds_nothing_catches_up_with_a_new_epoch_too(follower: Stepped, de
 
 def test_the_epoch_that_was_seen_is_opened_anew_only_once(denylist: RedisDenylist) -> None:
     seen = denylist.head().epoch
-    first = denylist.open_after_loss(seen=seen, newest_ms=0, revoked_keys=())
-    assert denylist.open_after_loss(seen=seen, newest_ms=0, revoked_keys=()) == first
+    first = denylist.epochs.open_after_loss(seen=seen, newest_ms=0, revoked_keys=())
+    assert denylist.epochs.open_after_loss(seen=seen, newest_ms=0, revoked_keys=()) == first
 
 
 def test_an_epoch_begins_after_everything_that_its_noticer_has_seen(denylist: RedisDenylist) -> None:
     ahead = denylist.now_ms() + 5000
-    head = denylist.open_after_loss(seen=denylist.head().epoch, newest_ms=ahead, revoked_keys=("key:a:b",))
+    head = denylist.epochs.open_after_loss(seen=denylist.head().epoch, newest_ms=ahead, revoked_keys=("key:a:b",))
     assert head.everything_ms >= ahead + 1000
     assert head.keys == ("key:a:b",)
 
@@ -355,7 +355,7 @@ def test_a_server_that_knows_less_gives_no_answer(follower: Stepped, denylist: R
     follower.until_fresh()
     restore(denylist, before)
     with pytest.raises(DenylistUnavailableError):
-        follower.ask_redis([BOB])
+        follower.ask([BOB])
 
 
 def test_what_is_held_is_refused_strictly_too(follower: Stepped, denylist: RedisDenylist) -> None:
@@ -377,7 +377,7 @@ def test_what_redis_forgets_is_kept_until_it_is_dead(follower: Stepped, denylist
     assert follower.look_up([ADA])[0] == UNCONDITIONAL
     clock.now += 3 * 60
     follower.beat()
-    assert follower.entries == 0
+    assert follower.state.entries == 0
 
 
 def test_an_undo_brings_back(follower: Stepped, denylist: RedisDenylist) -> None:

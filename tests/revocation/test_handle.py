@@ -18,7 +18,7 @@ from revocation import (
     RedisDenylist,
     connect,
 )
-from revocation.claims import KINDS, MAX_IDENTIFIER_LENGTH, Kind
+from revocation.handles import KINDS, MAX_IDENTIFIER_LENGTH, Kind
 from tests.revocation.forge import ISSUER, claims_of
 
 ROOT = Path(__file__).parents[2]

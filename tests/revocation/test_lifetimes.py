@@ -7,8 +7,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from revocation import Guard, Handle, InvalidTokenError, Lifetimes, MemoryDenylist
-from revocation.claims import KINDS, Kind
 from revocation.denylist import is_revoked
+from revocation.handles import KINDS, Kind
 from revocation.testing import Clock
 from tests.revocation.forge import Forge, key
 

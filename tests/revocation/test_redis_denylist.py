@@ -262,10 +262,11 @@ def test_what_goes_with_a_revocation_goes_in_the_same_step(denylist: RedisDenyli
     client.set(denylist.key("app:session:1"), "state")
     client.set(denylist.key("app:session:2"), "state")
 
-    denylist.revoke(SESSION, deleting=["app:session:1", "app:session:missing"])
+    denylist.end(SESSION, record="app:session:1")
+    denylist.end(SESSION, record="app:session:missing")
 
     assert not client.exists(denylist.key("app:session:1"))
     assert client.exists(denylist.key("app:session:2"))
     with pytest.raises(DenylistEmptyError):
-        client.delete(denylist.key("head")), denylist.revoke(SESSION, deleting=["app:session:2"])
+        client.delete(denylist.key("head")), denylist.end(SESSION, record="app:session:2")
     assert client.exists(denylist.key("app:session:2"))

@@ -10,7 +10,7 @@ if (head and head.epoch or '') ~= ARGV[1] then return {'ok', text or ''} end
 if not head then
   head = {last = '0-0', tag = '-', everything = 0, keys = {}}
   -- The log may have outlived the head: its chain goes on.
-  for _, entry in ipairs(redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', 100)) do
+  for _, entry in ipairs(redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', MOST_SEARCHED)) do
     for i = 1, #entry[2], 2 do
       local tag = entry[2][i] == 'change' and string.match(entry[2][i + 1], '^%S+ (%S+) ')
       if tag and head.last == '0-0' then head.last, head.tag = entry[1], tag end
@@ -20,16 +20,16 @@ end
 local now = now_ms()
 local everything, birth = tonumber(ARGV[3]), now
 if everything > 0 then
-  -- A second is what clocks may differ by. The epoch begins after everything that was ever logged, so that what is
+  -- The epoch begins after everything that was ever logged, so that what is
   -- missing from before it is known to be cut off.
   local last = tonumber(string.match(head.last, '^(%d+)'))
-  everything = math.max(everything, now + 1000, last + 1000)
-  birth = everything - 1000
+  everything = math.max(everything, now + CLOCKS_DIFFER, last + CLOCKS_DIFFER)
+  birth = everything - CLOCKS_DIFFER
 end
 local standing = {}
 for _, name in ipairs(head.keys) do standing[name] = true end
 for i = 5, #ARGV do
-  if not standing[ARGV[i]] and #head.keys < 64 then
+  if not standing[ARGV[i]] and #head.keys < MOST_KEYS then
     standing[ARGV[i]] = true
     head.keys[#head.keys + 1] = ARGV[i]
   end

@@ -1,22 +1,15 @@
--- What every script knows; put in front of each by revocation/redis/link.py.
---
--- The key schema. <ns> is the namespace in its hash tag, '{denylist}' by default: one cluster slot.
---   <ns>:<name>           entry: '<in force> <id>=<cut-off> ...', a cut-off being milliseconds or '*' (unconditional).
---                         <name> is '<kind>:<issuer>[:<value>]', its parts readable or '~' and SHA-256. '+<id>=<cut-off>'
---                         stands for every revocation up to <id> that was merged and cannot be undone.
---   <ns>:head             '1 <epoch> <birth ms> <last log id> <last tag> <cut-off of everything, ms> <longest token
---                         life, s> [<entry name of a revoked key> ...]'
---   <ns>:log              stream: every change in order, with two fields. change: '<prev> <tag> <op> <expires> <name>
---                         <entry>', where prev names the entry before as '<id>-<tag>' ('0-0--': none), tag is random, op
---                         is revoke or undo, expires (ms or 'never') and entry are the result, '' if none is left. Later
---                         versions may say something else behind the tag. about: JSON; of a revocation: [what was asked
---                         by whom and why (an object), its cut-off, its expiry]
---   <ns>:lasting          hash: id -> about, of revocations that outlive the log; '-' of those that were undone
---   <ns>:lasting:expiry   sorted set: id by expiry (ms, +inf: never)
+-- What every script knows; put in front of each by revocation/redis/script.py. The key schema and every grammar stand
+-- in revocation/redis/protocol.py.
 --
 -- Scripts answer {'ok', ...}, or one word: 'empty' (no head: never opened, or lost), 'unreadable' (a head of another
 -- version), 'early <ms>' (Redis' clock has not passed the cut-off of everything yet), 'lifetime <s>' (the deny-list was
--- opened for another longest token life).
+-- opened for another longest token life, and which one was given).
+--
+-- The first arguments of every script are limits of the protocol.
+
+local function limit() return tonumber(table.remove(ARGV, 1)) end
+local MOST_REVOCATIONS, MOST_KEYS, MOST_FORGOTTEN, MOST_SEARCHED, CLOCKS_DIFFER =
+  limit(), limit(), limit(), limit(), limit()
 
 local function digits(number) return string.format('%.0f', number) end
 
@@ -52,7 +45,7 @@ local function open_head(key, life)
   if not text then return nil, 'empty' end
   local head = parse_head(text)
   if not head then return nil, 'unreadable' end
-  if head.life ~= life then return nil, 'lifetime ' .. head.life end
+  if head.life ~= life then return nil, 'lifetime ' .. head.life .. ' ' .. life end
   local now = now_ms()
   if now < head.everything then return nil, 'early ' .. digits(head.everything) end
   return head, now

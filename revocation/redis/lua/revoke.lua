@@ -10,12 +10,12 @@ local head, now = open_head(KEYS[1], ARGV[2])
 if not head then return {now} end
 local tag, horizon = ARGV[1], tonumber(ARGV[3])
 
--- The list with one more; the oldest of more than 8 are merged.
+-- The list with one more; the oldest of too many are merged.
 local function with(list, one)
   local longer = {}
   for _, each in ipairs(list) do longer[#longer + 1] = each end
   longer[#longer + 1] = one
-  while #longer > 8 do
+  while #longer > MOST_REVOCATIONS do
     local merged = {id = '+' .. string.gsub(longer[2].id, '^%+', ''),
                     cutoff = math.max(longer[1].cutoff, longer[2].cutoff)}
     table.remove(longer, 1)
@@ -33,9 +33,9 @@ for i = 4, #ARGV, 4 do
     head.keys[#head.keys + 1] = ARGV[i]
   end
 end
-if #head.keys > 64 then return {'full'} end
+if #head.keys > MOST_KEYS then return {'full'} end
 
-local forgotten = redis.call('ZRANGEBYSCORE', KEYS[4], '-inf', digits(now), 'LIMIT', 0, 128)
+local forgotten = redis.call('ZRANGEBYSCORE', KEYS[4], '-inf', digits(now), 'LIMIT', 0, MOST_FORGOTTEN)
 if #forgotten > 0 then
   redis.call('HDEL', KEYS[3], unpack(forgotten))
   redis.call('ZREM', KEYS[4], unpack(forgotten))

@@ -1,0 +1,158 @@
+"""Ledger: what administrators read in the deny-list: one revocation, those of a handle, all of them, what happened."""
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any, Final, cast
+
+from revocation.denylist import Change, Page, Revocation
+from revocation.handles import Handle, Kind
+from revocation.redis.epochs import Epochs
+from revocation.redis.link import Link
+from revocation.redis.protocol import (
+    CHANGE,
+    REVOCATION_ID,
+    UNDONE,
+    Namespace,
+    ids_in,
+    order,
+    parse_logged,
+    parse_revocation,
+    parse_undo,
+    standing_in,
+    stream_id_of,
+)
+
+#: Log entries read at a time, and at most, for one page of the live list.
+_READ_AT_ONCE: Final = 500
+_READ_AT_MOST: Final = 10_000
+
+
+class Ledger:
+    """Reads the log and the records of one namespace. It changes nothing."""
+
+    def __init__(self, link: Link, namespace: Namespace, epochs: Epochs) -> None:
+        self._link = link
+        self._namespace = namespace
+        self._epochs = epochs
+
+    def find(self, revocation_id: str) -> Revocation | None:
+        """The live revocation with this id; None where it is unknown, expired or undone."""
+        self._epochs.head()
+        revocation = self.recorded(revocation_id)
+        return next(iter(self._alive([revocation])), None) if revocation else None
+
+    def of_handle(self, handle: Handle) -> tuple[Revocation, ...]:
+        """The live revocations of exactly this handle, oldest first; those that were merged are not told apart."""
+        self._epochs.head()
+        entry = cast("bytes | None", self._link.call(lambda client: client.get(self._namespace.entry(handle))))
+        recorded = [self.recorded(id_) for id_ in ids_in(entry or b"") if not id_.startswith("+")]
+        return tuple(revocation for revocation in recorded if revocation is not None)
+
+    def page(self, *, kind: Kind | None = None, cursor: str | None = None, limit: int = 50) -> Page:
+        """Live revocations, newest first; those that outlive the log follow, the longest-lived first.
+
+        Raises ValueError for a cursor that did not come from a page.
+        """
+        # A Redis that has lost its data has no empty list: the head raises.
+        self._epochs.head()
+        place, _, after = (cursor or "log:+").partition(":")
+        if place == "log" and re.fullmatch(r"\+|[0-9]{1,19}-[0-9]{1,19}", after):
+            return Page((), "lasting:0") if re.fullmatch("0+-0+", after) else self._page_of_log(kind, after, limit)
+        if place == "lasting" and re.fullmatch(r"[0-9]{1,9}", after):
+            return self._page_of_lasting(kind, int(after), limit)
+        raise ValueError("this cursor did not come from a page")
+
+    def changes(self, *, after: str | None = None, limit: int = 100) -> tuple[tuple[Change, ...], str]:
+        """What the log says after a cursor, oldest first, and the cursor for the next question.
+
+        Without a cursor: nothing yet, and the end of the log, from which to go on. Raises ValueError for a cursor that
+        did not come from here.
+        """
+        head = self._epochs.head()
+        if after is None:
+            return (), head.last_id
+        if not re.fullmatch(r"[0-9]{1,19}-[0-9]{1,19}", after):
+            raise ValueError("this cursor did not come from a list of changes")
+        entries: Any = self._link.call(lambda client: client.xrange(self._namespace.log, f"({after}", "+", count=limit))
+        read = [self._change(entry_id, fields) for entry_id, fields in entries]
+        cursor = entries[-1][0].decode() if entries else after
+        return tuple(change for change in read if change is not None), cursor
+
+    def _change(self, entry_id: bytes, fields: dict[bytes, bytes]) -> Change | None:
+        """A log entry as somebody who watches sees it; None for what is not this version's."""
+        made = parse_logged(entry_id, fields)
+        if made is not None:
+            return Change(False, made, made.id, made.created_at_ms, made.actor, made.reason)
+        change = CHANGE.fullmatch(fields.get(b"change", b"").decode("utf-8", "replace"))
+        if change is None or change["op"] != "undo":
+            return None
+        undo = parse_undo(fields.get(b"about", b""))
+        if undo is None:
+            return None
+        undone, actor, reason = undo
+        return Change(True, self.recorded(undone), undone, order(entry_id.decode())[0], actor, reason)
+
+    def _page_of_log(self, kind: Kind | None, after: str, limit: int) -> Page:
+        revocations: list[Revocation] = []
+        newest = after if after == "+" else f"({after}"
+        for _ in range(0, _READ_AT_MOST, _READ_AT_ONCE):
+            entries = self._log_before(newest)
+            read = [parse_logged(entry_id, fields) for entry_id, fields in entries]
+            for revocation in self._alive([r for r in read if r is not None and kind in (None, r.handle.kind)]):
+                revocations.append(revocation)
+                if len(revocations) == limit:
+                    return Page(tuple(revocations), f"log:{stream_id_of(revocation.id)}")
+            if len(entries) < _READ_AT_ONCE:
+                return Page(tuple(revocations), "lasting:0")
+            newest = f"({entries[-1][0].decode()}"
+        return Page(tuple(revocations), f"log:{newest[1:]}")
+
+    def _log_before(self, newest: str) -> list[tuple[bytes, dict[bytes, bytes]]]:
+        entries: Any = self._link.call(
+            lambda client: client.xrevrange(self._namespace.log, newest, "-", count=_READ_AT_ONCE)
+        )
+        return list(entries)
+
+    def _page_of_lasting(self, kind: Kind | None, first: int, limit: int) -> Page:
+        oldest: Any = self._link.call(lambda client: client.xrange(self._namespace.log, "-", "+", count=1))
+        in_log_from = order(oldest[0][0].decode()) if oldest else None
+        ids: Any = self._link.call(
+            lambda client: client.zrevrange(self._namespace.lasting_expiry, first, first + _READ_AT_ONCE - 1)
+        )
+        texts: Any = self._link.call(lambda client: client.hmget(self._namespace.lasting, ids)) if ids else []
+        recorded = [parse_revocation(id_.decode(), text) for id_, text in zip(ids, texts, strict=True) if text]
+        read = [revocation for revocation in recorded if revocation is not None]
+        shown_before = {r.id for r in read if in_log_from and order(r.id) >= in_log_from}
+        wanted = [r for r in read if r.id not in shown_before and kind in (None, r.handle.kind)]
+        revocations = list(self._alive(wanted))[:limit]
+        if len(revocations) == limit:
+            place = [id_.decode() for id_ in ids].index(revocations[-1].id) + 1
+            return Page(tuple(revocations), f"lasting:{first + place}")
+        return Page(tuple(revocations), f"lasting:{first + len(ids)}" if len(ids) == _READ_AT_ONCE else None)
+
+    def recorded(self, revocation_id: str) -> Revocation | None:
+        """The revocation with this id as the log or `lasting` keeps it, in force or not."""
+        match = REVOCATION_ID.fullmatch(revocation_id)
+        if match is None:
+            return None
+        entries: Any = self._link.call(lambda client: client.xrange(self._namespace.log, match[1], match[1]))
+        for entry_id, fields in entries:
+            logged = parse_logged(entry_id, fields)
+            if logged is not None and logged.id == revocation_id:
+                return logged
+        text = cast("bytes | None", self._link.call(lambda client: client.hget(self._namespace.lasting, revocation_id)))
+        return parse_revocation(revocation_id, text) if text else None
+
+    def _alive(self, recorded: Sequence[Revocation]) -> Iterator[Revocation]:
+        """Those that are still in force, of some that were written once."""
+        if not recorded:
+            return
+        keys = [self._namespace.entry(revocation.handle) for revocation in recorded]
+        entries: Any = self._link.call(lambda client: client.mget(keys))
+        standing = [standing_in(entry, revocation.id) for revocation, entry in zip(recorded, entries, strict=True)]
+        merged = [revocation.id for revocation, how in zip(recorded, standing, strict=True) if how == "merged"]
+        marks: Any = self._link.call(lambda client: client.hmget(self._namespace.lasting, merged)) if merged else []
+        undone = {id_ for id_, mark in zip(merged, marks, strict=True) if mark == UNDONE}
+        for revocation, how in zip(recorded, standing, strict=True):
+            if how and revocation.id not in undone:
+                yield revocation
