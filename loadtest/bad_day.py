@@ -17,8 +17,8 @@ from loadtest.load import Load, Row, Rows, generator
 from loadtest.plan import Plan, Tell
 from loadtest.results import BadDay, Fault
 from loadtest.store import Store
-from tests.faults.proxy import Fault as Wrong
-from tests.faults.proxy import Proxy, late
+from tests.support.proxy import Fault as Wrong
+from tests.support.proxy import Proxy, late
 
 _USERS: Final = 3
 _PACE_SECONDS: Final = 0.1

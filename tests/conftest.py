@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.servers import Certificates, Make, Server, StartServer, running
+from tests.support.certificates import Certificates
+from tests.support.servers import Make, Server, StartServer, running
 
 # A slow machine is not a bug, and a failing example is printed, not kept in a file.
 settings.register_profile(

@@ -29,12 +29,13 @@ from revocation.cli import commands
 from revocation.settings import SettingsReader
 from tests.documents import COMMANDS, DOCS, MIGRATING, OPERATING, README, ROOT, blocks, run_session, section
 from tests.faults.conftest import staged
-from tests.faults.proxy import Proxy
 from tests.faults.test_table import TABLE
 from tests.python_reference import BESIDE, CHAPTERS, PYTHON, reference
 from tests.revocation.test_access import MINIMAL_ACL
-from tests.servers import Make, Server, StartServer, require, running
-from tests.serving import Service, serving
+from tests.support.proxy import Proxy
+from tests.support.requirements import require
+from tests.support.servers import Make, Server, StartServer, running
+from tests.support.service import Service, serving
 
 PAGES = sorted(DOCS.glob("*.md"))
 TEXTS = [README, ROOT / "CHANGELOG.md", *PAGES]

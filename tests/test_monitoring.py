@@ -14,8 +14,8 @@ import yaml  # type: ignore[import-untyped]  # it has none, and this reads three
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
-from tests.servers import running
-from tests.serving import Service, serving
+from tests.support.servers import running
+from tests.support.service import Service, serving
 
 ROOT = Path(__file__).parents[1]
 MONITORING = ROOT / "monitoring"

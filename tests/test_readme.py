@@ -16,8 +16,9 @@ import pytest
 
 from revocation import DenylistUnavailableError
 from tests.documents import README, blocks, run_session
-from tests.servers import Server, require
-from tests.serving import Service, serving
+from tests.support.requirements import require
+from tests.support.servers import Server
+from tests.support.service import Service, serving
 
 
 def test_its_python_sessions_run() -> None:

@@ -18,7 +18,7 @@ from app.service import Service, Stores
 from app.settings import Settings
 from app.startup import prepare
 from revocation import Claims, TokenIssuer
-from tests.servers import Server
+from tests.support.servers import Server
 
 ADMIN_PASSWORD = "correct horse battery"
 PASSWORD = "a password of somebody"

@@ -7,8 +7,8 @@ import pytest
 
 from app.database import Database
 from tests.app.api import Api, prepared, settings_for
-from tests.app.postgres import new_database, postgres_url
-from tests.servers import Server
+from tests.support.postgres import new_database, postgres_url
+from tests.support.servers import Server
 
 __all__ = ["database", "database_url", "postgres_url"]
 

@@ -12,7 +12,7 @@ from werkzeug.test import TestResponse
 from app.instants import milliseconds, rfc3339
 from revocation import Handle
 from tests.app.api import ADMIN_PASSWORD, PASSWORD, Api, Login, Machine, prepared, settings_for
-from tests.servers import Server
+from tests.support.servers import Server
 
 INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 

@@ -15,7 +15,7 @@ from werkzeug.test import TestResponse
 
 from revocation import DenylistUnavailableError
 from tests.app.api import ADMIN_PASSWORD, PASSWORD, Api, another, prepared, settings_for
-from tests.servers import Server, StartServer
+from tests.support.servers import Server, StartServer
 
 SESSION = "/console/session"
 

@@ -14,7 +14,7 @@ from app.keyring import PUBLISH_SECONDS, Keyring
 from revocation import Handle, KeySet
 from revocation.keys import AlgorithmName
 from tests.app.api import Api, prepared, settings_for
-from tests.servers import Server
+from tests.support.servers import Server
 
 ROOT = Path(__file__).parents[2]
 

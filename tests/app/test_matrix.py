@@ -10,8 +10,8 @@ import pytest
 
 from revocation import TokenIssuer
 from tests.app.api import ADMIN_PASSWORD, PASSWORD, Api, Login, Machine, prepared, settings_for
-from tests.revocation.stores import until
-from tests.servers import Server
+from tests.support.denylists import until
+from tests.support.servers import Server
 
 
 @dataclass(frozen=True)

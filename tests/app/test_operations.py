@@ -12,7 +12,7 @@ import pytest
 from app import readiness
 from app.logs import JsonFormatter
 from tests.app.api import Api, another, prepared, settings_for
-from tests.servers import Server, StartServer
+from tests.support.servers import Server, StartServer
 
 INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 

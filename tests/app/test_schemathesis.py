@@ -14,7 +14,7 @@ from schemathesis.engine.events import FatalError, NonFatalError, ScenarioFinish
 from app.openapi.document import PARTS
 from app.routes.playground import demo
 from tests.app.api import Api, prepared, settings_for
-from tests.servers import Server
+from tests.support.servers import Server
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment

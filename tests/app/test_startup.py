@@ -12,7 +12,7 @@ from app.settings import Settings
 from app.startup import prepare
 from revocation import TokenIssuer
 from tests.app.api import ADMIN_PASSWORD, Api, another, quick_passwords, settings_for
-from tests.servers import Server
+from tests.support.servers import Server
 
 
 @contextmanager

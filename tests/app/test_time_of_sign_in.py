@@ -9,8 +9,8 @@ import pytest
 from app.users import User, Users
 from revocation import Handle
 from tests.app.api import PASSWORD, Api, prepared, settings_for
-from tests.revocation.stores import can_mint, until
-from tests.servers import Server
+from tests.support.denylists import can_mint, until
+from tests.support.servers import Server
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import pytest
 
 from revocation import KeySet, TokenVerifier
 from tests.app.api import Api, prepared, settings_for
-from tests.servers import Server
+from tests.support.servers import Server
 
 METADATA = "/.well-known/oauth-authorization-server"
 PRIVATE_MEMBERS = {"d", "p", "q", "dp", "dq", "qi", "oth", "k"}

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives import serialization
 
 from revocation import InvalidTokenError, Key, KeySet
 from revocation.keys import AlgorithmName
-from tests.revocation.forge import Forge, encoded, key, public_pem
+from tests.support.tokens import Forge, encoded, key, public_pem
 
 ASYMMETRIC: tuple[AlgorithmName, ...] = ("ES256", "RS256", "EdDSA")
 

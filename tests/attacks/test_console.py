@@ -8,7 +8,7 @@ import pytest
 from werkzeug.test import TestResponse
 
 from tests.app.api import ADMIN_PASSWORD, Api, Login, prepared, settings_for
-from tests.servers import Server
+from tests.support.servers import Server
 
 SESSION = "/console/session"
 OURS = {"Origin": "http://127.0.0.1:8000"}

@@ -15,9 +15,9 @@ from revocation.flask import BearerAuth
 from revocation.handles import Kind
 from revocation.keys import AlgorithmName
 from revocation.testing import Clock
-from tests.revocation.forge import ISSUER, Forge, claims_of, decoded, encoded, key
-from tests.revocation.stores import opened
-from tests.servers import Server
+from tests.support.denylists import opened
+from tests.support.servers import Server
+from tests.support.tokens import ISSUER, Forge, claims_of, decoded, encoded, key
 
 #: The order of the group of P-256: (r, s) and (r, n - s) are both signatures of the same message.
 ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from revocation import InvalidTokenError, TokenVerifier
-from tests.revocation.forge import Forge, encoded, key
+from tests.support.tokens import Forge, encoded, key
 
 GOOD = (
     '"iss":"https://auth.example","aud":"https://api.example","sub":"ada","iat":1800000000,"exp":1800000900,"jti":"a"'

@@ -13,7 +13,7 @@ import pytest
 
 from revocation import InvalidTokenError, Key, KeyDirectory, KeySet, TokenVerifier
 from revocation.testing import Clock
-from tests.revocation.forge import AUDIENCE, ISSUER, Forge, encoded, key, pem, private_key
+from tests.support.tokens import AUDIENCE, ISSUER, Forge, encoded, key, pem, private_key
 
 _watching: list[tuple[str, Any]] | None = None
 

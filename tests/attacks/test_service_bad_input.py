@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from werkzeug.test import TestResponse
 
 from tests.app.api import Api, prepared, settings_for
-from tests.app.postgres import new_database, postgres_url
-from tests.servers import Server
+from tests.support.postgres import new_database, postgres_url
+from tests.support.servers import Server
 
 __all__ = ["postgres_url"]
 

@@ -16,7 +16,7 @@ from app.passwords import Passwords
 from app.throttle import PER_ACCOUNT, PER_ADDRESS
 from app.users import Users
 from tests.app.api import PASSWORD, Api, Machine, prepared, settings_for
-from tests.servers import Server, StartServer
+from tests.support.servers import Server, StartServer
 
 LIMIT, PER_PLACE = PER_ACCOUNT.amount, PER_ADDRESS.amount
 

@@ -12,7 +12,7 @@ import pytest
 from app.throttle import PER_ADDRESS
 from revocation import Key, KeySet, TokenIssuer
 from tests.app.api import PASSWORD, Api, Login, prepared, settings_for
-from tests.servers import Server
+from tests.support.servers import Server
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from werkzeug.test import TestResponse
 from app.logs import JsonFormatter
 from app.settings import Settings
 from tests.app.api import Api, Login, Machine, prepared, settings_for
-from tests.servers import Server, StartServer
+from tests.support.servers import Server, StartServer
 
 CANARY = "canary-canary-canary"
 PASSWORD = f"{CANARY} the password"

@@ -15,7 +15,7 @@ from app.settings import Settings
 from app.startup import prepare
 from revocation import ConfigurationError
 from tests.app.api import Api, prepared, settings_for
-from tests.servers import Server, StartServer
+from tests.support.servers import Server, StartServer
 
 ROOT = Path(__file__).parents[2]
 CANARY = "canary-canary-canary"

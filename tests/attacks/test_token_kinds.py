@@ -7,7 +7,7 @@ import pytest
 
 from revocation import InvalidTokenError, RevokedTokenError, TokenIssuer
 from revocation.testing import Sandbox
-from tests.revocation.forge import Forge, decoded, encoded, key
+from tests.support.tokens import Forge, decoded, encoded, key
 
 NOW = 1_800_000_000
 

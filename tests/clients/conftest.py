@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers import Server, require
-from tests.serving import Service, serving
+from tests.support.requirements import require
+from tests.support.servers import Server
+from tests.support.service import Service, serving
 
 NODE = Path(__file__).parent / "node"
 

@@ -9,7 +9,7 @@ from authlib.oauth2.rfc8414 import AuthorizationServerMetadata
 
 from app.clients import FIRST_PARTY
 from tests.clients.conftest import Registered
-from tests.serving import Service
+from tests.support.service import Service
 
 SessionFor = Callable[..., Any]
 

@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 
 from tests.clients.conftest import register
-from tests.clients.nginx import proxying
 from tests.documents import OPERATING, blocks
-from tests.servers import Server, running
-from tests.serving import Service, free_port, serving
+from tests.support.nginx import proxying
+from tests.support.ports import free_port
+from tests.support.servers import Server, running
+from tests.support.service import Service, serving
 
 #: Where the tests' clients come from; the proxy comes from 127.0.0.1.
 CLIENT = "127.0.0.2"

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.clients.conftest import NODE, Registered
-from tests.serving import Service
+from tests.support.service import Service
 
 
 @pytest.fixture(params=["client_secret_basic", "client_secret_post"])

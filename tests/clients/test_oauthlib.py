@@ -8,7 +8,7 @@ from oauthlib.oauth2 import BackendApplicationClient, InvalidGrantError, Invalid
 
 from app.clients import FIRST_PARTY
 from tests.clients.conftest import Registered
-from tests.serving import Service
+from tests.support.service import Service
 
 
 @pytest.fixture(autouse=True)

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import requests
 
-from tests.faults.proxy import Proxy
-from tests.servers import Server, running
-from tests.serving import ADMIN_PASSWORD, Service, serving
+from tests.support.proxy import Proxy
+from tests.support.servers import Server, running
+from tests.support.service import ADMIN_PASSWORD, Service, serving
 
 #: What REVOCATION_TIMEOUT is in here.
 TIMEOUT_SECONDS = 0.1

@@ -15,12 +15,12 @@ from revocation import (
     RevokedTokenError,
     connect,
 )
-from tests.faults.clusters import Cluster, three_nodes
+from tests.support.clusters import Cluster, three_nodes
 
 
 @pytest.fixture(name="cluster")
 def _cluster(tmp_path: Path) -> Iterator[Cluster]:
-    with three_nodes(tmp_path) as cluster:
+    with three_nodes() as cluster:
         yield cluster
 
 

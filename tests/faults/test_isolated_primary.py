@@ -19,9 +19,9 @@ from revocation import (
     RevokedTokenError,
     connect,
 )
-from tests.faults.proxy import Fault, swallowed
-from tests.faults.sentinels import Sentinels, three_nodes
-from tests.servers import plain
+from tests.support.proxy import Fault, swallowed
+from tests.support.sentinels import Sentinels, three_nodes
+from tests.support.servers import plain
 
 BOUND_SECONDS = 1.0
 
@@ -33,7 +33,7 @@ PATIENCE_SECONDS = 30.0
 
 @pytest.fixture(name="nodes")
 def _nodes(tmp_path: Path) -> Iterator[Sentinels]:
-    with three_nodes(tmp_path) as nodes:
+    with three_nodes() as nodes:
         yield nodes
 
 

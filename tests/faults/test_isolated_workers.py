@@ -14,9 +14,10 @@ from app.service import denylist
 from app.settings import Settings
 from revocation import DenylistUnavailableError, Handle
 from tests.faults.history import History, Issue, Request, Revoke, check
-from tests.faults.proxy import Fault, swallowed
-from tests.faults.sentinels import Sentinels, three_nodes
-from tests.serving import Service, free_port, serving
+from tests.support.ports import free_port
+from tests.support.proxy import Fault, swallowed
+from tests.support.sentinels import Sentinels, three_nodes
+from tests.support.service import Service, serving
 
 BOUND_SECONDS = 1.0
 TIMEOUT_SECONDS = 0.2
@@ -32,7 +33,7 @@ ROUTES = (("/api/me", BOUND_SECONDS), ("/verify?max_staleness=0", 0.0))
 
 @pytest.fixture(name="nodes")
 def _nodes(tmp_path: Path) -> Iterator[Sentinels]:
-    with three_nodes(tmp_path) as nodes:
+    with three_nodes() as nodes:
         yield nodes
 
 

@@ -11,11 +11,11 @@ import pytest
 import requests
 import sqlalchemy as sa
 
-from tests.app.postgres import new_database, postgres_url
 from tests.faults.conftest import ADMIN, assert_unharmed
-from tests.faults.proxy import Fault, Proxy, cut, swallowed
-from tests.servers import Server
-from tests.serving import Service, serving
+from tests.support.postgres import new_database, postgres_url
+from tests.support.proxy import Fault, Proxy, cut, swallowed
+from tests.support.servers import Server
+from tests.support.service import Service, serving
 
 __all__ = ["postgres_url"]
 

@@ -9,14 +9,14 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from statistics import median
-from typing import Any, cast
+from typing import Any
 
 import pytest
 import redis
 
 from tests.faults.conftest import ADMIN, PATIENCE_SECONDS, TIMEOUT_SECONDS, assert_unharmed, patiently
-from tests.servers import Make, Server, running
-from tests.serving import Service, serving
+from tests.support.servers import Make, Server, running
+from tests.support.service import Service, serving
 
 ROOT = Path(__file__).parents[2]
 
@@ -94,15 +94,6 @@ def test_a_hung_redis_is_503_at_the_timeout_then_at_once_and_back_within_two_sec
         assert service.get("/api/me", token=live).status_code == 401
 
 
-def _restart(store: Server) -> None:
-    store.process = subprocess.Popen(
-        cast("list[str]", store.process.args),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-
-
 @pytest.mark.parametrize("make", ["valkey", "redis"])
 def test_a_redis_that_was_killed_and_started_again_on_its_file_has_forgotten_nothing(
     tmp_path: Path, make: Make
@@ -116,7 +107,7 @@ def test_a_redis_that_was_killed_and_started_again_on_its_file_has_forgotten_not
         assert service.post("/auth/logout", token=live).status_code == 503
         assert service.get("/verify?max_staleness=inf", token=live).status_code == 204
         assert service.get("/healthz").json()["denylist"] == {"status": "unavailable"}
-        _restart(store)
+        store.start()
         _until_decided(service, live, revoked)
 
 
@@ -124,7 +115,7 @@ def test_a_redis_that_comes_back_empty_decides_nothing_until_somebody_opens_it(t
     with served(tmp_path, "valkey") as (service, store):
         live, revoked = _tokens(service)
         store.kill()
-        _restart(store)
+        store.start()
         _until_it_answers(store)
         deadline = time.monotonic() + 20
         while service.get("/healthz").json()["denylist"] != {"status": "empty"}:

@@ -9,7 +9,7 @@ import random
 import shutil
 import signal
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
@@ -18,9 +18,10 @@ import redis
 from revocation import DenylistUnavailableError
 from revocation.redis.protocol import Head
 from tests.faults.history import STALL, Verdict, check
-from tests.faults.replica import PRIMARY_OPTIONS, replica_of
-from tests.faults.rig import Rig, rigged
-from tests.servers import Make
+from tests.faults.workload import Workload, under_load
+from tests.support.proxy import Fault, late, one_in, swallowed, truncated
+from tests.support.replicas import PRIMARY_OPTIONS, replica_of
+from tests.support.servers import Make
 
 SEED = int(os.environ.get("FAULTS_SEED", random.randrange(2**32)))
 LONG = os.environ.get("FAULTS_LONG") == "1"
@@ -40,85 +41,76 @@ def some(names: Iterable[str], *, at_least: set[str]) -> list[Any]:
     return [pytest.param(name, marks=() if name in at_least else LONG_ONLY) for name in names]
 
 
-def report(name: str, rig: Rig, verdict: Verdict) -> None:
-    late = [request.ended for request in rig.history.requests if request.status in (0, 503)]
-    injected = [fault for fault in rig.history.faults if fault.name != STALL]
+def report(name: str, workload: Workload, verdict: Verdict) -> None:
+    late = [request.ended for request in workload.history.requests if request.status in (0, 503)]
+    injected = [fault for fault in workload.history.faults if fault.name != STALL]
     recovery = max([0.0, *(at - fault.healed for fault in injected for at in late)])
     print(f"{name} (seed {SEED}): {verdict}; last 503 {recovery:.2f} s after it was over")  # noqa: T201 (the figures)
 
 
-def judge(name: str, rig: Rig, *, loses: bool = False) -> Verdict:
+def judge(name: str, workload: Workload, *, loses: bool = False) -> Verdict:
     """The promises, after the load has ended."""
     time.sleep(WARM_SECONDS)
-    rig.stop()
+    workload.stop()
     allowed = RECOVERY_SECONDS + (CUTOFF_SECONDS if loses else 0.0)
-    verdict = check(rig.history, recovery_seconds=allowed)
-    report(name, rig, verdict)
+    verdict = check(workload.history, recovery_seconds=allowed)
+    report(name, workload, verdict)
     assert not verdict.violations, verdict.violations[:5]
     assert not verdict.false_refusals, verdict.false_refusals[:5]
     assert not verdict.unexpected, verdict.unexpected[:5]
     assert not verdict.needless_503, verdict.needless_503[:5]
-    assert not rig.strange
+    assert not workload.strange
     # Enough was asked for this to mean something.
     assert verdict.figures["accepted"] > 100
     assert verdict.figures["too late to accept"] > 50
     return verdict
 
 
-@contextlib.contextmanager
-def stopped(rig: Rig) -> Iterator[None]:
-    rig.server.signal(signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        rig.server.signal(signal.SIGCONT)
-
-
 @pytest.mark.parametrize("make", some(["valkey", "redis"], at_least={"valkey"}))
 def test_redis_is_killed_and_comes_back_with_its_append_only_file(make: Make) -> None:
-    with rigged(make=make, options=AOF, bound=2.0, seed=SEED) as rig:
+    with under_load(make=make, options=AOF, bound=2.0, seed=SEED) as workload:
         time.sleep(WARM_SECONDS)
-        epoch = rig.denylist.head().epoch
-        with rig.fault("killed, with an append-only file"):
-            rig.server.kill()
+        epoch = workload.denylist.head().epoch
+        with workload.fault("killed, with an append-only file"):
+            workload.server.kill()
             time.sleep(0.3)
-            rig.server.start()
-        assert _head(rig).epoch == epoch
-        assert rig.metric("revocation_amnesia_total") == 0
-        judge(f"killed, {make} with AOF", rig)
+            workload.server.start()
+        assert _head(workload).epoch == epoch
+        assert workload.metric("revocation_amnesia_total") == 0
+        judge(f"killed, {make} with AOF", workload)
 
 
-def _head(rig: Rig) -> Head:
+def _head(workload: Workload) -> Head:
     """The head, once the breaker of this process lets it ask again."""
     deadline = time.monotonic() + 10
     while True:
         try:
-            return rig.denylist.head()
+            return workload.denylist.head()
         except DenylistUnavailableError:
             assert time.monotonic() < deadline
             time.sleep(0.05)
 
 
-def _flushed(rig: Rig) -> None:
-    rig.server.client.flushall()
+def _flushed(workload: Workload) -> None:
+    workload.server.client().flushall()
 
 
-def _head_deleted(rig: Rig) -> None:
-    rig.server.client.delete(rig.denylist.key("head"))
+def _head_deleted(workload: Workload) -> None:
+    workload.server.client().delete(workload.denylist.key("head"))
 
 
-def _restarted_empty(rig: Rig) -> None:
-    rig.server.kill()
-    rig.server.start()
+def _restarted_empty(workload: Workload) -> None:
+    workload.server.kill()
+    workload.server.start()
 
 
-def _restarted_old(rig: Rig) -> None:
-    rig.server.kill()
-    shutil.copytree(rig.server.directory / "old", rig.server.directory, dirs_exist_ok=True)
-    rig.server.start()
+def _restarted_old(workload: Workload) -> None:
+    workload.server.kill()
+    shutil.copytree(workload.server.directory / "old", workload.server.directory, dirs_exist_ok=True)
+    workload.server.start()
 
 
-LOSSES: dict[str, Callable[[Rig], None]] = {
+LOSSES: dict[str, Callable[[Workload], None]] = {
     "FLUSHALL": _flushed,
     "DEL head": _head_deleted,
     "restart without persistence": _restarted_empty,
@@ -128,56 +120,56 @@ LOSSES: dict[str, Callable[[Rig], None]] = {
 
 @pytest.mark.parametrize("name", some(LOSSES, at_least={"FLUSHALL", "restart from an old snapshot"}))
 def test_what_redis_has_lost_is_cut_off(name: str) -> None:
-    with rigged(bound=1.0, seed=SEED) as rig:
+    with under_load(bound=1.0, seed=SEED) as workload:
         # What nobody read before it was lost stays unseen, as is written down; what is enforced was read.
-        rig.by_receipt = True
+        workload.by_receipt = True
         time.sleep(WARM_SECONDS / 2)
         if "snapshot" in name:
-            rig.server.client.save()
-            old = rig.server.directory / "old"
+            workload.server.client().save()
+            old = workload.server.directory / "old"
             old.mkdir()
-            shutil.copy(rig.server.directory / "dump.rdb", old)
+            shutil.copy(workload.server.directory / "dump.rdb", old)
         time.sleep(WARM_SECONDS)
-        with rig.loss(name):
-            LOSSES[name](rig)
-        _shows_amnesia(rig)
-        judge(name, rig, loses=True)
+        with workload.loss(name):
+            LOSSES[name](workload)
+        _shows_amnesia(workload)
+        judge(name, workload, loses=True)
 
 
 def test_a_failover_that_loses_what_followers_had_read_is_noticed_and_cut_off() -> None:
-    with rigged(options=PRIMARY_OPTIONS, seed=SEED) as rig, replica_of(rig.server) as replica:
-        rig.by_receipt = True
+    with under_load(options=PRIMARY_OPTIONS, seed=SEED) as workload, replica_of(workload.server) as replica:
+        workload.by_receipt = True
         time.sleep(WARM_SECONDS / 2)
         replica.fall_behind()
         time.sleep(WARM_SECONDS)
-        with rig.loss("failover"):
+        with workload.loss("failover"):
             replica.take_over()
-        _shows_amnesia(rig)
-        judge("failover to a replica that had fallen behind", rig, loses=True)
+        _shows_amnesia(workload)
+        judge("failover to a replica that had fallen behind", workload, loses=True)
 
 
-def _shows_amnesia(rig: Rig) -> None:
-    assert rig.metric("revocation_amnesia_total") >= 1
-    health = rig.health()
+def _shows_amnesia(workload: Workload) -> None:
+    assert workload.metric("revocation_amnesia_total") >= 1
+    health = workload.health()
     assert all(one["denylist"]["status"] == "ok" and one["denylist"]["accepts_from"] for one in health)
-    assert "Redis has lost revocations" in rig.service.log
+    assert "Redis has lost revocations" in workload.service.log
 
 
 @pytest.mark.parametrize("way", some(["DEL log", "XTRIM 0"], at_least={"DEL log"}))
 def test_a_log_without_its_entries_is_noticed_by_who_reads_it_next(way: str) -> None:
-    with rigged(seed=SEED) as rig:
+    with under_load(seed=SEED) as workload:
         time.sleep(WARM_SECONDS)
-        with rig.loss(way):
+        with workload.loss(way):
             # Everything was read by those who run; who starts now misses it.
-            with rig.nobody_revokes():
+            with workload.nobody_revokes():
                 if way == "DEL log":
-                    rig.server.client.delete(rig.denylist.key("log"))
+                    workload.server.client().delete(workload.denylist.key("log"))
                 else:
-                    rig.server.client.xtrim(rig.denylist.key("log"), maxlen=0, approximate=False)
-            os.kill(min(rig.service.worker_pids()), signal.SIGKILL)
-        _shows_amnesia(rig)
-        assert rig.metric("revocation_follower_log_entries_total", outcome="break") >= 1
-        judge(way, rig, loses=True)
+                    workload.server.client().xtrim(workload.denylist.key("log"), maxlen=0, approximate=False)
+            os.kill(min(workload.service.worker_pids()), signal.SIGKILL)
+        _shows_amnesia(workload)
+        assert workload.metric("revocation_follower_log_entries_total", outcome="break") >= 1
+        judge(way, workload, loses=True)
 
 
 @pytest.mark.parametrize(
@@ -185,72 +177,49 @@ def test_a_log_without_its_entries_is_noticed_by_who_reads_it_next(way: str) -> 
     [pytest.param(0.2, marks=LONG_ONLY), 1.0, pytest.param(3.0, marks=LONG_ONLY), pytest.param(10.0, marks=LONG_ONLY)],
 )
 def test_redis_hangs(seconds: float) -> None:
-    with rigged(seed=SEED) as rig:
+    with under_load(seed=SEED) as workload:
         time.sleep(WARM_SECONDS)
-        with rig.fault(f"stopped for {seconds} s"), stopped(rig):
+        with workload.fault(f"stopped for {seconds} s"), workload.server.paused():
             time.sleep(seconds)
             if seconds > 2:
-                assert {one["denylist"]["status"] for one in rig.health()} == {"unavailable"}
+                assert {one["denylist"]["status"] for one in workload.health()} == {"unavailable"}
         if seconds > 2:
-            assert rig.metric("revocation_decisions_total", outcome="unavailable") > 0
-        assert rig.metric("revocation_amnesia_total") == 0
-        judge(f"stopped for {seconds} s", rig)
+            assert workload.metric("revocation_decisions_total", outcome="unavailable") > 0
+        assert workload.metric("revocation_amnesia_total") == 0
+        judge(f"stopped for {seconds} s", workload)
 
 
 def test_a_worker_hangs_for_longer_than_the_bound() -> None:
-    with rigged(seed=SEED) as rig:
+    with under_load(seed=SEED) as workload:
         time.sleep(WARM_SECONDS)
-        with rig.fault("worker stopped"):
-            pid = min(rig.service.worker_pids())
+        with workload.fault("worker stopped"):
+            pid = min(workload.service.worker_pids())
             os.kill(pid, signal.SIGSTOP)
             time.sleep(3.0)
             os.kill(pid, signal.SIGCONT)
-        judge("worker stopped for 3 s", rig)
+        judge("worker stopped for 3 s", workload)
 
 
 @LONG_ONLY
 def test_a_worker_is_killed() -> None:
-    with rigged(seed=SEED) as rig:
+    with under_load(seed=SEED) as workload:
         time.sleep(WARM_SECONDS)
-        with rig.fault("worker killed"):
-            pid = min(rig.service.worker_pids())
+        with workload.fault("worker killed"):
+            pid = min(workload.service.worker_pids())
             os.kill(pid, signal.SIGKILL)
-            while len(rig.service.worker_pids() - {pid}) < 4:
+            while len(workload.service.worker_pids() - {pid}) < 4:
                 time.sleep(0.01)
-        judge("worker killed", rig)
+        judge("worker killed", workload)
 
 
-def _cut(rig: Rig) -> None:
-    assert rig.proxy
-    rig.proxy.cut()
+CUT = Fault(refuse=True)
 
-
-def _silent_up(rig: Rig) -> None:
-    assert rig.proxy
-    rig.proxy.silent_up = True
-
-
-def _silent_down(rig: Rig) -> None:
-    assert rig.proxy
-    rig.proxy.silent_down = True
-
-
-def _delayed(rig: Rig) -> None:
-    assert rig.proxy
-    rig.proxy.delay_down_seconds = 0.6
-
-
-def _truncated(rig: Rig) -> None:
-    assert rig.proxy
-    rig.proxy.truncate_every = 5
-
-
-NETWORK: dict[str, tuple[Callable[[Rig], None], float]] = {
-    "cut": (_cut, 2.5),
-    "half open, nothing arrives": (_silent_up, 2.5),
-    "half open, nothing returns": (_silent_down, 2.5),
-    "slow": (_delayed, 2.5),
-    "truncated replies": (_truncated, 1.5),
+NETWORK: dict[str, tuple[Fault, float]] = {
+    "cut": (CUT, 2.5),
+    "half open, nothing arrives": (Fault(request=swallowed, resets=True), 2.5),
+    "half open, nothing returns": (Fault(reply=swallowed, resets=True), 2.5),
+    "slow": (Fault(reply=late(0.6)), 2.5),
+    "truncated replies": (Fault(reply=one_in(5, truncated)), 1.5),
 }
 
 
@@ -258,61 +227,53 @@ NETWORK: dict[str, tuple[Callable[[Rig], None], float]] = {
     "name", some(NETWORK, at_least={"cut", "half open, nothing returns", "slow", "truncated replies"})
 )
 def test_the_network_between_workers_and_redis_fails_while_others_revoke(name: str) -> None:
-    break_it, seconds = NETWORK[name]
-    with rigged(through_proxy=True, seed=SEED) as rig:
-        assert rig.proxy
+    fault, seconds = NETWORK[name]
+    with under_load(through_proxy=True, seed=SEED) as workload:
+        assert workload.proxy
         time.sleep(WARM_SECONDS)
-        with rig.fault(name):
-            break_it(rig)
+        with workload.fault(name), workload.proxy.faulty(fault):
             time.sleep(seconds)
-            rig.proxy.heal()
-        judge(name, rig)
+        judge(name, workload)
 
 
 @pytest.mark.parametrize("worker_class", some(["gevent", "sync"], at_least={"gevent"}))
 def test_every_kind_of_worker_keeps_the_promise_when_the_network_is_cut(worker_class: str) -> None:
-    with rigged(through_proxy=True, seed=SEED, APP_WORKER_CLASS=worker_class) as rig:
-        assert rig.proxy
+    with under_load(through_proxy=True, seed=SEED, APP_WORKER_CLASS=worker_class) as workload:
+        assert workload.proxy
         time.sleep(WARM_SECONDS)
-        with rig.fault(worker_class):
-            rig.proxy.cut()
+        with workload.fault(worker_class), workload.proxy.faulty(CUT):
             time.sleep(2.5)
-            rig.proxy.heal()
-        judge(f"cut, {worker_class}", rig)
+        judge(f"cut, {worker_class}", workload)
 
 
 @pytest.mark.parametrize("way", some(["SCRIPT FLUSH", "CLIENT KILL"], at_least={"CLIENT KILL"}))
 def test_what_administrators_do_is_survived(way: str) -> None:
-    with rigged(seed=SEED) as rig:
+    with under_load(seed=SEED) as workload:
         time.sleep(WARM_SECONDS)
         # Somebody who is not killed with the others.
-        admin: Any = redis.Redis(unix_socket_path=str(rig.server.socket), protocol=2)
-        with rig.fault(way), contextlib.closing(admin):
+        admin: Any = redis.Redis(unix_socket_path=str(workload.server.socket), protocol=2)
+        with workload.fault(way), contextlib.closing(admin):
             for _ in range(15):
                 admin.execute_command(*(way.split() + (["TYPE", "normal"] if way == "CLIENT KILL" else [])))
                 time.sleep(0.1)
-        assert rig.metric("revocation_amnesia_total") == 0
-        judge(way, rig)
+        assert workload.metric("revocation_amnesia_total") == 0
+        judge(way, workload)
 
 
 @pytest.mark.parametrize("sabotage", some(["accept-on-error", "stamp-at-receipt"], at_least={"accept-on-error"}))
 def test_the_checker_finds_what_is_broken_on_purpose(sabotage: str) -> None:
     # The slow network lets no connection time out, so that knowledge arrives, and late.
-    with rigged(through_proxy=True, seed=SEED, sabotage=sabotage, REVOCATION_TIMEOUT="1.0") as rig:
-        assert rig.proxy
+    with under_load(through_proxy=True, seed=SEED, sabotage=sabotage, REVOCATION_TIMEOUT="1.0") as workload:
+        assert workload.proxy
         time.sleep(WARM_SECONDS)
-        with rig.fault(sabotage):
-            if sabotage == "accept-on-error":
-                rig.proxy.cut()
-            else:
-                rig.proxy.delay_down_seconds = 0.7
+        fault = CUT if sabotage == "accept-on-error" else Fault(reply=late(0.7))
+        with workload.fault(sabotage), workload.proxy.faulty(fault):
             deadline = time.monotonic() + 30
             # As long as it takes for enough to be asked: on a busy machine, or with bad luck, little is.
-            while len(check(rig.history, recovery_seconds=10).violations) < 3:
+            while len(check(workload.history, recovery_seconds=10).violations) < 3:
                 assert time.monotonic() < deadline, "the checker finds nothing"
                 time.sleep(0.2)
-            rig.proxy.heal()
-        rig.stop()
-        verdict = check(rig.history, recovery_seconds=10)
-        report(f"sabotage: {sabotage}", rig, verdict)
+        workload.stop()
+        verdict = check(workload.history, recovery_seconds=10)
+        report(f"sabotage: {sabotage}", workload, verdict)
         assert verdict.violations

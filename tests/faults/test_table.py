@@ -16,7 +16,7 @@ from app.clients import FIRST_PARTY
 from app.service import Stores
 from app.settings import Settings
 from tests.faults.conftest import ADMIN, PASSWORD, PATIENCE_SECONDS, TIMEOUT_SECONDS, Ask, Stage, patiently
-from tests.faults.proxy import Fault, cut, late, swallowed, trickled, truncated
+from tests.support.proxy import Fault, cut, late, swallowed, trickled, truncated
 
 _numbers = count(1)
 

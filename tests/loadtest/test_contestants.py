@@ -11,7 +11,7 @@ from loadtest.contestants import NAMES
 from loadtest.deployment import Shape, WrongAnswerError, deployed
 from loadtest.load import ROOT
 from loadtest.results import Contestant
-from tests.serving import ADMIN_PASSWORD, serving
+from tests.support.service import ADMIN_PASSWORD, serving
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -14,7 +14,7 @@ from loadtest.results import Results
 from loadtest.trade import NOT_MEASURED, trade
 from loadtest.words import ENTRANTS
 from tests.loadtest.made_up import made_up
-from tests.servers import require
+from tests.support.requirements import require
 
 EMPTY = f"# Ours\n\nbefore\n\n{BEGIN}\n{END}\n\nafter\n"
 

@@ -22,7 +22,7 @@ from hypothesis.stateful import (
 
 from revocation import Claims, ConfigurationError, ConflictError, DenylistUnavailableError, Handle, InvalidTokenError
 from tests.model.simulation import BOUNDS, LIFETIMES, Paused, Process, World
-from tests.revocation.forge import ISSUER, claims_of
+from tests.support.tokens import ISSUER, claims_of
 
 LONG = os.environ.get("PROMISES") == "long"
 STEPS = 0

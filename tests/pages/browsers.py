@@ -11,7 +11,7 @@ from typing import Any, Literal
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, ConsoleMessage, Error, Page, Response, sync_playwright
 
-from tests.servers import require
+from tests.support.requirements import require
 
 ARTIFACTS = Path(__file__).parents[2] / ".artifacts"
 

@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Browser
 
 from tests.pages.browsers import Visitor, chromium, visiting
-from tests.serving import Service, serving
+from tests.support.service import Service, serving
 
 
 @pytest.fixture(scope="module")

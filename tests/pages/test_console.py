@@ -11,8 +11,8 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.pages.browsers import Visitor, visiting
-from tests.servers import StartServer
-from tests.serving import ADMIN_PASSWORD, Service, serving
+from tests.support.servers import StartServer
+from tests.support.service import ADMIN_PASSWORD, Service, serving
 
 PASSWORD = "a password of somebody"
 

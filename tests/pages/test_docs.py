@@ -4,7 +4,7 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from tests.pages.browsers import Visitor, visiting
-from tests.serving import Service
+from tests.support.service import Service
 
 
 @pytest.mark.parametrize(

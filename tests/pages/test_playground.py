@@ -10,8 +10,8 @@ from app import demonstration
 from app.pages import CONTENT_SECURITY_POLICY
 from tests.app.api import prepared, settings_for
 from tests.pages.browsers import Visitor, visiting
-from tests.servers import Server
-from tests.serving import Service
+from tests.support.servers import Server
+from tests.support.service import Service
 
 ENFORCED = re.compile(r"Enforced by (\d+) of \1 workers in [\d.]+ ms\.")
 

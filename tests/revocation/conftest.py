@@ -4,8 +4,8 @@ import pytest
 import redis
 
 from revocation import RedisDenylist
-from tests.revocation.stores import opened
-from tests.servers import Server
+from tests.support.denylists import opened
+from tests.support.servers import Server
 
 
 @pytest.fixture

@@ -15,9 +15,10 @@ from revocation import (
     connect,
 )
 from revocation.denylist import UNCONDITIONAL
-from tests.revocation.forge import claims_of
-from tests.revocation.stores import SESSION, SUBJECT, all_pages, opened
-from tests.servers import Make, Server, StartServer, certificates
+from tests.support.certificates import certificates
+from tests.support.denylists import SESSION, SUBJECT, all_pages, opened
+from tests.support.servers import Make, Server, StartServer
+from tests.support.tokens import claims_of
 
 #: The rules of a Redis user that may do what the library does, and nothing else. SELECT is needed besides where the
 #: URL names a database; INFO may be left out (one warning says that the eviction policy cannot be read).

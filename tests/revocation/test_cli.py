@@ -15,10 +15,10 @@ import pytest
 from revocation import EmbeddedServer, Handle, RedisDenylist, connect
 from revocation.cli import exits
 from revocation.cli.terminal import span
-from tests.revocation.forge import AUDIENCE, ISSUER, Forge, pem, private_key
-from tests.revocation.stores import SESSION, SUBJECT, all_pages, opened
-from tests.revocation.terminal import PROGRAM, Terminal, environment, spawn
-from tests.servers import Server, StartServer, binary
+from tests.support.command import PROGRAM, Terminal, environment, spawn
+from tests.support.denylists import SESSION, SUBJECT, all_pages, opened
+from tests.support.servers import Server, StartServer, binary
+from tests.support.tokens import AUDIENCE, ISSUER, Forge, pem, private_key
 
 NAMED = ("--kind", "subject", "--value", "ada", "--issuer", ISSUER)
 

@@ -13,10 +13,10 @@ import revocation
 from revocation import Handle, KeySet, RedisDenylist, TokenIssuer
 from revocation.cli import exits
 from revocation.cli.steps import REASONS, step_of
-from tests.revocation.forge import AUDIENCE, ISSUER, Forge, encoded, key, pem, private_key
-from tests.revocation.stores import opened
-from tests.revocation.terminal import Terminal
-from tests.servers import Server, StartServer
+from tests.support.command import Terminal
+from tests.support.denylists import opened
+from tests.support.servers import Server, StartServer
+from tests.support.tokens import AUDIENCE, ISSUER, Forge, encoded, key, pem, private_key
 
 
 @pytest.fixture

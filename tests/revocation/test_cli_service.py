@@ -6,10 +6,10 @@ import pytest
 
 from revocation import connect
 from revocation.cli import exits
-from tests.revocation.stores import until
-from tests.revocation.terminal import Terminal
-from tests.servers import binary, plain
-from tests.serving import serving
+from tests.support.command import Terminal
+from tests.support.denylists import until
+from tests.support.servers import binary, plain
+from tests.support.service import serving
 
 
 def test_a_token_is_checked_revoked_and_brought_back_beside_the_service(

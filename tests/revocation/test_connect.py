@@ -12,9 +12,10 @@ import pytest
 from revocation import ConfigurationError, DenylistUnavailableError, Handle, RedisDenylist, connect
 from revocation.denylist import UNCONDITIONAL
 from revocation.redis.connect import DEFAULT_TIMEOUT_SECONDS, redacted
-from tests.revocation.forge import ISSUER
-from tests.revocation.stores import opened
-from tests.servers import Server, StartServer, free_port, plain
+from tests.support.denylists import opened
+from tests.support.ports import free_port
+from tests.support.servers import Server, StartServer, plain
+from tests.support.tokens import ISSUER
 
 SESSION = Handle("session", "s-1", issuer=ISSUER)
 

@@ -22,9 +22,9 @@ from revocation import (
 from revocation.denylist import MAX_NOTE_LENGTH, is_revoked
 from revocation.handles import KINDS, Kind
 from revocation.testing import Clock
-from tests.revocation.forge import ISSUER, claims_of
-from tests.revocation.stores import Store, all_pages, opened
-from tests.servers import plain
+from tests.support.denylists import Store, all_pages, opened
+from tests.support.servers import plain
+from tests.support.tokens import ISSUER, claims_of
 
 CUTOFF_KINDS: tuple[Kind, ...] = ("subject", "client", "issuer")
 UNCONDITIONAL_KINDS: tuple[Kind, ...] = ("token", "session", "key")

@@ -16,13 +16,15 @@ from revocation.doctor.access import NEEDED, transport
 from revocation.doctor.patient import Patient
 from revocation.doctor.timing import latency_and_clock
 from revocation.redis.protocol import majority
-from tests.faults import clusters, sentinels
-from tests.faults.proxy import Fault, Proxy, late
-from tests.revocation.forge import ISSUER
-from tests.revocation.stores import SUBJECT, opened, until
-from tests.revocation.terminal import Terminal, spawn
 from tests.revocation.test_access import MINIMAL_ACL, with_user
-from tests.servers import Server, StartServer, certificates, free_port, plain
+from tests.support import clusters, sentinels
+from tests.support.certificates import certificates
+from tests.support.command import Terminal, spawn
+from tests.support.denylists import SUBJECT, opened, until
+from tests.support.ports import free_port
+from tests.support.proxy import Fault, Proxy, late
+from tests.support.servers import Server, StartServer, plain
+from tests.support.tokens import ISSUER
 
 #: A server as it should be.
 GOOD = ("--appendonly", "yes", "--appendfsync", "always", "--maxmemory-policy", "noeviction")
@@ -535,7 +537,7 @@ def test_nothing_is_printed_that_a_terminal_would_obey(terminal: Terminal, start
 def test_behind_sentinels_the_primary_is_examined_and_priorities_are_compared(
     terminal: Terminal, tmp_path: Path
 ) -> None:
-    with sentinels.three_nodes(tmp_path) as nodes:
+    with sentinels.three_nodes() as nodes:
         denylist = RedisDenylist(connect(nodes.url, timeout_seconds=5), min_replicas=1)
         denylist.open(accept_existing=True)
 
@@ -557,7 +559,7 @@ def test_behind_sentinels_the_primary_is_examined_and_priorities_are_compared(
 
 
 def test_in_a_cluster_the_node_that_holds_the_deny_list_is_examined(terminal: Terminal, tmp_path: Path) -> None:
-    with clusters.three_nodes(tmp_path) as cluster:
+    with clusters.three_nodes() as cluster:
         denylist = RedisDenylist(connect(cluster.url, timeout_seconds=5))
         denylist.open(accept_existing=True)
         with cluster.node(cluster.holder("{denylist}:head")) as node:

@@ -16,8 +16,8 @@ import pytest
 from revocation import ConfigurationError, EmbeddedServer, Handle, RedisDenylist, connect
 from revocation.denylist import UNCONDITIONAL
 from revocation.redis.embedded import socket_path
-from tests.revocation.forge import ISSUER
-from tests.servers import binary, plain
+from tests.support.servers import binary, plain
+from tests.support.tokens import ISSUER
 
 SESSION = Handle("session", "s-1", issuer=ISSUER)
 

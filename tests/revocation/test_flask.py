@@ -26,7 +26,7 @@ from revocation import (
 )
 from revocation.flask import STATUS, BearerAuth, bearer_token
 from revocation.testing import Sandbox
-from tests.revocation.forge import Forge
+from tests.support.tokens import Forge
 
 #: auth-param of RFC 6750, section 3: one quoted-string, and nothing in it that needs a backslash.
 CHALLENGE = re.compile(

@@ -14,9 +14,9 @@ import redis
 from revocation import DenylistUnavailableError, Guard, Handle, RedisDenylist
 from revocation.redis.follower import Follower
 from revocation.redis.protocol import Head
-from tests.revocation.forge import ISSUER
-from tests.revocation.stores import opened, until
-from tests.servers import Server
+from tests.support.denylists import opened, until
+from tests.support.servers import Server
+from tests.support.tokens import ISSUER
 
 ADA = Handle("session", "ada", issuer=ISSUER)
 
@@ -193,7 +193,7 @@ def test_a_head_without_a_place_in_the_log_is_unreadable(last: str) -> None:
 def test_a_strict_bound_is_never_decided_from_memory(denylist: RedisDenylist, follower: Stepped) -> None:
     # By a coarse clock knowledge may be 0 s old.
     from revocation import Guard
-    from tests.revocation.forge import claims_of
+    from tests.support.tokens import claims_of
 
     guard = Guard(None, denylist, follower=follower)
     stamp = follower._view.stamp

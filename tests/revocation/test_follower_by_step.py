@@ -16,9 +16,9 @@ from revocation.redis.clock import boottime
 from revocation.redis.follower import Follower
 from revocation.redis.protocol import Head
 from revocation.redis.view import View
-from tests.revocation.forge import ISSUER, claims_of
-from tests.revocation.stores import opened
-from tests.servers import Server
+from tests.support.denylists import opened
+from tests.support.servers import Server
+from tests.support.tokens import ISSUER, claims_of
 
 ADA = Handle("session", "s-ada", issuer=ISSUER)
 BOB = Handle("session", "s-bob", issuer=ISSUER)

@@ -25,9 +25,9 @@ from revocation import (
     connect,
 )
 from revocation.testing import Clock, Sandbox
-from tests.revocation.forge import ISSUER, Forge, claims_of
-from tests.revocation.stores import opened
-from tests.servers import Server
+from tests.support.denylists import opened
+from tests.support.servers import Server
+from tests.support.tokens import ISSUER, Forge, claims_of
 
 
 class NeverAsked(MemoryDenylist):

@@ -19,7 +19,7 @@ from revocation import (
     connect,
 )
 from revocation.handles import KINDS, MAX_IDENTIFIER_LENGTH, Kind
-from tests.revocation.forge import ISSUER, claims_of
+from tests.support.tokens import ISSUER, claims_of
 
 ROOT = Path(__file__).parents[2]
 

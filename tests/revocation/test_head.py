@@ -19,9 +19,9 @@ from revocation import (
     connect,
 )
 from revocation.denylist import UNCONDITIONAL, is_revoked
-from tests.revocation.forge import ISSUER, claims_of
-from tests.revocation.stores import SESSION, SUBJECT, can_mint, log_of, opened, until
-from tests.servers import Server
+from tests.support.denylists import SESSION, SUBJECT, can_mint, log_of, opened, until
+from tests.support.servers import Server
+from tests.support.tokens import ISSUER, claims_of
 
 
 def test_without_a_head_there_is_no_answer_and_no_revocation(client: "redis.Redis", namespace: str) -> None:

@@ -8,7 +8,7 @@ import pytest
 from revocation import ConfigurationError, InvalidTokenError, Key, KeySet, TokenIssuer
 from revocation.keys import AlgorithmName
 from revocation.testing import Clock
-from tests.revocation.forge import AUDIENCE, ISSUER, Forge, decoded, key, pem, private_key, public_pem
+from tests.support.tokens import AUDIENCE, ISSUER, Forge, decoded, key, pem, private_key, public_pem
 
 
 def issuer_of(keys: KeySet, clock: Clock) -> TokenIssuer:

@@ -9,7 +9,7 @@ import pytest
 from revocation import ConfigurationError, InvalidTokenError, KeyDirectory, TokenVerifier
 from revocation.key_directory import RELOAD_SECONDS
 from revocation.testing import Clock
-from tests.revocation.forge import AUDIENCE, ISSUER, Forge, key, pem, private_key
+from tests.support.tokens import AUDIENCE, ISSUER, Forge, key, pem, private_key
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, r
 
 from revocation import ConfigurationError, Key, KeySet
 from revocation.keys import AlgorithmName, thumbprint
-from tests.revocation.forge import Forge, key, pem, private_key, public_pem
+from tests.support.tokens import Forge, key, pem, private_key, public_pem
 
 ASYMMETRIC: tuple[AlgorithmName, ...] = ("ES256", "RS256", "EdDSA")
 

@@ -8,9 +8,9 @@ import redis
 from revocation import ConfigurationError, DenylistUnavailableError, Handle, RedisDenylist
 from revocation.redis.follower import Follower
 from revocation.redis.leases import Audience
-from tests.revocation.forge import ISSUER
-from tests.revocation.stores import opened
-from tests.servers import Server
+from tests.support.denylists import opened
+from tests.support.servers import Server
+from tests.support.tokens import ISSUER
 
 ADA = Handle("session", "ada", issuer=ISSUER)
 BOB = Handle("session", "bob", issuer=ISSUER)

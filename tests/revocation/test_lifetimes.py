@@ -10,7 +10,7 @@ from revocation import Guard, Handle, InvalidTokenError, Lifetimes, MemoryDenyli
 from revocation.denylist import is_revoked
 from revocation.handles import KINDS, Kind
 from revocation.testing import Clock
-from tests.revocation.forge import Forge, key
+from tests.support.tokens import Forge, key
 
 NOW = 1_800_000_000
 

@@ -11,8 +11,8 @@ from revocation import (
     Lifetimes,
     RedisDenylist,
 )
-from tests.revocation.forge import ISSUER
-from tests.revocation.stores import SESSION, SUBJECT, all_pages, log_of, opened, until
+from tests.support.denylists import SESSION, SUBJECT, all_pages, log_of, opened, until
+from tests.support.tokens import ISSUER
 
 
 def test_every_change_names_its_predecessor_and_the_head_names_the_last(denylist: RedisDenylist) -> None:

@@ -14,9 +14,9 @@ from revocation import (
     connect,
 )
 from revocation.denylist import UNCONDITIONAL
-from tests.revocation.forge import ISSUER, claims_of
-from tests.revocation.stores import SESSION, SUBJECT, log_of, opened
-from tests.servers import Make, Server, StartServer
+from tests.support.denylists import SESSION, SUBJECT, log_of, opened
+from tests.support.servers import Make, Server, StartServer
+from tests.support.tokens import ISSUER, claims_of
 
 
 def calls(client: "redis.Redis") -> dict[str, int]:

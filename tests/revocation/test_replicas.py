@@ -1,19 +1,17 @@
 """Replicas: with `min_replicas` nothing counts that they do not have, neither an acknowledgement nor an answer."""
 
 import contextlib
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from revocation import ConfigurationError, DenylistUnavailableError, Handle, RedisDenylist, connect
 from revocation.redis.follower import Follower
-from tests.faults.replica import PRIMARY_OPTIONS, Replica, replica_of
-from tests.faults.rig import Redis
-from tests.revocation.forge import ISSUER
-from tests.revocation.stores import until
+from tests.support.denylists import until
+from tests.support.replicas import PRIMARY_OPTIONS, Replica, replica_of
+from tests.support.servers import running
+from tests.support.tokens import ISSUER
 
 ADA = Handle("session", "s-ada", issuer=ISSUER)
 BOB = Handle("session", "s-bob", issuer=ISSUER)
@@ -21,16 +19,8 @@ BOB = Handle("session", "s-bob", issuer=ISSUER)
 
 @pytest.fixture
 def replica() -> Iterator[Replica]:
-    # Sockets need short paths.
-    with tempfile.TemporaryDirectory(prefix="rv-", dir="/tmp") as name:
-        primary = Redis("valkey", Path(name) / "p", PRIMARY_OPTIONS)
-        primary.directory.mkdir()
-        primary.start()
-        try:
-            with replica_of(primary) as replica:
-                yield replica
-        finally:
-            primary.close()
+    with running("valkey", *PRIMARY_OPTIONS) as primary, replica_of(primary) as replica:
+        yield replica
 
 
 @pytest.fixture
@@ -44,7 +34,7 @@ def denylist(replica: Replica) -> Iterator[RedisDenylist]:
 def test_what_was_acknowledged_is_there_after_a_failover(replica: Replica, denylist: RedisDenylist) -> None:
     denylist.revoke(ADA)
     replica.primary.kill()
-    held = replica.server.client.get(denylist.key(ADA.name))
+    held = replica.server.client().get(denylist.key(ADA.name))
     assert isinstance(held, bytes)
     assert held.startswith(b"* ")
 
@@ -98,14 +88,11 @@ def test_the_replicas_are_asked_on_the_connection_that_wrote(replica: Replica, d
 
 def test_a_minimum_that_is_no_majority_is_refused(replica: Replica) -> None:
     with contextlib.ExitStack() as stack:
-        for name in ("second", "third"):
-            directory = replica.primary.directory / name
-            directory.mkdir()
-            other = Redis("valkey", directory, ("--replicaof", "127.0.0.1", str(replica.link.port)))
-            stack.callback(other.close)
-            other.start()
-        until(lambda: replica.primary.client.info("replication")["connected_slaves"] == 3)
-        denylist = RedisDenylist(replica.primary.client, min_replicas=1)
+        for _ in range(2):
+            stack.enter_context(running("valkey", "--replicaof", "127.0.0.1", str(replica.link.port)))
+        client = replica.primary.client()
+        until(lambda: client.info("replication")["connected_slaves"] == 3)
+        denylist = RedisDenylist(client, min_replicas=1)
         with pytest.raises(ConfigurationError, match="no majority of 4"):
             denylist.open()
-        assert not replica.primary.client.exists(denylist.key("head"))
+        assert not client.exists(denylist.key("head"))

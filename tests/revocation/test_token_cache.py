@@ -5,7 +5,7 @@ import pytest
 from revocation import ExpiredTokenError, InvalidTokenError, KeySet
 from revocation.testing import Clock
 from revocation.token_cache import TokenCache
-from tests.revocation.forge import Forge, claims_of, key
+from tests.support.tokens import Forge, claims_of, key
 
 
 def test_it_is_bounded_and_keeps_what_is_used() -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from revocation import Claims, ExpiredTokenError, InvalidTokenError, KeySet, TokenVerifier
 from revocation.keys import AlgorithmName
 from revocation.testing import Clock
-from tests.revocation.forge import AUDIENCE, ISSUER, Forge, decoded, encoded, key
+from tests.support.tokens import AUDIENCE, ISSUER, Forge, decoded, encoded, key
 
 VECTORS: list[dict[str, Any]] = json.loads((Path(__file__).parent / "vectors" / "tokens.json").read_text("utf-8"))
 

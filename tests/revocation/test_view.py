@@ -8,7 +8,7 @@ from revocation import Handle
 from revocation.denylist import UNCONDITIONAL
 from revocation.redis.protocol import Head
 from revocation.redis.view import View
-from tests.revocation.forge import ISSUER
+from tests.support.tokens import ISSUER
 
 ADA = Handle("subject", "ada", issuer=ISSUER)
 KEY = Handle("key", "k-1", issuer=ISSUER)

@@ -1,5 +1,5 @@
 """The stories run on PostgreSQL, too."""
 
-from tests.app.postgres import postgres_url
+from tests.support.postgres import postgres_url
 
 __all__ = ["postgres_url"]

@@ -16,10 +16,11 @@ import jwt
 import pytest
 
 from app.keyring import Keyring
-from tests.app.postgres import new_database
-from tests.servers import Server
-from tests.serving import ADMIN_PASSWORD, Service, free_port, serving
-from tests.stories.fleet import on_every_worker, refresh, statuses, workers
+from tests.stories.workers import on_every_worker, refresh, statuses, workers
+from tests.support.ports import free_port
+from tests.support.postgres import new_database
+from tests.support.servers import Server
+from tests.support.service import ADMIN_PASSWORD, Service, serving
 
 ROOT = Path(__file__).parents[2]
 

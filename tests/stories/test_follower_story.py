@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import redis
 
-from tests.servers import Server, StartServer
-from tests.serving import Service, serving
+from tests.support.servers import Server, StartServer
+from tests.support.service import Service, serving
 
 #: For a busy machine, where the story says two.
 _PATIENCE_SECONDS = 15.0

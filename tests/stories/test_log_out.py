@@ -17,10 +17,10 @@ import pytest
 import redis
 
 from revocation import Handle, connect
-from tests.app.postgres import new_database
-from tests.servers import Server, binary, plain, running
-from tests.serving import ADMIN_PASSWORD, Service, serving
-from tests.stories.fleet import on_every_worker, records, refresh, statuses
+from tests.stories.workers import on_every_worker, records, refresh, statuses
+from tests.support.postgres import new_database
+from tests.support.servers import Server, binary, plain, running
+from tests.support.service import ADMIN_PASSWORD, Service, serving
 
 
 def claims(token: str) -> dict[str, Any]:

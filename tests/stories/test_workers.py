@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.revocation.stores import opened
-from tests.servers import Server
-from tests.serving import free_port
+from tests.support.denylists import opened
+from tests.support.ports import free_port
+from tests.support.servers import Server
 
 WORKERS = 3
 PATIENCE_SECONDS = 30

@@ -1,20 +1,18 @@
 """A cluster of three nodes on loopback, without replicas."""
 
 import contextlib
-import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import redis
 
-from tests.servers import binary
-from tests.serving import free_port
+from tests.support.ports import free_port
+from tests.support.servers import running
 
 _SLOTS = 16_384
-_OPTIONS = ("--bind", "127.0.0.1", "--save", "", "--cluster-enabled", "yes", "--cluster-node-timeout", "2000")
+_OPTIONS = ("--bind", "127.0.0.1", "--cluster-enabled", "yes", "--cluster-node-timeout", "2000")
 _START_SECONDS = 30
 
 
@@ -61,9 +59,8 @@ class Cluster:
 
 
 @contextlib.contextmanager
-def three_nodes(directory: Path) -> Iterator[Cluster]:
-    """Until the block ends; every process is ended by its id."""
-    processes: list[subprocess.Popen[bytes]] = []
+def three_nodes() -> Iterator[Cluster]:
+    """A cluster until the block ends."""
     # The bus of a node listens 10,000 above its port.
     ports: list[int] = []
     while len(ports) < 3:
@@ -71,22 +68,11 @@ def three_nodes(directory: Path) -> Iterator[Cluster]:
         if port < 55_000 and port not in ports:
             ports.append(port)
     cluster = Cluster(tuple(ports))
-    try:
+    with contextlib.ExitStack() as stack:
         for port in ports:
-            data = directory / str(port)
-            data.mkdir()
-            processes.append(
-                subprocess.Popen(
-                    [binary("valkey"), "--port", str(port), "--dir", str(data), *_OPTIONS],
-                    stdout=subprocess.DEVNULL,
-                )
-            )
+            stack.enter_context(running("valkey", "--port", str(port), *_OPTIONS))
         _form(cluster)
         yield cluster
-    finally:
-        for process in processes:
-            process.kill()
-            process.wait()
 
 
 def _form(cluster: Cluster) -> None:

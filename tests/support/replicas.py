@@ -1,12 +1,12 @@
-"""A replica of a rig's server, which falls behind and then takes its place."""
+"""A replica of a server, which falls behind and then takes its place."""
 
 import contextlib
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from tests.faults.rig import Redis
-from tests.faults.wire import Proxy
+from tests.support.proxy import Fault, Proxy, swallowed
+from tests.support.servers import Server
 
 _SYNC_SECONDS = 20
 
@@ -18,35 +18,36 @@ PRIMARY_OPTIONS = ("--appendonly", "no", "--repl-diskless-sync-delay", "0")
 class Replica:
     """The replica, its primary, and the link between them."""
 
-    primary: Redis
-    server: Redis
+    primary: Server
+    server: Server
     link: Proxy
 
     def fall_behind(self) -> None:
-        """From now on nothing that is written reaches it, and nobody is told."""
-        self.link.silent_down = True
+        """From now on nothing that is written reaches it, and neither of the two servers notices."""
+        self.link.begin(Fault(reply=swallowed))
 
     def take_over(self) -> None:
-        """The primary dies, and who looks for it finds this one in its place."""
+        """The primary dies, and a client that looks for it finds this replica in its place."""
         self.primary.kill()
-        self.server.client.replicaof("NO", "ONE")
+        self.server.client().replicaof("NO", "ONE")
         self.server.socket.replace(self.primary.socket)
         self.primary.process = self.server.process
 
 
 @contextlib.contextmanager
-def replica_of(primary: Redis) -> Iterator[Replica]:
-    """In sync when the block begins."""
+def replica_of(primary: Server) -> Iterator[Replica]:
+    """The replica is in sync when the block begins."""
     with contextlib.ExitStack() as stack:
         link = Proxy(primary.socket)
         stack.callback(link.close)
         directory = primary.directory / "replica"
         directory.mkdir()
-        server = Redis(primary.make, directory, ("--replicaof", "127.0.0.1", str(link.port)))
+        server = Server(primary.make, directory, ("--replicaof", "127.0.0.1", str(link.port)))
         stack.callback(server.close)
         server.start()
+        client = server.client()
         deadline = time.monotonic() + _SYNC_SECONDS
-        while server.client.info("replication")["master_link_status"] != "up":
+        while client.info("replication")["master_link_status"] != "up":
             assert time.monotonic() < deadline, "the replica does not get in sync"
             time.sleep(0.02)
         yield Replica(primary, server, link)

@@ -18,7 +18,7 @@ from revocation import (
 )
 from revocation.handles import Kind
 from revocation.redis.cluster import ClusterSlot
-from tests.revocation.forge import ISSUER
+from tests.support.tokens import ISSUER
 
 SUBJECT = Handle("subject", "ada", issuer=ISSUER)
 SESSION = Handle("session", "s-1", issuer=ISSUER)

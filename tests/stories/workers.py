@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
-from tests.serving import Service
+from tests.support.service import Service
 
 T = TypeVar("T")
 

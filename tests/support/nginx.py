@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.servers import require
+from tests.support.requirements import require
 
 _START_SECONDS = 20
 

@@ -1,4 +1,4 @@
-"""Rig: a real service with several workers on a server of its own, people who use it, and what they saw."""
+"""Workload: people who use a real service with several workers while faults are injected, and what they saw."""
 
 import contextlib
 import http.client
@@ -11,7 +11,6 @@ import secrets
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections import deque
@@ -20,7 +19,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import redis
 import requests
 
 from app.keyring import Keyring
@@ -28,9 +26,10 @@ from app.service import denylist as denylist_of
 from app.settings import Settings
 from revocation import DenylistUnavailableError, Handle, RedisDenylist, TokenIssuer
 from tests.faults.history import EVERYTHING, STALL, Fault, History, Issue, Outcome, Request, Revoke
-from tests.faults.wire import Proxy
-from tests.servers import Make, binary
-from tests.serving import ADMIN_PASSWORD, Service, free_port
+from tests.support.ports import free_port
+from tests.support.proxy import Proxy
+from tests.support.servers import Make, Server, running, short_directory
+from tests.support.service import ADMIN_PASSWORD, Service
 
 #: How many ways a token is presented: the route and its bound.
 ROUTES = (
@@ -48,60 +47,6 @@ _PATIENCE_SECONDS = 15.0
 
 #: Half of how long the workers wait for an answer of Redis.
 _STALL_SECONDS = 0.25
-
-
-@dataclass
-class Redis:
-    """A server that can be killed, stopped and started again on what it left behind."""
-
-    make: Make
-    directory: Path
-    options: tuple[str, ...]
-    process: "subprocess.Popen[bytes] | None" = None
-    _client: "redis.Redis | None" = None
-
-    @property
-    def socket(self) -> Path:
-        return self.directory / "server.sock"
-
-    @property
-    def client(self) -> "redis.Redis":
-        if self._client is None:
-            self._client = redis.Redis(unix_socket_path=str(self.socket), protocol=2, socket_timeout=10.0)
-        return self._client
-
-    def start(self) -> None:
-        self.process = subprocess.Popen(
-            [
-                *(binary(self.make), "--port", "0", "--unixsocket", str(self.socket), "--dir", str(self.directory)),
-                *("--save", "", "--logfile", str(self.directory / "server.log"), *self.options),
-            ],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        deadline = time.monotonic() + _PATIENCE_SECONDS
-        while True:
-            with contextlib.suppress(redis.RedisError, OSError):
-                if self.client.ping():
-                    return
-            assert time.monotonic() < deadline, "the server does not start"
-            time.sleep(0.005)
-
-    def signal(self, number: signal.Signals) -> None:
-        assert self.process is not None
-        self.process.send_signal(number)
-
-    def kill(self) -> None:
-        if self.process is not None:
-            self.process.send_signal(signal.SIGCONT)
-            self.process.kill()
-            self.process.wait()
-
-    def close(self) -> None:
-        if self._client is not None:
-            self._client.close()
-        self.kill()
 
 
 @dataclass(frozen=True)
@@ -122,10 +67,10 @@ class People:
     revoked: list[Token] = field(default_factory=list)
 
 
-class Rig:
-    """One service under one history."""
+class Workload:
+    """The load on one service, which writes one history."""
 
-    def __init__(self, server: Redis, service: Service, settings: Settings, *, proxy: Proxy | None, seed: int) -> None:
+    def __init__(self, server: Server, service: Service, settings: Settings, *, proxy: Proxy | None, seed: int) -> None:
         self.server = server
         self.service = service
         self.proxy = proxy
@@ -436,7 +381,7 @@ def _claims(token: str) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def rigged(
+def under_load(
     *,
     make: Make = "valkey",
     options: tuple[str, ...] = ("--appendonly", "no"),
@@ -445,15 +390,11 @@ def rigged(
     seed: int,
     sabotage: str = "",
     **env: str,
-) -> Iterator[Rig]:
+) -> Iterator[Workload]:
     """A service with four workers, under load until the block ends."""
     with contextlib.ExitStack() as stack:
-        base = None if len(tempfile.gettempdir()) < 60 else "/tmp"
-        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="rv-", dir=base)))
-        server = Redis(make, directory / "r", options)
-        server.directory.mkdir()
-        stack.callback(server.close)
-        server.start()
+        directory = stack.enter_context(short_directory())
+        server = stack.enter_context(running(make, *options))
         proxy = None
         url = f"unix://{server.socket}"
         if through_proxy:
@@ -474,7 +415,7 @@ def rigged(
         }
         with (directory / "service.log").open("ab") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "tests.faults.serve", "serve"],
+                [sys.executable, "-m", "tests.faults.sabotaged_service", "serve"],
                 env=kept | own | {"FAULTS_SABOTAGE": sabotage},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -487,14 +428,14 @@ def rigged(
         stack.callback(_continue, service)
         service.wait_until_ready()
         direct = own | {"REVOCATION_REDIS_URL": f"unix://{server.socket}", "REVOCATION_TIMEOUT": "1.0"}
-        rig = Rig(server, service, Settings.from_mapping(direct), proxy=proxy, seed=seed)
-        rig.start()
+        workload = Workload(server, service, Settings.from_mapping(direct), proxy=proxy, seed=seed)
+        workload.start()
         try:
             # Until all workers serve: the first ones answer while the last ones start.
-            rig._recover(time.monotonic())
-            yield rig
+            workload._recover(time.monotonic())
+            yield workload
         finally:
-            rig.stop()
+            workload.stop()
 
 
 def _continue(service: Service) -> None:

@@ -1,4 +1,4 @@
-"""`python -m tests.faults.serve serve`: the service, whose answers name the worker that gave them.
+"""`python -m tests.faults.sabotaged_service serve`: the service, whose answers name the worker that gave them.
 
 FAULTS_SABOTAGE breaks it on purpose, so that the checker can show that it would notice.
 """
