@@ -18,34 +18,30 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from loadtest import bad_day, cost, dial, machine, propagation, report, scale
-from loadtest.contestants import NAMES
+from loadtest import denylist_size, machine, max_staleness, propagation, redis_faults, report, request_cost
+from loadtest.comparison import Costs, costs
 from loadtest.deployment import WrongAnswerError
-from loadtest.figures import cost as cost_of
-from loadtest.figures import cpu_us, settings
-from loadtest.load import ROOT
-from loadtest.plan import FULL, QUICK, SECTIONS, Plan, Section, Tell
-from loadtest.results import Results
+from loadtest.profiles import FULL, QUICK, SECTIONS, Profile, Section, Tell
+from loadtest.results import COMMITTED, ROOT, Results
 from revocation import RevocationError
 
-_FULL: Final = ROOT / "loadtest" / "results" / "full.json"
 _QUICK: Final = ROOT / ".data" / "bench" / "quick.json"
 
-#: What each section fills, and by what.
-_PARTS: Final[dict[Section, dict[str, Callable[[Plan, Path, Tell], Iterator[Any]]]]] = {
-    "cost": {"cost": cost.measure},
+#: The parts of the results that each section fills, and what measures them.
+_PARTS: Final[dict[Section, dict[str, Callable[[Profile, Path, Tell], Iterator[Any]]]]] = {
+    "cost": {"cost": request_cost.measure},
     "propagation": {"propagation": propagation.measure},
-    "scale": {"scale": scale.measure, "revoking": scale.revoking},
-    "bad-day": {"bad_day": bad_day.measure},
-    "dial": {"dial": dial.measure},
+    "scale": {"scale": denylist_size.measure, "revoking": denylist_size.revoking},
+    "bad-day": {"bad_day": redis_faults.measure},
+    "dial": {"dial": max_staleness.measure},
 }
 
 
-def measure(plan: Plan, tell: Tell, *, command: str) -> tuple[Results, Exception | None]:
+def measure(profile: Profile, tell: Tell, *, command: str) -> tuple[Results, Exception | None]:
     """One run, and what ended it early if that was an error. Ctrl-C and errors leave what there was by then."""
     began = time.monotonic()
     results = Results(
-        profile=plan.profile,
+        profile=profile.name,
         started_at=datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
         elapsed_seconds=0.0,
         interrupted=False,
@@ -56,12 +52,12 @@ def measure(plan: Plan, tell: Tell, *, command: str) -> tuple[Results, Exception
         generator=machine.load_generator(),
     )
     failure: Exception | None = None
-    found: dict[str, list[Any]] = {part: [] for section in plan.sections for part in _PARTS[section]}
+    found: dict[str, list[Any]] = {part: [] for section in profile.sections for part in _PARTS[section]}
     try:
         with tempfile.TemporaryDirectory(prefix="rv-bench-") as directory:
-            for section in plan.sections:
+            for section in profile.sections:
                 for part, rows in _PARTS[section].items():
-                    with contextlib.closing(rows(plan, Path(directory) / part, tell)) as measured:  # type: ignore[type-var]  # each is a generator
+                    with contextlib.closing(rows(profile, Path(directory) / part, tell)) as measured:  # type: ignore[type-var]  # each is a generator
                         for row in measured:
                             found[part].append(row)
     except KeyboardInterrupt:
@@ -99,20 +95,20 @@ def main(*, quick: bool, output: Path | None, **chosen: Any) -> None:
 
     Everything stays on this machine. Ctrl-C ends it, and keeps what there is.
     """
-    plan = replace(QUICK if quick else FULL, **{name: value for name, value in chosen.items() if value is not None})
-    output = output or (_QUICK if quick else _FULL)
+    profile = replace(QUICK if quick else FULL, **{name: value for name, value in chosen.items() if value is not None})
+    output = output or (_QUICK if quick else COMMITTED)
     # Whoever stops this wants everything stopped that it has started.
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     console = Console()
     command = shlex.join(["python", "-m", "loadtest", *sys.argv[1:]])
     with Progress(SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), console=console) as progress:
         task = progress.add_task("starting", total=None)
-        results, failure = measure(plan, lambda what: progress.update(task, description=what), command=command)
+        results, failure = measure(profile, lambda what: progress.update(task, description=what), command=command)
     results.write(output)
-    page = output.with_name("report.html")
+    page = output.with_suffix(".html")
     report.write(results, page)
-    if results.cost:
-        console.print(_table(results))
+    if table := costs(results):
+        console.print(_printed(table))
     if results.interrupted:
         console.print("Interrupted: these are the figures there were by then.")
     console.print(f"Figures: {output}\nReport:  {page}", soft_wrap=True)
@@ -120,17 +116,13 @@ def main(*, quick: bool, output: Path | None, **chosen: Any) -> None:
         raise click.ClickException(f"the run ended early: {failure}")
 
 
-def _table(results: Results) -> Table:
-    """What a request costs, contestant by contestant."""
-    table = Table(title="CPU microseconds of the server per request, median (least to most)")
-    table.add_column("contestant")
-    measured = settings(results)
-    for setting in measured:
-        table.add_column(f"{setting.algorithm}, {setting.worker_class}", justify="right")
-    for name in NAMES:
-        spreads = [cost_of(results, name, setting, cpu_us) for setting in measured]
-        cells = [f"{one.median:.0f} ({one.least:.0f} to {one.most:.0f})" if one else "-" for one in spreads]
-        table.add_row(name, *cells)
+def _printed(costs: Costs) -> Table:
+    """The table of costs, without what the contestants do: that is for readers with more room."""
+    table = Table(title=costs.caption)
+    for column in (costs.head[0], *costs.head[2:]):
+        table.add_column(column, justify="right" if column else "left")
+    for name, _, *figures in costs.rows:
+        table.add_row(name, *figures)
     return table
 
 

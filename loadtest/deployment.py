@@ -16,9 +16,9 @@ from app.service import Stores
 from app.settings import Settings
 from loadtest.connection import Answer, Connection, Header
 from loadtest.contestants import MAX_STALENESS, NAMES, PATH, REVOCABLE
-from loadtest.load import ROOT, Target
+from loadtest.load import Target
 from loadtest.processes import pin
-from loadtest.results import Contestant
+from loadtest.results import ROOT, Contestant
 from revocation.redis.embedded import socket_path
 
 _START_SECONDS: Final = 60.0

@@ -77,6 +77,12 @@ def cost(results: Results, contestant: Contestant, setting: Setting, figure: Cal
     return Spread.of(figure(row) for row in rounds(results, contestant, setting).values())
 
 
+def main_cost(results: Results, contestant: Contestant, figure: Callable[[Cost], float]) -> Spread | None:
+    """The same in the main setting."""
+    setting = main_setting(results)
+    return cost(results, contestant, setting, figure) if setting else None
+
+
 def cpu_us(row: Cost) -> float:
     """CPU microseconds of the server per request."""
     return 1e6 * row.cpu_seconds / row.requests
@@ -133,14 +139,6 @@ class Distribution:
 def everywhere(row: Propagation) -> list[float]:
     """From each acknowledgement to the last accept in any worker, in milliseconds."""
     return [max(by_worker) for by_worker in row.last_accept_ms if by_worker]
-
-
-def by_worker(row: Propagation) -> list[list[float]]:
-    """From the acknowledgements to the last accept in each worker, in milliseconds; a list per worker."""
-    return [
-        [delays[worker] for delays in row.last_accept_ms if worker < len(delays)]
-        for worker in range(max(map(len, row.last_accept_ms), default=0))
-    ]
 
 
 def kept(row: Propagation) -> bool | None:

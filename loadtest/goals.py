@@ -6,8 +6,8 @@ from typing import Final, TypeVar
 
 from loadtest import figures
 from loadtest.figures import Distribution, Setting, Spread
+from loadtest.notation import ENTRANTS, duration, number
 from loadtest.results import BadDay, Contestant, Propagation, Results
-from loadtest.words import ENTRANTS, duration, number
 
 #: How long the servers of a bad day wait for one answer of Redis: the default of the library.
 TIMEOUT_MS: Final = 100.0

@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from loadtest.connection import Header
-
-ROOT: Final = Path(__file__).parents[1]
+from loadtest.results import ROOT
 
 #: Before anything counts: connections are opened, caches warmed.
 _WARM_UP_SECONDS: Final = 0.3

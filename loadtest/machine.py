@@ -7,9 +7,8 @@ import tempfile
 from importlib.metadata import version
 from pathlib import Path
 
-from loadtest.load import ROOT
 from loadtest.processes import CORES, PINNED
-from loadtest.results import Generator, Machine, Versions
+from loadtest.results import ROOT, Generator, Machine, Versions
 from loadtest.store import Store
 
 

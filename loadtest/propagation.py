@@ -15,7 +15,7 @@ from loadtest.connection import Connection, Header
 from loadtest.contestants import PATH
 from loadtest.deployment import Deployment, Shape, WrongAnswerError, deployed
 from loadtest.load import generator
-from loadtest.plan import Plan, Tell
+from loadtest.profiles import Profile, Tell
 from loadtest.results import Contestant, Propagation
 
 #: What is promised, in milliseconds.
@@ -36,11 +36,11 @@ _PAUSE_SECONDS: Final = 0.0005
 _FIND_SECONDS: Final = 30.0
 
 
-def measure(plan: Plan, directory: Path, tell: Tell) -> Iterator[Propagation]:
+def measure(profile: Profile, directory: Path, tell: Tell) -> Iterator[Propagation]:
     """Each contestant that can take something back. Raises WrongAnswerError."""
     for name, bound_ms in _BOUNDS.items():
-        tell(f"speed of revocation: {name}, starting {plan.workers} workers")
-        shape = Shape(algorithm=plan.algorithms[0], worker_class=plan.worker_classes[0], workers=plan.workers)
+        tell(f"speed of revocation: {name}, starting {profile.workers} workers")
+        shape = Shape(algorithm=profile.algorithms[0], worker_class=profile.worker_classes[0], workers=profile.workers)
         with ExitStack() as stack:
             one = stack.enter_context(deployed(name, directory / name, shape, env={"LOADTEST_NAME_WORKERS": "1"}))
             load = stack.enter_context(generator(directory / "generator.log", core=None))
@@ -49,17 +49,17 @@ def measure(plan: Plan, directory: Path, tell: Tell) -> Iterator[Propagation]:
             pool = stack.enter_context(ThreadPoolExecutor(len(connections)))
             stack.enter_context(load.on([one.target(one.sign_in())]))
             started, rows = time.monotonic(), []
-            for number in range(plan.revocations):
-                tell(f"speed of revocation: {name}, {number + 1} of {plan.revocations}")
+            for number in range(profile.revocations):
+                tell(f"speed of revocation: {name}, {number + 1} of {profile.revocations}")
                 rows.append(_delays(one, connections, pool))
             answered, elapsed = len(load.take()[name]), time.monotonic() - started
-            receipts = [_receipt_ms(one) for _ in range(plan.receipts)] if name == "bounded" else []
+            receipts = [_receipt_ms(one) for _ in range(profile.receipts)] if name == "bounded" else []
         wrong = 0 if bound_ms is None else sum(delay > bound_ms for row in rows for delay in row)
         yield Propagation(
             contestant=name,
             algorithm=shape.algorithm,
             worker_class=shape.worker_class,
-            workers=plan.workers,
+            workers=profile.workers,
             load_rps=answered / elapsed,
             last_accept_ms=tuple(rows),
             receipt_ms=tuple(receipts),

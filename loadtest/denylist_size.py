@@ -9,8 +9,8 @@ from loadtest.deployment import Deployment, Shape, deployed
 from loadtest.figures import percentile
 from loadtest.instruments import CATCH_UP, CHECK
 from loadtest.load import Load, generator
-from loadtest.plan import Plan, Tell
 from loadtest.processes import CORES, PINNED
+from loadtest.profiles import Profile, Tell
 from loadtest.results import Revoking, Scale
 from loadtest.store import Store
 from revocation import Handle, RedisDenylist, connect
@@ -24,9 +24,9 @@ _AT_ONCE: Final = 10_000
 _PATIENCE_SECONDS: Final = 120.0
 
 
-def measure(plan: Plan, directory: Path, tell: Tell) -> Iterator[Scale]:
+def measure(profile: Profile, directory: Path, tell: Tell) -> Iterator[Scale]:
     """One deny-list of each size, each in a fresh Valkey, with one worker on it."""
-    for entries in plan.entries:
+    for entries in profile.entries:
         tell(f"scale: writing {entries:,} entries")
         place = directory / f"{entries}"
         with Store(place / "store") as store:
@@ -41,22 +41,22 @@ def measure(plan: Plan, directory: Path, tell: Tell) -> Iterator[Scale]:
                 generator(place / "log", core=CORES[-1] if PINNED else None) as load,
             ):
                 one.wait_until_ready()
-                yield _measured(one, load, entries=written, redis_bytes=grown, seconds=plan.seconds)
+                yield _measured(one, load, entries=written, redis_bytes=grown, seconds=profile.seconds)
 
 
-def revoking(plan: Plan, directory: Path, tell: Tell) -> Iterator[Revoking]:
+def revoking(profile: Profile, directory: Path, tell: Tell) -> Iterator[Revoking]:
     """Over one connection, from one process, each write on the disk before it is acknowledged."""
     with Store(directory / "revoking") as store:
         store.start()
         denylist = _opened(store)
-        tell(f"revoking {plan.revoked_singly:,} tokens one by one")
-        handles = [Handle("token", f"one-{number}", issuer=_ISSUER) for number in range(plan.revoked_singly)]
+        tell(f"revoking {profile.revoked_singly:,} tokens one by one")
+        handles = [Handle("token", f"one-{number}", issuer=_ISSUER) for number in range(profile.revoked_singly)]
         started = time.perf_counter()
         for handle in handles:
             denylist.revoke(handle, wait_seconds=0)
         yield Revoking(way="one_by_one", revocations=len(handles), seconds=time.perf_counter() - started)
-        tell(f"revoking {plan.revoked_in_bulk:,} tokens in bulk")
-        handles = [Handle("token", f"bulk-{number}", issuer=_ISSUER) for number in range(plan.revoked_in_bulk)]
+        tell(f"revoking {profile.revoked_in_bulk:,} tokens in bulk")
+        handles = [Handle("token", f"bulk-{number}", issuer=_ISSUER) for number in range(profile.revoked_in_bulk)]
         started = time.perf_counter()
         denylist.revoke_many(handles, wait_seconds=0)
         yield Revoking(way="bulk", revocations=len(handles), seconds=time.perf_counter() - started)

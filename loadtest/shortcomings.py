@@ -1,4 +1,4 @@
-"""Gaps: what a run does not say, in sentences, so that nobody reads a part as the whole."""
+"""Shortcomings: what a run lacks and how noisy it was, in sentences, so that nobody reads a part as the whole."""
 
 import statistics
 from collections.abc import Iterator
@@ -6,8 +6,8 @@ from itertools import groupby
 from typing import Final
 
 from loadtest import figures
+from loadtest.notation import ENTRANTS, FAULTS, listed, number
 from loadtest.results import Contestant, Results
-from loadtest.words import ENTRANTS, FAULTS, listed, number
 
 #: Sections, as readers call them.
 _SECTIONS: Final = {
@@ -23,8 +23,8 @@ _SECTIONS: Final = {
 _TIMED: Final[tuple[Contestant, ...]] = ("bounded", "strict", "session", "jwt_extended")
 
 
-def gaps(results: Results) -> tuple[str, ...]:
-    """All of them; none for a whole run in which every answer was right."""
+def missing(results: Results) -> tuple[str, ...]:
+    """What was not measured, or not rightly; nothing for a whole run in which every answer was right."""
     return (*_sections(results), *_cost(results), *_propagation(results), *_bad_day(results))
 
 

@@ -12,8 +12,8 @@ from loadtest.connection import Connection, Header
 from loadtest.contestants import PATH
 from loadtest.deployment import Deployment, Shape, deployed
 from loadtest.load import Load, generator
-from loadtest.plan import Plan, Tell
 from loadtest.processes import CORES, PINNED, cpu_seconds, pin
+from loadtest.profiles import Profile, Tell
 from loadtest.results import Dial
 from loadtest.store import Store
 
@@ -27,17 +27,17 @@ _PAUSE_SECONDS: Final = 0.001
 _MARGIN_SECONDS: Final = 1.0
 
 
-def measure(plan: Plan, directory: Path, tell: Tell) -> Iterator[Dial]:
+def measure(profile: Profile, directory: Path, tell: Tell) -> Iterator[Dial]:
     """One contestant at each position, on a Valkey of its own."""
     tell("the dial: starting")
-    shape = Shape(algorithm=plan.algorithms[0], worker_class=plan.worker_classes[0], timeout_seconds=0.1)
-    longest = max((at for at in plan.positions if at < math.inf), default=0.0) + _MARGIN_SECONDS
+    shape = Shape(algorithm=profile.algorithms[0], worker_class=profile.worker_classes[0], timeout_seconds=0.1)
+    longest = max((at for at in profile.positions if at < math.inf), default=0.0) + _MARGIN_SECONDS
     with contextlib.ExitStack() as stack:
         deployments = {
             at: stack.enter_context(
                 deployed("bounded", directory / f"{at:g}", shape, env={"REVOCATION_MAX_STALENESS": f"{at:g}"})
             )
-            for at in plan.positions
+            for at in profile.positions
         }
         load = stack.enter_context(generator(directory / "generator.log", core=CORES[-1] if PINNED else None))
         headers: dict[float, Header] = {}
@@ -50,12 +50,12 @@ def measure(plan: Plan, directory: Path, tell: Tell) -> Iterator[Dial]:
             headers[at] = one.sign_in()
         for at, one in deployments.items():
             tell(f"the dial at {at:g}: cost")
-            costs[at] = _cost(one, headers[at], load, seconds=plan.seconds)
+            costs[at] = _cost(one, headers[at], load, seconds=profile.seconds)
             refused[at] = None if at == math.inf else max(_refused_after_ms(one) for _ in range(_REVOCATIONS))
         tell("the dial: without Redis")
         pool = stack.enter_context(ThreadPoolExecutor(len(deployments)))
         answering = {at: pool.submit(_without_redis, one, headers[at], longest) for at, one in deployments.items()}
-        for at in plan.positions:
+        for at in profile.positions:
             cpu_us, commands = costs[at]
             yield Dial(
                 max_staleness=at,

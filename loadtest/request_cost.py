@@ -13,19 +13,19 @@ from loadtest.connection import Header
 from loadtest.deployment import Deployment, Shape, fleet
 from loadtest.figures import percentile
 from loadtest.load import Load, generator
-from loadtest.plan import Plan, Tell
 from loadtest.processes import CORES, PINNED, cpu_seconds, memory_bytes
+from loadtest.profiles import Profile, Tell
 from loadtest.results import Cost, Latencies
 from loadtest.store import Store
 
 _WARM_UP_SECONDS: Final = 0.5
 
 
-def measure(plan: Plan, directory: Path, tell: Tell) -> Iterator[Cost]:
+def measure(profile: Profile, directory: Path, tell: Tell) -> Iterator[Cost]:
     """Each contestant in each round, for each algorithm and worker class. Raises WrongAnswerError."""
     server, load_core = (CORES[0], CORES[-1]) if PINNED else (None, None)
-    for algorithm in plan.algorithms:
-        for worker_class in plan.worker_classes:
+    for algorithm in profile.algorithms:
+        for worker_class in profile.worker_classes:
             place = directory / f"{algorithm}-{worker_class}"
             shape = Shape(algorithm=algorithm, worker_class=worker_class)
             tell(f"cost, {algorithm}, {worker_class}: starting")
@@ -36,10 +36,10 @@ def measure(plan: Plan, directory: Path, tell: Tell) -> Iterator[Cost]:
                 headers = {one.name: one.sign_in() for one in contestants}
                 for one in contestants:
                     _measured(one, headers[one.name], load, shape, number=0, seconds=_WARM_UP_SECONDS)
-                for number in range(plan.rounds):
+                for number in range(profile.rounds):
                     for one in contestants:
-                        tell(f"cost, {algorithm}, {worker_class}: round {number + 1} of {plan.rounds}, {one.name}")
-                        yield _measured(one, headers[one.name], load, shape, number=number, seconds=plan.seconds)
+                        tell(f"cost, {algorithm}, {worker_class}: round {number + 1} of {profile.rounds}, {one.name}")
+                        yield _measured(one, headers[one.name], load, shape, number=number, seconds=profile.seconds)
 
 
 def _measured(contestant: Deployment, header: Header, load: Load, shape: Shape, *, number: int, seconds: float) -> Cost:

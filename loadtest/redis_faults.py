@@ -14,7 +14,7 @@ from typing import Final
 from loadtest.deployment import Deployment, Shape, fleet
 from loadtest.figures import percentile
 from loadtest.load import Load, Row, Rows, generator
-from loadtest.plan import Plan, Tell
+from loadtest.profiles import Profile, Tell
 from loadtest.results import BadDay, Fault
 from loadtest.store import Store
 from tests.support.proxy import Fault as Wrong
@@ -32,18 +32,18 @@ _WELL: Final = 10
 _LOOK_SECONDS: Final = 0.25
 
 
-def measure(plan: Plan, directory: Path, tell: Tell) -> Iterator[BadDay]:
+def measure(profile: Profile, directory: Path, tell: Tell) -> Iterator[BadDay]:
     """Each contestant under each fault. Raises WrongAnswerError."""
     with Store(directory / "store") as store:
         store.start()
         proxy = Proxy(store.socket)
         try:
-            yield from _days(plan, directory, tell, store, proxy)
+            yield from _days(profile, directory, tell, store, proxy)
         finally:
             proxy.close()
 
 
-def _days(plan: Plan, directory: Path, tell: Tell, store: Store, proxy: Proxy) -> Iterator[BadDay]:
+def _days(profile: Profile, directory: Path, tell: Tell, store: Store, proxy: Proxy) -> Iterator[BadDay]:
     faults: dict[Fault, Callable[[], AbstractContextManager[None]]] = {
         "healthy": contextlib.nullcontext,
         "5_ms_away": lambda: proxy.faulty(Wrong(reply=late(0.005))),
@@ -51,7 +51,7 @@ def _days(plan: Plan, directory: Path, tell: Tell, store: Store, proxy: Proxy) -
         "hung": store.paused,
         "dead": lambda: _dead(store),
     }
-    shape = Shape(algorithm=plan.algorithms[0], worker_class=plan.worker_classes[0], timeout_seconds=0.1)
+    shape = Shape(algorithm=profile.algorithms[0], worker_class=profile.worker_classes[0], timeout_seconds=0.1)
     tell("a bad day: starting")
     with (
         fleet(directory, shape, redis_url=f"redis://127.0.0.1:{proxy.port}") as contestants,
@@ -67,12 +67,12 @@ def _days(plan: Plan, directory: Path, tell: Tell, store: Store, proxy: Proxy) -
                 load.take()
                 with injected():
                     began = time.monotonic()
-                    time.sleep(plan.fault_seconds)
+                    time.sleep(profile.fault_seconds)
                     rows = load.take()
                 well: dict[str, float] = {}
                 if fault != "healthy":
                     tell(f"a bad day: Redis is no longer {fault.replace('_', ' ')}")
-                    well = _well_again(load, contestants, longest_seconds=plan.recovery_seconds)
+                    well = _well_again(load, contestants, longest_seconds=profile.recovery_seconds)
                 for one in contestants:
                     asked = [row for row in rows[one.name] if row.sent >= began]
                     yield _day(one, fault, asked, well.get(one.name))
