@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 from loadtest.figures import Spread
 
-#: The logarithmic axis of all durations: powers of ten of a second, evenly apart. What lies outside is drawn at its end.
+#: The logarithmic axis of durations: powers of ten of a second, evenly apart. Its ends stand for all beyond them.
 TICKS: Final = {-4: "0.1 ms", -2: "10 ms", 0: "1 s", 2: "for ever"}
 
 #: Where bars and the axis lie below the top of their row.
