@@ -3,13 +3,13 @@
 import os
 import platform
 import subprocess
-import tempfile
 from importlib.metadata import version
 from pathlib import Path
 
+from loadtest.counters import Counters
 from loadtest.processes import CORES, PINNED
 from loadtest.results import ROOT, Generator, Machine, Versions
-from loadtest.store import Store
+from tests.support.servers import running
 
 
 def machine() -> Machine:
@@ -25,9 +25,8 @@ def machine() -> Machine:
 
 def versions() -> Versions:
     """Of what is installed here."""
-    with tempfile.TemporaryDirectory(prefix="rv-bench-") as directory, Store(Path(directory)) as store:
-        store.start()
-        server = store.version
+    with running("valkey") as valkey:
+        server = Counters(valkey.client()).version
     return Versions(
         python=platform.python_version(),
         redis_server=server,

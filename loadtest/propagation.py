@@ -42,18 +42,22 @@ def measure(profile: Profile, directory: Path, tell: Tell) -> Iterator[Propagati
         tell(f"speed of revocation: {name}, starting {profile.workers} workers")
         shape = Shape(algorithm=profile.algorithms[0], worker_class=profile.worker_classes[0], workers=profile.workers)
         with ExitStack() as stack:
-            one = stack.enter_context(deployed(name, directory / name, shape, env={"LOADTEST_NAME_WORKERS": "1"}))
+            contestant = stack.enter_context(
+                deployed(name, directory / name, shape, env={"LOADTEST_NAME_WORKERS": "1"})
+            )
             load = stack.enter_context(generator(directory / "generator.log", core=None))
-            one.wait_until_ready()
-            connections = [stack.enter_context(connection) for connection in _to_each_worker(one)]
+            contestant.wait_until_ready()
+            connections = [
+                stack.enter_context(connection) for connection in _to_each_worker(contestant, profile.workers)
+            ]
             pool = stack.enter_context(ThreadPoolExecutor(len(connections)))
-            stack.enter_context(load.on([one.target(one.sign_in())]))
+            stack.enter_context(load.on([contestant.target(contestant.sign_in())]))
             started, rows = time.monotonic(), []
             for number in range(profile.revocations):
                 tell(f"speed of revocation: {name}, {number + 1} of {profile.revocations}")
-                rows.append(_delays(one, connections, pool))
+                rows.append(_delays(contestant, connections, pool))
             answered, elapsed = len(load.take()[name]), time.monotonic() - started
-            receipts = [_receipt_ms(one) for _ in range(profile.receipts)] if name == "bounded" else []
+            receipts = [_receipt_ms(contestant) for _ in range(profile.receipts)] if name == "bounded" else []
         wrong = 0 if bound_ms is None else sum(delay > bound_ms for row in rows for delay in row)
         yield Propagation(
             contestant=name,
@@ -68,15 +72,15 @@ def measure(profile: Profile, directory: Path, tell: Tell) -> Iterator[Propagati
         )
 
 
-def _to_each_worker(deployment: Deployment) -> list[Connection]:
+def _to_each_worker(contestant: Deployment, workers: int) -> list[Connection]:
     """Connections stay with the worker that took them: open some until there is one to each."""
     found: dict[int, Connection] = {}
     deadline = time.monotonic() + _FIND_SECONDS
-    while len(found) < deployment.workers:
+    while len(found) < workers:
         if time.monotonic() > deadline:
-            raise WrongAnswerError(f"{len(found)} of {deployment.workers} workers of {deployment.name} answer")
+            raise WrongAnswerError(f"{len(found)} of {workers} workers of {contestant.name} answer")
         # Several at once: one that is alone always goes to the same idle worker.
-        some = [deployment.connect() for _ in range(2 * deployment.workers)]
+        some = [contestant.connect() for _ in range(2 * workers)]
         for connection in some:
             worker = connection.ask("GET", "/healthz").worker
             if found.setdefault(worker, connection) is not connection:
@@ -84,13 +88,13 @@ def _to_each_worker(deployment: Deployment) -> list[Connection]:
     return list(found.values())
 
 
-def _delays(deployment: Deployment, connections: list[Connection], pool: ThreadPoolExecutor) -> tuple[float, ...]:
+def _delays(contestant: Deployment, connections: list[Connection], pool: ThreadPoolExecutor) -> tuple[float, ...]:
     """From the acknowledgement to the last accept, by worker, in milliseconds; 0 where there was none."""
-    header = deployment.sign_in()
+    header = contestant.sign_in()
     asking = [pool.submit(_last_accept, connection, header) for connection in connections]
     time.sleep(_BEFORE_SECONDS)
-    acknowledged = deployment.sign_out(header).acknowledged_at
-    return tuple(max(0.0, 1000 * (one.result() - acknowledged)) for one in asking)
+    acknowledged = contestant.sign_out(header).acknowledged_at
+    return tuple(max(0.0, 1000 * (last.result() - acknowledged)) for last in asking)
 
 
 def _last_accept(connection: Connection, header: Header) -> float:
@@ -106,5 +110,5 @@ def _last_accept(connection: Connection, header: Header) -> float:
     return last
 
 
-def _receipt_ms(deployment: Deployment) -> float:
-    return 1000 * deployment.sign_out(deployment.sign_in(), wait_seconds=1.0).seconds
+def _receipt_ms(contestant: Deployment) -> float:
+    return 1000 * contestant.sign_out(contestant.sign_in(), wait_seconds=1.0).seconds
