@@ -52,20 +52,20 @@ def measure(profile: Profile, tell: Tell, *, command: str) -> tuple[Results, Exc
         generator=machine.load_generator(),
     )
     failure: Exception | None = None
-    found: dict[str, list[Any]] = {part: [] for section in profile.sections for part in _PARTS[section]}
+    measured_rows: dict[str, list[Any]] = {part: [] for section in profile.sections for part in _PARTS[section]}
     try:
         with tempfile.TemporaryDirectory(prefix="rv-bench-") as directory:
             for section in profile.sections:
                 for part, rows in _PARTS[section].items():
                     with contextlib.closing(rows(profile, Path(directory) / part, tell)) as measured:  # type: ignore[type-var]  # each is a generator
                         for row in measured:
-                            found[part].append(row)
+                            measured_rows[part].append(row)
     except KeyboardInterrupt:
         results = replace(results, interrupted=True)
-    except (WrongAnswerError, RevocationError, redis.RedisError, OSError) as error:
+    except (WrongAnswerError, RevocationError, redis.RedisError, RuntimeError, OSError) as error:
         results, failure = replace(results, interrupted=True), error
-    rows_found: dict[str, Any] = {part: tuple(rows) for part, rows in found.items()}
-    return replace(results, elapsed_seconds=time.monotonic() - began, **rows_found), failure
+    sections: dict[str, Any] = {part: tuple(rows) for part, rows in measured_rows.items()}
+    return replace(results, elapsed_seconds=time.monotonic() - began, **sections), failure
 
 
 def _words(allowed: tuple[str, ...]) -> Callable[[click.Context, click.Parameter, str | None], tuple[str, ...] | None]:
@@ -79,7 +79,7 @@ def _words(allowed: tuple[str, ...]) -> Callable[[click.Context, click.Parameter
 
 
 @click.command()
-@click.option("--quick/--full", default=True, help="One or two minutes, or half an hour. Default: quick.")
+@click.option("--quick/--full", default=True, help="A run of one or two minutes, or of half an hour. Default: quick.")
 @click.option(
     "--algorithms",
     callback=_words(("ES256", "HS256", "RS256", "EdDSA")),
@@ -88,7 +88,7 @@ def _words(allowed: tuple[str, ...]) -> Callable[[click.Context, click.Parameter
 @click.option("--worker-classes", callback=_words(("gthread", "gevent", "sync")), help="Such as gthread,gevent.")
 @click.option("--only", "sections", callback=_words(SECTIONS), help=f"Some of {','.join(SECTIONS)}.")
 @click.option("--rounds", type=click.IntRange(1), help="Turns of each contestant.")
-@click.option("--seconds", type=click.FloatRange(0.1), help="Of load in each turn.")
+@click.option("--seconds", type=click.FloatRange(0.1), help="The duration of load in each turn.")
 @click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Where the figures go, as JSON.")
 def main(*, quick: bool, output: Path | None, **chosen: Any) -> None:
     """Measure what it costs to be able to take a token back, next to the peers, and write a report.
@@ -97,7 +97,7 @@ def main(*, quick: bool, output: Path | None, **chosen: Any) -> None:
     """
     profile = replace(QUICK if quick else FULL, **{name: value for name, value in chosen.items() if value is not None})
     output = output or (_QUICK if quick else COMMITTED)
-    # Whoever stops this wants everything stopped that it has started.
+    # SIGTERM ends the run as Ctrl-C does, so that every server it has started ends, too.
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     console = Console()
     command = shlex.join(["python", "-m", "loadtest", *sys.argv[1:]])

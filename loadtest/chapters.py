@@ -11,7 +11,7 @@ from loadtest.notation import ENTRANTS, FAULTS, duration, listed, number, share,
 from loadtest.plots import Bar, Mark, Plot, Row, bars, dot, histogram, shares
 from loadtest.results import BadDay, Contestant, Fault, Propagation, Results, Scale
 
-#: What a client is answered: the style of its share, and what the legend calls it.
+#: The answers that a client can get: the style of its share, and what the legend calls it.
 _ANSWERS: Final = {
     "200": ("let-in", "200: let in"),
     "503": ("refused", "503: try again"),
@@ -19,14 +19,14 @@ _ANSWERS: Final = {
     "none": ("unanswered", "no answer"),
 }
 
-#: Those that a bounded check is compared with.
+#: The contestants that a bounded check is compared with.
 _COMPARED: Final[dict[Contestant, str]] = {
     "none": "no authentication",
     "stateless": "stateless",
     "textbook": "textbook `jwt.decode`",
 }
 
-#: What a deny-list of many entries is measured by.
+#: The figures of a deny-list with many entries.
 _SCALED: Final[dict[str, tuple[Callable[[Scale], float], Callable[[float], str]]]] = {
     "One check in the follower": (lambda row: row.check_us / 1e6, duration),
     "Catch-up of a fresh follower": (lambda row: row.catch_up_seconds, duration),

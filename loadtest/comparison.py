@@ -145,7 +145,7 @@ def _scaling(results: Results) -> Aspect:
 
 
 def costs(results: Results) -> Costs | None:
-    """What a request costs with each contestant; None where that was not measured."""
+    """The table of costs; None where nothing was measured for it."""
     main = figures.main_setting(results)
     if main is None:
         return None
@@ -156,7 +156,12 @@ def costs(results: Results) -> Costs | None:
         f"to most); the last three columns are of {main.algorithm}:",
         head=("", "what it does", *(setting.algorithm for setting in settings), "Redis commands", "p99", "memory"),
         rows=tuple(
-            (entrant.title, entrant.does, *(_cpu(results, name, one) for one in settings), *_aside(results, name))
+            (
+                entrant.title,
+                entrant.does,
+                *(_cpu(results, name, setting) for setting in settings),
+                *_aside(results, name),
+            )
             for name, entrant in ENTRANTS.items()
         ),
     )

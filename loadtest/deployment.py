@@ -28,7 +28,7 @@ class WrongAnswerError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shape:
-    """What all contestants of a comparison have in common."""
+    """The settings that all contestants of a comparison have in common."""
 
     algorithm: str = "ES256"
     worker_class: str = "gthread"
@@ -63,7 +63,7 @@ class Deployment:
 
     @property
     def counters(self) -> Counters:
-        """What its Valkey counts."""
+        """The counters of its Valkey."""
         return Counters(self.store.client())
 
     @property

@@ -10,7 +10,7 @@ from loadtest.results import Contestant, Cost, Propagation, Results
 
 
 class Setting(NamedTuple):
-    """What contestants have in common while they are compared."""
+    """The settings that contestants have in common while they are compared."""
 
     algorithm: str
     worker_class: str
@@ -89,30 +89,30 @@ def cpu_us(row: Cost) -> float:
 
 
 def requests_per_second(row: Cost) -> float:
-    """As many as the generator got answered."""
+    """The requests that the generator got answered."""
     return row.requests / row.seconds
 
 
 def redis_commands(row: Cost) -> float:
-    """Per request."""
+    """Redis commands per request."""
     return row.redis_commands / row.requests
 
 
 def redis_bytes(row: Cost) -> float:
-    """Per request, in and out."""
+    """Bytes of Redis traffic per request, in and out."""
     return row.redis_bytes / row.requests
 
 
 def ratio(results: Results, ours: Contestant, theirs: Contestant, setting: Setting) -> Spread | None:
-    """Requests per CPU second of one over those of the other, both of the same round; above 1: ours costs less.
+    """Requests per CPU second of ours over those of theirs, both of the same round; above 1 ours costs less.
 
     A round in which one of them is missing, or was too short to cost anything, is left out.
     """
     mine, others = rounds(results, ours, setting), rounds(results, theirs, setting)
     return Spread.of(
-        cpu_us(others[one]) / cpu_us(mine[one])
-        for one in mine
-        if one in others and mine[one].cpu_seconds > 0 and others[one].cpu_seconds > 0
+        cpu_us(others[turn]) / cpu_us(mine[turn])
+        for turn in mine
+        if turn in others and mine[turn].cpu_seconds > 0 and others[turn].cpu_seconds > 0
     )
 
 
@@ -121,7 +121,7 @@ def ratio(results: Results, ours: Contestant, theirs: Contestant, setting: Setti
 
 @dataclass(frozen=True, slots=True)
 class Distribution:
-    """Of many durations, in milliseconds."""
+    """The distribution of many durations, in milliseconds."""
 
     p50: float
     p99: float
@@ -163,5 +163,5 @@ def per_entry(results: Results) -> tuple[float, float] | None:
 
 
 def revocations_per_second(results: Results, way: str) -> Spread | None:
-    """Written one by one, or in bulk."""
+    """The speed of revocations that are written one by one, or in bulk."""
     return Spread.of(row.revocations / row.seconds for row in results.revoking if row.way == way and row.seconds > 0)

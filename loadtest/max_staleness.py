@@ -16,10 +16,10 @@ from loadtest.processes import CORES, PINNED, cpu_seconds, pin
 from loadtest.profiles import Profile, Tell
 from loadtest.results import Dial
 
-#: Of these revocations the slowest is given.
+#: So many revocations are timed, and the slowest is given.
 _REVOCATIONS: Final = 10
 
-#: Between two questions.
+#: The pause between two questions.
 _PAUSE_SECONDS: Final = 0.001
 
 #: How much longer than its bound a position is watched.

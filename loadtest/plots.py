@@ -42,7 +42,7 @@ class Row(NamedTuple):
 
 
 class Bar(NamedTuple):
-    """What `bars` makes a row of: a length, with whiskers where single rounds differ."""
+    """A length that `bars` draws, with whiskers where single rounds differ."""
 
     name: str
     text: str

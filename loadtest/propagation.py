@@ -18,7 +18,7 @@ from loadtest.load import generator
 from loadtest.profiles import Profile, Tell
 from loadtest.results import Contestant, Propagation
 
-#: What is promised, in milliseconds.
+#: The bound that is promised for each contestant, in milliseconds.
 _BOUNDS: Final[dict[Contestant, float | None]] = {
     "bounded": 1000.0,
     "strict": 0.0,
@@ -74,18 +74,18 @@ def measure(profile: Profile, directory: Path, tell: Tell) -> Iterator[Propagati
 
 def _to_each_worker(contestant: Deployment, workers: int) -> list[Connection]:
     """Connections stay with the worker that took them: open some until there is one to each."""
-    found: dict[int, Connection] = {}
+    by_worker: dict[int, Connection] = {}
     deadline = time.monotonic() + _FIND_SECONDS
-    while len(found) < workers:
+    while len(by_worker) < workers:
         if time.monotonic() > deadline:
-            raise WrongAnswerError(f"{len(found)} of {workers} workers of {contestant.name} answer")
-        # Several at once: one that is alone always goes to the same idle worker.
-        some = [contestant.connect() for _ in range(2 * workers)]
-        for connection in some:
+            raise WrongAnswerError(f"{len(by_worker)} of {workers} workers of {contestant.name} answer")
+        # Several are opened at once: a single connection always goes to the same idle worker.
+        opened = [contestant.connect() for _ in range(2 * workers)]
+        for connection in opened:
             worker = connection.ask("GET", "/healthz").worker
-            if found.setdefault(worker, connection) is not connection:
+            if by_worker.setdefault(worker, connection) is not connection:
                 connection.close()
-    return list(found.values())
+    return list(by_worker.values())
 
 
 def _delays(contestant: Deployment, connections: list[Connection], pool: ThreadPoolExecutor) -> tuple[float, ...]:

@@ -28,7 +28,7 @@ def tables(results: Results) -> str:
 
 
 def between_markers(readme: str) -> str:
-    """What stands there now. Raises ValueError that says which marker is missing or where it is wrong."""
+    """The text that stands there now. Raises ValueError that says which marker is missing or where it is wrong."""
     for marker in (BEGIN, END):
         if readme.count(marker) != 1:
             raise ValueError(f"{marker} has to stand in the README once, and it is there {readme.count(marker)} times")
@@ -88,8 +88,8 @@ def _run(results: Results) -> Iterator[str]:
     machine = results.machine
     yield (
         f"`{results.command}`, {results.started_at[:10]}, commit `{results.commit[:12]}`, on {machine.cpu}, "
-        f"{machine.cores} cores, Python {results.versions.python}, {results.versions.redis_server}. Microseconds are "
-        "of that machine, ratios travel better; what else these figures do not say is in "
+        f"{machine.cores} cores, Python {results.versions['python']}, {results.versions['redis_server']}. Microseconds "
+        "are of that machine, ratios travel better; what else these figures do not say is in "
         "[loadtest/CAVEATS.md](loadtest/CAVEATS.md)."
     )
     for sentence in missing(results):

@@ -103,15 +103,15 @@ def _well_again(load: Load, contestants: Sequence[Deployment], *, longest_second
     """Seconds from now to the first of so many 200 in a row, by contestant; without those that did not get so far."""
     ended = time.monotonic()
     rows: Rows = {contestant.name: [] for contestant in contestants}
-    found: dict[str, float] = {}
-    while len(found) < len(contestants) and time.monotonic() < ended + longest_seconds:
+    recovered: dict[str, float] = {}
+    while len(recovered) < len(contestants) and time.monotonic() < ended + longest_seconds:
         time.sleep(_LOOK_SECONDS)
         for name, more in load.take().items():
             rows[name] += more
             first = first_of_run([row for row in rows[name] if row.sent >= ended], length=_WELL)
             if first is not None:
-                found[name] = first - ended
-    return found
+                recovered[name] = first - ended
+    return recovered
 
 
 def first_of_run(rows: Sequence[Row], *, length: int) -> float | None:

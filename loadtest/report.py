@@ -5,7 +5,6 @@
 writes it beside the results. The page is one file that asks the network for nothing.
 """
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
@@ -47,7 +46,6 @@ def html(results: Results) -> str:
         ticks=TICKS,
         entrants=ENTRANTS,
         noise=noise(results),
-        versions={name.replace("_", "-"): version for name, version in asdict(results.versions).items()},
     )
 
 

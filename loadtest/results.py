@@ -33,21 +33,6 @@ class Machine:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Versions:
-    """The versions of what was measured and of what measured it."""
-
-    python: str
-    redis_server: str
-    flask: str
-    pyjwt: str
-    redis: str
-    gunicorn: str
-    locust: str
-    flask_jwt_extended: str
-    flask_session: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Latencies:
     """Percentiles of the response time in milliseconds, as the generator saw them."""
 
@@ -81,7 +66,7 @@ class Cost:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Generator:
-    """What made the load, and what it limits."""
+    """The generator of the load, and what it limits."""
 
     name: str
     note: str
@@ -136,7 +121,7 @@ class Revoking:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BadDay:
-    """What a contestant answered to good tokens while something was wrong with Redis."""
+    """The answers of a contestant to good tokens while something was wrong with Redis."""
 
     contestant: Contestant
     fault: Fault
@@ -177,7 +162,8 @@ class Results:
     command: str
     commit: str
     machine: Machine
-    versions: Versions
+    #: Versions of what was measured and of what measured it, by name.
+    versions: dict[str, str]
     generator: Generator
     cost: tuple[Cost, ...] = ()
     propagation: tuple[Propagation, ...] = ()
@@ -197,7 +183,7 @@ class Results:
 
     @classmethod
     def from_json(cls, text: str) -> "Results":
-        """What `to_json` wrote. Raises ValueError that names each field that is missing or wrong."""
+        """The results that `to_json` wrote. Raises ValueError that names each field that is missing or wrong."""
         results = _RESULTS.validate_json(text)
         if results.schema != SCHEMA:
             raise ValueError(f"these results have schema {results.schema}, this version reads {SCHEMA}: measure again")
@@ -205,7 +191,7 @@ class Results:
 
     @classmethod
     def read(cls, path: Path) -> "Results":
-        """What `write` put there. Raises OSError, and ValueError as `from_json` does."""
+        """The results that `write` put there. Raises OSError, and ValueError as `from_json` does."""
         return cls.from_json(path.read_text("utf-8"))
 
     def write(self, path: Path) -> None:
