@@ -3,13 +3,19 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from flask import Flask
 
     from app.settings import Settings
 
 
-def create_app(settings: "Settings") -> "Flask":
-    """The Flask application. Needs what `python -m app init` makes, and asks no server yet."""
+def create_app(settings: "Settings", *, extend: "Callable[[Flask], None] | None" = None) -> "Flask":
+    """The Flask application. Needs what `python -m app init` makes, and asks no server yet.
+
+    `extend` is called with the finished application and adds further routes to it. The load tests add a route for each
+    way to decide who gets in, so that all of them run inside the same service.
+    """
     # Imported here, because prometheus_client decides at its import whether it counts for one process or for several:
     # `python -m app serve` says so first.
     from flask import Flask
@@ -51,4 +57,6 @@ def create_app(settings: "Settings") -> "Flask":
         app.register_blueprint(module.routes)
     if settings.is_embedded:
         app.register_blueprint(playground.demo)
+    if extend is not None:
+        extend(app)
     return app

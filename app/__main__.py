@@ -8,8 +8,9 @@ import shlex
 import shutil
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -17,6 +18,9 @@ import app.greenlets  # noqa: F401  # first: what is imported unpatched stays so
 from app.database import DatabaseUnavailableError
 from app.settings import Settings
 from revocation import ConfigurationError, EmbeddedServer, Handle, RevocationError
+
+if TYPE_CHECKING:
+    from flask import Flask
 
 
 def main() -> None:
@@ -56,6 +60,11 @@ def init(settings: Settings) -> None:
 @click.pass_obj
 def serve(settings: Settings) -> None:
     """Serve, after doing what `init` does."""
+    run(settings)
+
+
+def run(settings: Settings, *, extend: "Callable[[Flask], None] | None" = None) -> None:
+    """Do what `init` does, and serve until told to stop. `extend` goes to `create_app`."""
     # Until gunicorn takes the signal over: it must not leave a server behind that was just started.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
 
@@ -78,7 +87,7 @@ def serve(settings: Settings) -> None:
         stores.denylist.link.close()
         logging.config.dictConfig(logs.CONFIG)
         _greet(settings, password)
-        Server(settings).run()
+        Server(settings, extend=extend).run()
 
 
 @commands.group()
@@ -273,4 +282,5 @@ def _greet(settings: Settings, password: str | None) -> None:
     )
 
 
-main()
+if __name__ == "__main__":
+    main()

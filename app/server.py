@@ -5,6 +5,7 @@ import signal
 import socket
 import struct
 import sys
+from collections.abc import Callable
 from typing import Any, Final
 
 from flask import Flask
@@ -27,8 +28,9 @@ _READ_SECONDS: Final = 10
 class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
     """Serves until it is told to stop. Workers build their own app, after the fork."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, extend: Callable[[Flask], None] | None = None) -> None:
         self._settings = settings
+        self._extend = extend
         self._guard: Guard | None = None
         super().__init__()
 
@@ -38,7 +40,7 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
 
     def load(self) -> Flask:
         logs.spare_what_nobody_reads()
-        app = create_app(self._settings)
+        app = create_app(self._settings, extend=self._extend)
         # Known to those who revoke from the first moment on, and warm before the first request.
         service: Service = app.extensions["service"]
         if self._settings.revocation.redis_url == "memory":

@@ -18,34 +18,30 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from loadtest import bad_day, cost, dial, machine, propagation, report, scale
-from loadtest.contestants import NAMES
+from loadtest import denylist_size, machine, max_staleness, propagation, redis_faults, report, request_cost
+from loadtest.comparison import Costs, costs
 from loadtest.deployment import WrongAnswerError
-from loadtest.figures import cost as cost_of
-from loadtest.figures import cpu_us, settings
-from loadtest.load import ROOT
-from loadtest.plan import FULL, QUICK, SECTIONS, Plan, Section, Tell
-from loadtest.results import Results
+from loadtest.profiles import FULL, QUICK, SECTIONS, Profile, Section, Tell
+from loadtest.results import COMMITTED, ROOT, Results
 from revocation import RevocationError
 
-_FULL: Final = ROOT / "loadtest" / "results" / "full.json"
 _QUICK: Final = ROOT / ".data" / "bench" / "quick.json"
 
-#: What each section fills, and by what.
-_PARTS: Final[dict[Section, dict[str, Callable[[Plan, Path, Tell], Iterator[Any]]]]] = {
-    "cost": {"cost": cost.measure},
+#: The parts of the results that each section fills, and what measures them.
+_PARTS: Final[dict[Section, dict[str, Callable[[Profile, Path, Tell], Iterator[Any]]]]] = {
+    "cost": {"cost": request_cost.measure},
     "propagation": {"propagation": propagation.measure},
-    "scale": {"scale": scale.measure, "revoking": scale.revoking},
-    "bad-day": {"bad_day": bad_day.measure},
-    "dial": {"dial": dial.measure},
+    "scale": {"scale": denylist_size.measure, "revoking": denylist_size.revoking},
+    "bad-day": {"bad_day": redis_faults.measure},
+    "dial": {"dial": max_staleness.measure},
 }
 
 
-def measure(plan: Plan, tell: Tell, *, command: str) -> tuple[Results, Exception | None]:
+def measure(profile: Profile, tell: Tell, *, command: str) -> tuple[Results, Exception | None]:
     """One run, and what ended it early if that was an error. Ctrl-C and errors leave what there was by then."""
     began = time.monotonic()
     results = Results(
-        profile=plan.profile,
+        profile=profile.name,
         started_at=datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
         elapsed_seconds=0.0,
         interrupted=False,
@@ -56,20 +52,20 @@ def measure(plan: Plan, tell: Tell, *, command: str) -> tuple[Results, Exception
         generator=machine.load_generator(),
     )
     failure: Exception | None = None
-    found: dict[str, list[Any]] = {part: [] for section in plan.sections for part in _PARTS[section]}
+    measured_rows: dict[str, list[Any]] = {part: [] for section in profile.sections for part in _PARTS[section]}
     try:
         with tempfile.TemporaryDirectory(prefix="rv-bench-") as directory:
-            for section in plan.sections:
+            for section in profile.sections:
                 for part, rows in _PARTS[section].items():
-                    with contextlib.closing(rows(plan, Path(directory) / part, tell)) as measured:  # type: ignore[type-var]  # each is a generator
+                    with contextlib.closing(rows(profile, Path(directory) / part, tell)) as measured:  # type: ignore[type-var]  # each is a generator
                         for row in measured:
-                            found[part].append(row)
+                            measured_rows[part].append(row)
     except KeyboardInterrupt:
         results = replace(results, interrupted=True)
-    except (WrongAnswerError, RevocationError, redis.RedisError, OSError) as error:
+    except (WrongAnswerError, RevocationError, redis.RedisError, RuntimeError, OSError) as error:
         results, failure = replace(results, interrupted=True), error
-    rows_found: dict[str, Any] = {part: tuple(rows) for part, rows in found.items()}
-    return replace(results, elapsed_seconds=time.monotonic() - began, **rows_found), failure
+    sections: dict[str, Any] = {part: tuple(rows) for part, rows in measured_rows.items()}
+    return replace(results, elapsed_seconds=time.monotonic() - began, **sections), failure
 
 
 def _words(allowed: tuple[str, ...]) -> Callable[[click.Context, click.Parameter, str | None], tuple[str, ...] | None]:
@@ -83,7 +79,7 @@ def _words(allowed: tuple[str, ...]) -> Callable[[click.Context, click.Parameter
 
 
 @click.command()
-@click.option("--quick/--full", default=True, help="One or two minutes, or half an hour. Default: quick.")
+@click.option("--quick/--full", default=True, help="A run of one or two minutes, or of half an hour. Default: quick.")
 @click.option(
     "--algorithms",
     callback=_words(("ES256", "HS256", "RS256", "EdDSA")),
@@ -92,27 +88,27 @@ def _words(allowed: tuple[str, ...]) -> Callable[[click.Context, click.Parameter
 @click.option("--worker-classes", callback=_words(("gthread", "gevent", "sync")), help="Such as gthread,gevent.")
 @click.option("--only", "sections", callback=_words(SECTIONS), help=f"Some of {','.join(SECTIONS)}.")
 @click.option("--rounds", type=click.IntRange(1), help="Turns of each contestant.")
-@click.option("--seconds", type=click.FloatRange(0.1), help="Of load in each turn.")
+@click.option("--seconds", type=click.FloatRange(0.1), help="The duration of load in each turn.")
 @click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Where the figures go, as JSON.")
 def main(*, quick: bool, output: Path | None, **chosen: Any) -> None:
     """Measure what it costs to be able to take a token back, next to the peers, and write a report.
 
     Everything stays on this machine. Ctrl-C ends it, and keeps what there is.
     """
-    plan = replace(QUICK if quick else FULL, **{name: value for name, value in chosen.items() if value is not None})
-    output = output or (_QUICK if quick else _FULL)
-    # Whoever stops this wants everything stopped that it has started.
+    profile = replace(QUICK if quick else FULL, **{name: value for name, value in chosen.items() if value is not None})
+    output = output or (_QUICK if quick else COMMITTED)
+    # SIGTERM ends the run as Ctrl-C does, so that every server it has started ends, too.
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     console = Console()
     command = shlex.join(["python", "-m", "loadtest", *sys.argv[1:]])
     with Progress(SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), console=console) as progress:
         task = progress.add_task("starting", total=None)
-        results, failure = measure(plan, lambda what: progress.update(task, description=what), command=command)
+        results, failure = measure(profile, lambda what: progress.update(task, description=what), command=command)
     results.write(output)
-    page = output.with_name("report.html")
+    page = output.with_suffix(".html")
     report.write(results, page)
-    if results.cost:
-        console.print(_table(results))
+    if table := costs(results):
+        console.print(_printed(table))
     if results.interrupted:
         console.print("Interrupted: these are the figures there were by then.")
     console.print(f"Figures: {output}\nReport:  {page}", soft_wrap=True)
@@ -120,17 +116,13 @@ def main(*, quick: bool, output: Path | None, **chosen: Any) -> None:
         raise click.ClickException(f"the run ended early: {failure}")
 
 
-def _table(results: Results) -> Table:
-    """What a request costs, contestant by contestant."""
-    table = Table(title="CPU microseconds of the server per request, median (least to most)")
-    table.add_column("contestant")
-    measured = settings(results)
-    for setting in measured:
-        table.add_column(f"{setting.algorithm}, {setting.worker_class}", justify="right")
-    for name in NAMES:
-        spreads = [cost_of(results, name, setting, cpu_us) for setting in measured]
-        cells = [f"{one.median:.0f} ({one.least:.0f} to {one.most:.0f})" if one else "-" for one in spreads]
-        table.add_row(name, *cells)
+def _printed(costs: Costs) -> Table:
+    """The table of costs, without what the contestants do: that is for readers with more room."""
+    table = Table(title=costs.caption)
+    for column in (costs.head[0], *costs.head[2:]):
+        table.add_column(column, justify="right" if column else "left")
+    for name, _, *figures in costs.rows:
+        table.add_row(name, *figures)
     return table
 
 

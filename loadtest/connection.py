@@ -14,7 +14,7 @@ _PATIENCE_SECONDS: Final = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back, and when it was asked for (time.monotonic)."""
+    """The answer to a request, and when the request was sent (time.monotonic)."""
 
     status: int
     sent: float

@@ -10,7 +10,7 @@ from loadtest.results import Contestant, Cost, Propagation, Results
 
 
 class Setting(NamedTuple):
-    """What contestants have in common while they are compared."""
+    """The settings that contestants have in common while they are compared."""
 
     algorithm: str
     worker_class: str
@@ -77,36 +77,42 @@ def cost(results: Results, contestant: Contestant, setting: Setting, figure: Cal
     return Spread.of(figure(row) for row in rounds(results, contestant, setting).values())
 
 
+def main_cost(results: Results, contestant: Contestant, figure: Callable[[Cost], float]) -> Spread | None:
+    """The same in the main setting."""
+    setting = main_setting(results)
+    return cost(results, contestant, setting, figure) if setting else None
+
+
 def cpu_us(row: Cost) -> float:
     """CPU microseconds of the server per request."""
     return 1e6 * row.cpu_seconds / row.requests
 
 
 def requests_per_second(row: Cost) -> float:
-    """As many as the generator got answered."""
+    """The requests that the generator got answered."""
     return row.requests / row.seconds
 
 
 def redis_commands(row: Cost) -> float:
-    """Per request."""
+    """Redis commands per request."""
     return row.redis_commands / row.requests
 
 
 def redis_bytes(row: Cost) -> float:
-    """Per request, in and out."""
+    """Bytes of Redis traffic per request, in and out."""
     return row.redis_bytes / row.requests
 
 
 def ratio(results: Results, ours: Contestant, theirs: Contestant, setting: Setting) -> Spread | None:
-    """Requests per CPU second of one over those of the other, both of the same round; above 1: ours costs less.
+    """Requests per CPU second of ours over those of theirs, both of the same round; above 1 ours costs less.
 
     A round in which one of them is missing, or was too short to cost anything, is left out.
     """
     mine, others = rounds(results, ours, setting), rounds(results, theirs, setting)
     return Spread.of(
-        cpu_us(others[one]) / cpu_us(mine[one])
-        for one in mine
-        if one in others and mine[one].cpu_seconds > 0 and others[one].cpu_seconds > 0
+        cpu_us(others[turn]) / cpu_us(mine[turn])
+        for turn in mine
+        if turn in others and mine[turn].cpu_seconds > 0 and others[turn].cpu_seconds > 0
     )
 
 
@@ -115,7 +121,7 @@ def ratio(results: Results, ours: Contestant, theirs: Contestant, setting: Setti
 
 @dataclass(frozen=True, slots=True)
 class Distribution:
-    """Of many durations, in milliseconds."""
+    """The distribution of many durations, in milliseconds."""
 
     p50: float
     p99: float
@@ -133,14 +139,6 @@ class Distribution:
 def everywhere(row: Propagation) -> list[float]:
     """From each acknowledgement to the last accept in any worker, in milliseconds."""
     return [max(by_worker) for by_worker in row.last_accept_ms if by_worker]
-
-
-def by_worker(row: Propagation) -> list[list[float]]:
-    """From the acknowledgements to the last accept in each worker, in milliseconds; a list per worker."""
-    return [
-        [delays[worker] for delays in row.last_accept_ms if worker < len(delays)]
-        for worker in range(max(map(len, row.last_accept_ms), default=0))
-    ]
 
 
 def kept(row: Propagation) -> bool | None:
@@ -165,5 +163,5 @@ def per_entry(results: Results) -> tuple[float, float] | None:
 
 
 def revocations_per_second(results: Results, way: str) -> Spread | None:
-    """Written one by one, or in bulk."""
+    """The speed of revocations that are written one by one, or in bulk."""
     return Spread.of(row.revocations / row.seconds for row in results.revoking if row.way == way and row.seconds > 0)

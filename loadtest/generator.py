@@ -42,7 +42,7 @@ class Generator:
             self._runner.spawning_greenlet.join()
 
     def take(self) -> dict[str, list[tuple[float, float, int]]]:
-        """What was answered since the last time."""
+        """The answers since the last time."""
         taken = self._rows
         self._rows = {name: [] for name in taken}
         return taken

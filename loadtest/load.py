@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from loadtest.connection import Header
-
-ROOT: Final = Path(__file__).parents[1]
+from loadtest.results import ROOT
 
 #: Before anything counts: connections are opened, caches warmed.
 _WARM_UP_SECONDS: Final = 0.3
@@ -24,7 +23,7 @@ _COMMAND_SECONDS: Final = 60.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """What so many users ask for, each on a connection of its own."""
+    """The route that so many users ask for, each on a connection of its own."""
 
     name: str
     url: str
@@ -38,7 +37,7 @@ class Target:
 
 
 class Row(NamedTuple):
-    """One request."""
+    """One request that was sent."""
 
     #: time.monotonic() when it was sent.
     sent: float
@@ -69,7 +68,7 @@ class Load:
             self._tell("stop")
 
     def take(self) -> Rows:
-        """What was answered since the last time."""
+        """The answers since the last time."""
         return {name: [Row(*row) for row in rows] for name, rows in self._tell("take").items()}
 
     def _tell(self, command: str, **arguments: Any) -> Any:

@@ -1,4 +1,4 @@
-"""What users of a protected API do, for Locust: against the load tests' own servers, or any deployment.
+"""A Locust file: users of a protected API, against the load tests' own servers or any deployment.
 
     locust -f loadtest/locustfile.py --host https://auth.example
 

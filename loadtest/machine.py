@@ -1,20 +1,19 @@
-"""Where a run took place, and on what."""
+"""Machine: where a run takes place, and which versions it measures."""
 
 import os
 import platform
 import subprocess
-import tempfile
 from importlib.metadata import version
 from pathlib import Path
 
-from loadtest.load import ROOT
+from loadtest.counters import Counters
 from loadtest.processes import CORES, PINNED
-from loadtest.results import Generator, Machine, Versions
-from loadtest.store import Store
+from loadtest.results import ROOT, Generator, Machine
+from tests.support.servers import running
 
 
 def machine() -> Machine:
-    """This one."""
+    """The machine of this process."""
     return Machine(
         system=f"{platform.system()} {platform.release()}",
         cpu=_cpu(),
@@ -24,26 +23,16 @@ def machine() -> Machine:
     )
 
 
-def versions() -> Versions:
-    """Of what is installed here."""
-    with tempfile.TemporaryDirectory(prefix="rv-bench-") as directory, Store(Path(directory)) as store:
-        store.start()
-        server = store.version
-    return Versions(
-        python=platform.python_version(),
-        redis_server=server,
-        flask=version("flask"),
-        pyjwt=version("pyjwt"),
-        redis=version("redis"),
-        gunicorn=version("gunicorn"),
-        locust=version("locust"),
-        flask_jwt_extended=version("flask-jwt-extended"),
-        flask_session=version("flask-session"),
-    )
+def versions() -> dict[str, str]:
+    """The versions of what is installed here."""
+    with running("valkey") as valkey:
+        server = Counters(valkey.client()).version
+    names = ("flask", "pyjwt", "redis", "gunicorn", "locust", "flask_jwt_extended", "flask_session")
+    return {"python": platform.python_version(), "redis_server": server} | {name: version(name) for name in names}
 
 
 def load_generator() -> Generator:
-    """What makes the load."""
+    """The generator of the load, and what it limits."""
     where = "on a core of its own" if PINNED else "on the core of the servers"
     return Generator(
         name="locust",

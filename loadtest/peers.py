@@ -13,13 +13,12 @@ from flask_jwt_extended import JWTManager, create_access_token, decode_token, ge
 from flask_session import Session  # type: ignore[import-untyped]  # ships no types
 
 from app.service import Service
-from loadtest.contestants import Ours, View, signing_key, verifying_key
+from loadtest.protection import Ours, View, signing_key, verifying_key
 from revocation.flask import bearer_token
-from revocation.redis.embedded import socket_path
 
 _ACCESS_SECONDS: Final = 900
 
-#: How long the route waits for the service that introspects; twice the patience of that one with Redis, and more.
+#: How long the route waits for the service that introspects: more than twice as long as that one waits for Redis.
 _INTROSPECTION_SECONDS: Final = 1.0
 
 
@@ -128,5 +127,4 @@ def _documented_redis(service: Service, **options: Any) -> "redis.Redis":
     url = urlsplit(service.settings.revocation.redis_url)
     if url.scheme == "redis":
         return redis.StrictRedis(host=url.hostname or "", port=url.port or 6379, **options)
-    path = url.path if url.scheme == "unix" else str(socket_path(service.settings.data_dir))
-    return redis.StrictRedis(unix_socket_path=path, **options)
+    return redis.StrictRedis(unix_socket_path=url.path, **options)

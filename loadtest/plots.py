@@ -1,170 +1,116 @@
-"""Plots: small SVG that needs no script. Places are in percent and text is not scaled, so a phone shows the same plot.
+"""Plots: rows of marks that the report's template draws as SVG, so that the page needs no script.
 
-Each row is a line of text, a name and its figures, above its mark. Colours are classes; the page has the styles.
+Every mark is a line. Its horizontal places are percentages and its vertical places are pixels below the top of its row,
+so the text of a plot keeps its size on a phone.
 """
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import Final
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, NamedTuple
 
-from markupsafe import Markup
+from loadtest.figures import Spread
 
-_ROW: Final = 40
-_MARK: Final = 20
+#: The logarithmic axis of durations: powers of ten of a second, evenly apart. Its ends stand for all beyond them.
+TICKS: Final = {-4: "0.1 ms", -2: "10 ms", 0: "1 s", 2: "for ever"}
+
+#: Where bars and the axis lie below the top of their row.
+_BAR: Final = 24
+_AXIS: Final = 30
+
 _BINS: Final = 48
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
-    """What every row has."""
+class Mark(NamedTuple):
+    """One line, with the class of the page's style that colours it."""
+
+    style: str
+    left: float
+    right: float
+    top: float
+    bottom: float
+    thickness: float
+
+
+class Row(NamedTuple):
+    """A name and its figures as text, above the marks: a reader who does not see the marks reads the text."""
 
     name: str
-    #: Its figures as text: who does not see the mark reads them.
     text: str
-    #: A class of the page's style.
-    style: str = "peer"
+    marks: Sequence[Mark]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bar(Row):
-    """A length, and from where to where it was in single rounds."""
+class Bar(NamedTuple):
+    """A length that `bars` draws, with whiskers where single rounds differ."""
 
+    name: str
+    text: str
+    style: str
     value: float
-    least: float | None = None
-    most: float | None = None
+    spread: Spread | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Parts(Row):
-    """A whole in parts: style and amount of each."""
+class Plot:
+    """A picture, and one sentence that says what to see in it."""
 
-    parts: tuple[tuple[str, float], ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Dots(Row):
-    """Many values on a logarithmic axis as a histogram, one value as a dot; with places of its own marked."""
-
-    values: tuple[float, ...]
-    marks: tuple[float, ...] = ()
-    bound: float | None = None
+    title: str
+    see: str
+    rows: Sequence[Row]
+    #: Whether the durations of its rows stand on the logarithmic axis.
+    ticks: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class LogAxis:
-    """From one power of ten to another; what is outside is drawn at its end."""
-
-    low: int
-    high: int
-    #: What a power of ten is called on it.
-    labels: dict[int, str] = field(default_factory=dict)
-
-    def place(self, value: float) -> float:
-        """In percent from the left."""
-        if value <= 10.0**self.low:
-            return 0.0
-        return 100.0 * min((math.log10(value) - self.low) / (self.high - self.low), 1.0)
+def bars(drawn: Sequence[Bar]) -> tuple[Row, ...]:
+    """Lengths from zero on one scale."""
+    longest = max((bar.spread.most if bar.spread else bar.value for bar in drawn), default=0.0) or 1.0
+    return tuple(Row(bar.name, bar.text, tuple(_bar(bar, 100 / longest))) for bar in drawn)
 
 
-#: What a revocation takes.
-MILLISECONDS: Final = LogAxis(-1, 4, {-1: "0.1 ms", 0: "1 ms", 1: "10 ms", 2: "100 ms", 3: "1 s", 4: "10 s"})
+def _bar(bar: Bar, scale: float) -> Iterator[Mark]:
+    yield Mark("track", 0, 100, _BAR, _BAR, 8)
+    yield Mark(bar.style, 0, scale * bar.value, _BAR, _BAR, 8)
+    if bar.spread and bar.spread.least < bar.spread.most:
+        least, most = scale * bar.spread.least, scale * bar.spread.most
+        yield Mark("whisker", least, most, _BAR, _BAR, 1)
+        yield from (Mark("whisker", end, end, _BAR - 3, _BAR + 3, 1) for end in (least, most))
 
 
-def bars(rows: Sequence[Bar], *, name: str, title: str) -> Markup:
-    """Lengths from zero on one scale; whiskers where rounds differ."""
-    longest = max((row.value if row.most is None else row.most for row in rows), default=0.0) or 1.0
-    drawn = []
-    for index, row in enumerate(rows):
-        top = _ROW * index
-        drawn += [_text(top, row), _rect(top + _MARK, 0, 100, "track")]
-        drawn.append(_rect(top + _MARK, 0, 100 * row.value / longest, row.style))
-        if row.least is not None and row.most is not None and row.least < row.most:
-            drawn.append(_whisker(top + _MARK + 4, 100 * row.least / longest, 100 * row.most / longest))
-    return _plot(rows, drawn, name=name, title=title)
+def shares(parts: Mapping[str, float]) -> Iterator[Mark]:
+    """The parts of a whole side by side, by their styles."""
+    left = 0.0
+    for style, part in parts.items():
+        right = left + 100 * part / sum(parts.values())
+        if part:
+            yield Mark(style, left, right, _BAR, _BAR, 8)
+        left = right
 
 
-def parts(rows: Sequence[Parts], *, name: str, title: str) -> Markup:
-    """Shares of a whole, side by side."""
-    drawn = []
-    for index, row in enumerate(rows):
-        top = _ROW * index
-        drawn += [_text(top, row), _rect(top + _MARK, 0, 100, "track")]
-        whole, left = sum(amount for _, amount in row.parts), 0.0
-        for style, amount in row.parts:
-            if amount:
-                drawn.append(_rect(top + _MARK, left, 100 * amount / whole, style))
-                left += 100 * amount / whole
-    return _plot(rows, drawn, name=name, title=title)
+def dot(seconds: float) -> Iterator[Mark]:
+    """One duration on the axis; hollow where it has no end."""
+    at = _place(seconds)
+    yield Mark("rule", 0, 100, _AXIS, _AXIS, 1)
+    yield Mark("ours dot", at, at, _AXIS, _AXIS, 10)
+    if math.isinf(seconds):
+        yield Mark("hole dot", at, at, _AXIS, _AXIS, 6)
 
 
-def dots(rows: Sequence[Dots], *, axis: LogAxis, name: str, title: str) -> Markup:
-    """Values on a logarithmic axis."""
-    drawn = []
-    for index, row in enumerate(rows):
-        top = _ROW * index
-        base = top + _MARK + 10
-        drawn += [_text(top, row), _line(base, 0, 100, "rule")]
-        if row.bound is not None:
-            drawn.append(_upright(base - 11, base + 4, axis.place(row.bound), "bound"))
-        if len(row.values) == 1:
-            drawn.append(
-                Markup('<circle cx="{:.2f}%" cy="{}" r="5" class="{}"/>').format(
-                    axis.place(row.values[0]), base, row.style
-                )
-            )
-        else:
-            drawn += _histogram(row, axis, base)
-            drawn += [_upright(base - 2, base + 4, axis.place(mark), "mark") for mark in row.marks]
-    bottom = _ROW * len(rows) + 12
-    for power, label in axis.labels.items():
-        at = 100 * (power - axis.low) / (axis.high - axis.low)
-        anchor = "start" if at <= 0 else "end" if at >= 100 else "middle"
-        drawn.append(
-            Markup('<text x="{:.2f}%" y="{}" text-anchor="{}" class="tick">{}</text>').format(at, bottom, anchor, label)
-        )
-    return _plot(rows, drawn, name=name, title=title, footer=18 if axis.labels else 0)
-
-
-def _histogram(row: Dots, axis: LogAxis, base: float) -> Iterable[Markup]:
-    """By the share of the values in each bin; what is rare stays visible."""
-    counts = Counter(min(int(axis.place(value) * _BINS / 100), _BINS - 1) for value in row.values)
-    highest = max(counts.values(), default=1)
+def histogram(style: str, seconds: Sequence[float], *, bound: float | None) -> Iterator[Mark]:
+    """Many durations on the axis, by the share of them in each bin, and the bound that is promised for them."""
+    counts = Counter(min(int(_place(value) * _BINS / 100), _BINS - 1) for value in seconds)
+    yield Mark("rule", 0, 100, _AXIS, _AXIS, 1)
     for bin_, count in sorted(counts.items()):
-        # Square roots: one value among thousands is still a pixel.
-        height = max(1.0, 11 * math.sqrt(count / highest))
-        yield Markup('<rect x="{:.2f}%" y="{:.1f}" width="{:.2f}%" height="{:.1f}" class="{}"/>').format(
-            100 * bin_ / _BINS, base - height, 92 / _BINS, height, row.style
-        )
+        # Square roots keep one value among thousands visible.
+        height = max(1.0, 11 * math.sqrt(count / max(counts.values())))
+        left, middle = 100 * bin_ / _BINS, _AXIS - height / 2
+        yield Mark(style, left, left + 92 / _BINS, middle, middle, height)
+    if bound:
+        yield Mark("bound", _place(bound), _place(bound), _AXIS - 11, _AXIS + 4, 2)
 
 
-def _plot(rows: Sequence[Row], drawn: Iterable[Markup], *, name: str, title: str, footer: int = 0) -> Markup:
-    said = "; ".join(f"{row.name}: {row.text}" for row in rows)
-    return Markup(
-        '<svg role="img" width="100%" height="{height}" aria-labelledby="{name}-title {name}-figures">'
-        '<title id="{name}-title">{title}</title><desc id="{name}-figures">{said}</desc>{drawn}</svg>'
-    ).format(height=_ROW * len(rows) + footer, name=name, title=title, said=said, drawn=Markup("").join(drawn))
-
-
-def _text(top: float, row: Row) -> Markup:
-    return Markup(
-        '<text x="0" y="{y}" class="name">{name}</text><text x="100%" y="{y}" text-anchor="end">{text}</text>'
-    ).format(y=top + 13, name=row.name, text=row.text)
-
-
-def _rect(top: float, left: float, width: float, style: str) -> Markup:
-    return Markup('<rect x="{:.2f}%" y="{}" width="{:.2f}%" height="8" class="{}"/>').format(left, top, width, style)
-
-
-def _line(y: float, left: float, right: float, style: str) -> Markup:
-    return Markup('<line x1="{:.2f}%" x2="{:.2f}%" y1="{y}" y2="{y}" class="{}"/>').format(left, right, style, y=y)
-
-
-def _upright(top: float, bottom: float, at: float, style: str) -> Markup:
-    return Markup('<line x1="{x:.2f}%" x2="{x:.2f}%" y1="{}" y2="{}" class="{}"/>').format(top, bottom, style, x=at)
-
-
-def _whisker(middle: float, left: float, right: float) -> Markup:
-    ends = (_upright(middle - 3, middle + 3, at, "whisker") for at in (left, right))
-    return _line(middle, left, right, "whisker") + Markup("").join(ends)
+def _place(seconds: float) -> float:
+    low, high = min(TICKS), max(TICKS)
+    if seconds <= 10.0**low:
+        return 0.0
+    return 100.0 * min((math.log10(seconds) - low) / (high - low), 1.0)

@@ -33,11 +33,6 @@ def memory_bytes(pid: int) -> int:
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
 
 
-def children(pid: int) -> tuple[int, ...]:
-    """The processes that this one has started, and that live."""
-    return tuple(map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split()))
-
-
 def pin(pids: Iterable[int], core: int) -> None:
     """Keep these processes to one core, with all the threads that they have."""
     for pid in pids:

@@ -15,10 +15,10 @@ from loadtest.connection import Connection, Header
 from loadtest.contestants import PATH
 from loadtest.deployment import Deployment, Shape, WrongAnswerError, deployed
 from loadtest.load import generator
-from loadtest.plan import Plan, Tell
+from loadtest.profiles import Profile, Tell
 from loadtest.results import Contestant, Propagation
 
-#: What is promised, in milliseconds.
+#: The bound that is promised for each contestant, in milliseconds.
 _BOUNDS: Final[dict[Contestant, float | None]] = {
     "bounded": 1000.0,
     "strict": 0.0,
@@ -36,30 +36,34 @@ _PAUSE_SECONDS: Final = 0.0005
 _FIND_SECONDS: Final = 30.0
 
 
-def measure(plan: Plan, directory: Path, tell: Tell) -> Iterator[Propagation]:
+def measure(profile: Profile, directory: Path, tell: Tell) -> Iterator[Propagation]:
     """Each contestant that can take something back. Raises WrongAnswerError."""
     for name, bound_ms in _BOUNDS.items():
-        tell(f"speed of revocation: {name}, starting {plan.workers} workers")
-        shape = Shape(algorithm=plan.algorithms[0], worker_class=plan.worker_classes[0], workers=plan.workers)
+        tell(f"speed of revocation: {name}, starting {profile.workers} workers")
+        shape = Shape(algorithm=profile.algorithms[0], worker_class=profile.worker_classes[0], workers=profile.workers)
         with ExitStack() as stack:
-            one = stack.enter_context(deployed(name, directory / name, shape, env={"LOADTEST_NAME_WORKERS": "1"}))
+            contestant = stack.enter_context(
+                deployed(name, directory / name, shape, env={"LOADTEST_NAME_WORKERS": "1"})
+            )
             load = stack.enter_context(generator(directory / "generator.log", core=None))
-            one.wait_until_ready()
-            connections = [stack.enter_context(connection) for connection in _to_each_worker(one)]
+            contestant.wait_until_ready()
+            connections = [
+                stack.enter_context(connection) for connection in _to_each_worker(contestant, profile.workers)
+            ]
             pool = stack.enter_context(ThreadPoolExecutor(len(connections)))
-            stack.enter_context(load.on([one.target(one.sign_in())]))
+            stack.enter_context(load.on([contestant.target(contestant.sign_in())]))
             started, rows = time.monotonic(), []
-            for number in range(plan.revocations):
-                tell(f"speed of revocation: {name}, {number + 1} of {plan.revocations}")
-                rows.append(_delays(one, connections, pool))
+            for number in range(profile.revocations):
+                tell(f"speed of revocation: {name}, {number + 1} of {profile.revocations}")
+                rows.append(_delays(contestant, connections, pool))
             answered, elapsed = len(load.take()[name]), time.monotonic() - started
-            receipts = [_receipt_ms(one) for _ in range(plan.receipts)] if name == "bounded" else []
+            receipts = [_receipt_ms(contestant) for _ in range(profile.receipts)] if name == "bounded" else []
         wrong = 0 if bound_ms is None else sum(delay > bound_ms for row in rows for delay in row)
         yield Propagation(
             contestant=name,
             algorithm=shape.algorithm,
             worker_class=shape.worker_class,
-            workers=plan.workers,
+            workers=profile.workers,
             load_rps=answered / elapsed,
             last_accept_ms=tuple(rows),
             receipt_ms=tuple(receipts),
@@ -68,29 +72,29 @@ def measure(plan: Plan, directory: Path, tell: Tell) -> Iterator[Propagation]:
         )
 
 
-def _to_each_worker(deployment: Deployment) -> list[Connection]:
+def _to_each_worker(contestant: Deployment, workers: int) -> list[Connection]:
     """Connections stay with the worker that took them: open some until there is one to each."""
-    found: dict[int, Connection] = {}
+    by_worker: dict[int, Connection] = {}
     deadline = time.monotonic() + _FIND_SECONDS
-    while len(found) < deployment.workers:
+    while len(by_worker) < workers:
         if time.monotonic() > deadline:
-            raise WrongAnswerError(f"{len(found)} of {deployment.workers} workers of {deployment.name} answer")
-        # Several at once: one that is alone always goes to the same idle worker.
-        some = [deployment.connect() for _ in range(2 * deployment.workers)]
-        for connection in some:
+            raise WrongAnswerError(f"{len(by_worker)} of {workers} workers of {contestant.name} answer")
+        # Several are opened at once: a single connection always goes to the same idle worker.
+        opened = [contestant.connect() for _ in range(2 * workers)]
+        for connection in opened:
             worker = connection.ask("GET", "/healthz").worker
-            if found.setdefault(worker, connection) is not connection:
+            if by_worker.setdefault(worker, connection) is not connection:
                 connection.close()
-    return list(found.values())
+    return list(by_worker.values())
 
 
-def _delays(deployment: Deployment, connections: list[Connection], pool: ThreadPoolExecutor) -> tuple[float, ...]:
+def _delays(contestant: Deployment, connections: list[Connection], pool: ThreadPoolExecutor) -> tuple[float, ...]:
     """From the acknowledgement to the last accept, by worker, in milliseconds; 0 where there was none."""
-    header = deployment.sign_in()
+    header = contestant.sign_in()
     asking = [pool.submit(_last_accept, connection, header) for connection in connections]
     time.sleep(_BEFORE_SECONDS)
-    acknowledged = deployment.sign_out(header).acknowledged_at
-    return tuple(max(0.0, 1000 * (one.result() - acknowledged)) for one in asking)
+    acknowledged = contestant.sign_out(header).acknowledged_at
+    return tuple(max(0.0, 1000 * (last.result() - acknowledged)) for last in asking)
 
 
 def _last_accept(connection: Connection, header: Header) -> float:
@@ -106,5 +110,5 @@ def _last_accept(connection: Connection, header: Header) -> float:
     return last
 
 
-def _receipt_ms(deployment: Deployment) -> float:
-    return 1000 * deployment.sign_out(deployment.sign_in(), wait_seconds=1.0).seconds
+def _receipt_ms(contestant: Deployment) -> float:
+    return 1000 * contestant.sign_out(contestant.sign_in(), wait_seconds=1.0).seconds

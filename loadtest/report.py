@@ -1,38 +1,26 @@
 """The report: one page that says what was measured, how far it is from the goals, and what it does not say.
 
-    python -m loadtest.report loadtest/results/full.json [--output report.html]
+    python -m loadtest.report loadtest/results/full.json
 
-The page is one file that asks the network for nothing.
+writes it beside the results. The page is one file that asks the network for nothing.
 """
 
-import argparse
-import re
-import sys
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
+import click
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from loadtest import figures
 from loadtest.chapters import chapters
-from loadtest.figures import Distribution
-from loadtest.gaps import gaps, noise
+from loadtest.comparison import COLUMNS, costs, trade
 from loadtest.goals import goals
-from loadtest.results import Contestant, Results
-from loadtest.trade import COLUMNS, trade
-from loadtest.words import ENTRANTS, number, size
+from loadtest.notation import ENTRANTS, size
+from loadtest.plots import TICKS
+from loadtest.results import Results
+from loadtest.shortcomings import missing, noise
 
 _HERE: Final = Path(__file__).parent
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Highlight:
-    """A figure at the top of the page."""
-
-    figure: str
-    words: str
 
 
 def write(results: Results, path: Path) -> None:
@@ -49,44 +37,16 @@ def html(results: Results) -> str:
     templates.filters.update(code=_code, size=size)
     return templates.get_template("report.html").render(
         run=results,
-        highlights=_highlights(results),
-        gaps=gaps(results),
+        missing=missing(results),
         goals=goals(results),
         columns=tuple(COLUMNS),
         trade=trade(results),
+        costs=costs(results),
         chapters=chapters(results),
+        ticks=TICKS,
         entrants=ENTRANTS,
-        caveats=_caveats((_HERE / "CAVEATS.md").read_text("utf-8")),
         noise=noise(results),
-        versions=tuple((name.replace("_", "-"), version) for name, version in asdict(results.versions).items()),
     )
-
-
-def _highlights(results: Results) -> tuple[Highlight, ...]:
-    """What a reader in a hurry takes along; what was not measured is left out."""
-    found = []
-    setting = figures.main_setting(results)
-    if setting:
-        opponents: tuple[tuple[Contestant, str], ...] = (
-            ("textbook", "textbook `jwt.decode`"),
-            ("none", "no authentication"),
-        )
-        for theirs, words in opponents:
-            spread = figures.ratio(results, "bounded", theirs, setting)
-            if spread:
-                whose = f"as many requests per CPU second as {words}: bounded, {setting.algorithm}"
-                found.append(Highlight(figure=f"{number(spread.median)}x", words=whose))
-        commands = figures.cost(results, "bounded", setting, figures.redis_commands)
-        if commands:
-            found.append(
-                Highlight(figure=f"{round(commands.median, 1):g}", words="Redis commands per request, bounded")
-            )
-    speed = next((row for row in results.propagation if row.contestant == "bounded"), None)
-    delay = Distribution.of(figures.everywhere(speed)) if speed else None
-    if speed and delay:
-        words = f"from an acknowledged revocation to the last accept in any of {speed.workers} workers, bounded, p50"
-        found.append(Highlight(figure=f"{number(delay.p50)} ms", words=words))
-    return tuple(found)
 
 
 def _code(text: str) -> Markup:
@@ -97,26 +57,16 @@ def _code(text: str) -> Markup:
     )
 
 
-def _caveats(text: str) -> tuple[tuple[str, tuple[str, ...]], ...]:
-    """Headings of the second order, each with its paragraphs."""
-    sections = re.split(r"^## (.+)$", text, flags=re.MULTILINE)[1:]
-    return tuple(
-        (title, tuple(body.strip().split("\n\n"))) for title, body in zip(sections[::2], sections[1::2], strict=True)
-    )
-
-
-def main() -> None:
-    """Write the report of a results file."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("results", type=Path, help="a file that `python -m loadtest` wrote")
-    parser.add_argument("--output", type=Path, help="default: beside the results, as .html")
-    chosen = parser.parse_args()
-    output = chosen.output or chosen.results.with_suffix(".html")
+@click.command()
+@click.argument("results", type=click.Path(path_type=Path))
+def main(results: Path) -> None:
+    """Write the report of a file that `python -m loadtest` wrote, beside it, and print its path."""
+    page = results.with_suffix(".html")
     try:
-        write(Results.from_json(chosen.results.read_text("utf-8")), output)
+        write(Results.read(results), page)
     except (OSError, ValueError) as error:
-        sys.exit(f"No report of {chosen.results}: {error}")
-    print(output)
+        raise click.ClickException(f"No report of {results}: {error}") from error
+    click.echo(page)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,11 @@ from typing import Any, Final, Literal
 
 from pydantic import TypeAdapter
 
+ROOT: Final = Path(__file__).parents[1]
+
+#: The full run whose figures the README cites.
+COMMITTED: Final = ROOT / "loadtest" / "results" / "full.json"
+
 #: Goes up when a field changes its meaning or goes away.
 SCHEMA: Final = 1
 
@@ -17,7 +22,7 @@ Fault = Literal["healthy", "5_ms_away", "50_ms_away", "hung", "dead"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
-    """Where it ran."""
+    """The machine on which it ran."""
 
     system: str
     cpu: str
@@ -25,21 +30,6 @@ class Machine:
     memory_bytes: int
     #: Whether the servers and the generator each had a core of their own.
     pinned: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Versions:
-    """Of what."""
-
-    python: str
-    redis_server: str
-    flask: str
-    pyjwt: str
-    redis: str
-    gunicorn: str
-    locust: str
-    flask_jwt_extended: str
-    flask_session: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,12 +53,12 @@ class Cost:
     requests: int
     #: Requests whose answer was not the right one; they are among `requests`.
     failures: int
-    #: Of the worker processes, and of the introspection service where it is asked; user and system time.
+    #: User and system time of the worker processes, those of the introspection service included where it is asked.
     cpu_seconds: float
     latencies_ms: Latencies
-    #: Of all clients together, without what the measuring itself asked.
+    #: The commands of all clients together, without what the measuring itself asked.
     redis_commands: int
-    #: In and out.
+    #: Bytes in and out.
     redis_bytes: int
     #: Proportional set size of the worker processes at the end of the round.
     memory_bytes: int
@@ -76,7 +66,7 @@ class Cost:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Generator:
-    """What made the load, and what it limits."""
+    """The generator of the load, and what it limits."""
 
     name: str
     note: str
@@ -97,7 +87,7 @@ class Propagation:
     last_accept_ms: tuple[tuple[float, ...], ...]
     #: From the call to the receipt that says `enforced`, of revocations of their own; empty where there are none.
     receipt_ms: tuple[float, ...]
-    #: What is promised; None where nothing is.
+    #: The bound that is promised; None where nothing is.
     bound_ms: float | None
     #: Requests accepted that were sent later than the bound after the acknowledgement.
     wrong_accepts: int
@@ -111,9 +101,9 @@ class Scale:
     #: One check of a token with all its handles in the follower, in microseconds.
     check_us: float
     redis_bytes: int
-    #: Of memory that the entries take in one worker.
+    #: The memory that the entries take in one worker.
     worker_bytes: int
-    #: Of a fresh follower, from its first beat to the first decision from memory.
+    #: The time of a fresh follower from its first beat to the first decision from memory.
     catch_up_seconds: float
     #: Response times without a follower that catches up, and while one does in the same process.
     p99_idle_ms: float
@@ -131,7 +121,7 @@ class Revoking:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BadDay:
-    """What a contestant answered to good tokens while something was wrong with Redis."""
+    """The answers of a contestant to good tokens while something was wrong with Redis."""
 
     contestant: Contestant
     fault: Fault
@@ -151,7 +141,7 @@ class Dial:
     max_staleness: float
     #: CPU microseconds of the worker per request.
     cpu_us: float
-    #: Per request.
+    #: Commands per request.
     redis_commands: float
     #: From the acknowledgement to the first refusal; None where the token is accepted until it expires.
     refused_after_ms: float | None
@@ -172,7 +162,8 @@ class Results:
     command: str
     commit: str
     machine: Machine
-    versions: Versions
+    #: Versions of what was measured and of what measured it, by name.
+    versions: dict[str, str]
     generator: Generator
     cost: tuple[Cost, ...] = ()
     propagation: tuple[Propagation, ...] = ()
@@ -192,16 +183,21 @@ class Results:
 
     @classmethod
     def from_json(cls, text: str) -> "Results":
-        """What `to_json` wrote. Raises ValueError that names each field that is missing or wrong."""
+        """The results that `to_json` wrote. Raises ValueError that names each field that is missing or wrong."""
         results = _RESULTS.validate_json(text)
         if results.schema != SCHEMA:
             raise ValueError(f"these results have schema {results.schema}, this version reads {SCHEMA}: measure again")
         return results
 
+    @classmethod
+    def read(cls, path: Path) -> "Results":
+        """The results that `write` put there. Raises OSError, and ValueError as `from_json` does."""
+        return cls.from_json(path.read_text("utf-8"))
+
     def write(self, path: Path) -> None:
-        """Put them where `Results.from_json(path.read_text())` finds them; directories are made."""
+        """Put them where `read` finds them; directories are made."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(self.to_json())
+        path.write_text(self.to_json(), "utf-8")
 
 
 _RESULTS: Final = TypeAdapter(Results)
@@ -209,7 +205,7 @@ _RESULTS: Final = TypeAdapter(Results)
 
 def _without_infinity(value: Any) -> Any:
     if isinstance(value, dict):
-        return {name: _without_infinity(one) for name, one in value.items()}
+        return {name: _without_infinity(part) for name, part in value.items()}
     if isinstance(value, list | tuple):
-        return [_without_infinity(one) for one in value]
+        return [_without_infinity(part) for part in value]
     return "inf" if value == math.inf else value

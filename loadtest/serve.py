@@ -6,39 +6,33 @@ logs, metrics and `Server-Timing` are around each of them.
 
 import ctypes
 import os
-import runpy
 import signal
 import sys
 from typing import TYPE_CHECKING, Final, cast
 
-import app
+from app.__main__ import run
+from app.settings import Settings
 
 if TYPE_CHECKING:
     from flask import Flask
 
-    from app.settings import Settings
     from loadtest.results import Contestant
 
 _PR_SET_PDEATHSIG: Final = 1  # prctl(2)
 
-_create_app = app.create_app
 
+def _extend(app: "Flask") -> None:
+    # Imported here, in the worker: prometheus_client must not be imported before the service has set it up.
+    from loadtest import routes
 
-def _with_contestant(settings: "Settings") -> "Flask":
-    from loadtest import contestants, instruments
-
-    made = _create_app(settings)
-    contestants.add(made, cast("Contestant", os.environ["LOADTEST_CONTESTANT"]))
-    instruments.add(made)
-    return made
+    routes.add(app, contestant=cast("Contestant", os.environ["LOADTEST_CONTESTANT"]))
 
 
 def main() -> None:
-    """Serve until told to stop, or until whoever started this is gone."""
+    """Serve until told to stop, or until the process that started this is gone."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-    app.create_app = _with_contestant
-    runpy.run_module("app", run_name="__main__")
+    run(Settings.from_mapping(os.environ), extend=_extend)
 
 
 if __name__ == "__main__":

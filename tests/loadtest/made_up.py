@@ -16,7 +16,6 @@ from loadtest.results import (
     Results,
     Revoking,
     Scale,
-    Versions,
 )
 
 #: CPU microseconds per request with ES256, Redis commands and bytes per request.
@@ -47,17 +46,17 @@ def made_up(*, seed: int = 1, **changes: Any) -> Results:
         "machine": Machine(
             system="Linux 6.12 x86_64", cpu="Made-up CPU at 3 GHz", cores=2, memory_bytes=8_200_000_000, pinned=True
         ),
-        "versions": Versions(
-            python="3.13.5",
-            redis_server="Valkey 9.1.0",
-            flask="3.1.2",
-            pyjwt="2.15.0",
-            redis="8.1.0",
-            gunicorn="27.0.1",
-            locust="2.42.0",
-            flask_jwt_extended="4.7.1",
-            flask_session="0.8.0",
-        ),
+        "versions": {
+            "python": "3.13.5",
+            "redis_server": "Valkey 9.1.0",
+            "flask": "3.1.2",
+            "pyjwt": "2.15.0",
+            "redis": "8.1.0",
+            "gunicorn": "27.0.1",
+            "locust": "2.42.0",
+            "flask_jwt_extended": "4.7.1",
+            "flask_session": "0.8.0",
+        },
         "generator": Generator(name="locust", note="One process, four users, no pause."),
         "cost": _cost(dice),
         "propagation": _propagation(dice),

@@ -9,8 +9,7 @@ import pytest
 
 from loadtest.contestants import NAMES
 from loadtest.deployment import Shape, WrongAnswerError, deployed
-from loadtest.load import ROOT
-from loadtest.results import Contestant
+from loadtest.results import ROOT, Contestant
 from tests.support.service import ADMIN_PASSWORD, serving
 
 

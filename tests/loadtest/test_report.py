@@ -98,7 +98,7 @@ def test_it_says_where_and_of_what(page: Page) -> None:
         run.commit,
         run.started_at,
         run.machine.cpu,
-        run.versions.redis_server,
+        run.versions["redis_server"],
         run.generator.note,
     ):
         assert said in page.text

@@ -6,10 +6,10 @@ from dataclasses import replace
 import pytest
 
 from loadtest.__main__ import measure
-from loadtest.bad_day import first_of_run
 from loadtest.contestants import NAMES
 from loadtest.load import Row
-from loadtest.plan import QUICK
+from loadtest.profiles import QUICK
+from loadtest.redis_faults import first_of_run
 from loadtest.results import Results
 
 _TINY = replace(

@@ -1,4 +1,7 @@
-"""A running service: `python -m app serve` in a process of its own, on a free port and a directory of its own."""
+"""A running service: `python -m app serve` in a process of its own, on a free port and a directory of its own.
+
+A harness may run a program of its own in place of `app`, which serves the same settings.
+"""
 
 import contextlib
 import os
@@ -30,6 +33,7 @@ class Service:
     directory: Path
     env: dict[str, str]
     process: subprocess.Popen[bytes]
+    program: str = "app"
 
     @property
     def log(self) -> str:
@@ -88,13 +92,21 @@ class Service:
     def restart(self, *, stop_with: signal.Signals = signal.SIGTERM) -> None:
         """The same settings and directory in a new process."""
         self.stop(stop_with)
-        self.process = _start(self.env, self.directory)
+        self.process = _start(self.program, self.env, self.directory)
         self.wait_until_ready()
 
 
 @contextlib.contextmanager
 def serving(directory: Path, **env: str) -> Iterator[Service]:
     """Run the service with these settings until the block ends; by default embedded, SQLite, two gthread workers."""
+    with starting(directory, **env) as service:
+        service.wait_until_ready()
+        yield service
+
+
+@contextlib.contextmanager
+def starting(directory: Path, *, program: str = "app", **env: str) -> Iterator[Service]:
+    """The same without waiting for it, so that several can start at once."""
     directory.mkdir(parents=True, exist_ok=True)
     port = free_port()
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("APP_", "REVOCATION_"))}
@@ -106,18 +118,18 @@ def serving(directory: Path, **env: str) -> Iterator[Service]:
         "REVOCATION_TIMEOUT": "1.0",
         **env,
     }
-    service = Service(f"http://127.0.0.1:{port}", directory, kept | settings, _start(kept | settings, directory))
+    env = kept | settings
+    service = Service(f"http://127.0.0.1:{port}", directory, env, _start(program, env, directory), program)
     try:
-        service.wait_until_ready()
         yield service
     finally:
         service.stop()
 
 
-def _start(env: dict[str, str], directory: Path) -> subprocess.Popen[bytes]:
+def _start(program: str, env: dict[str, str], directory: Path) -> subprocess.Popen[bytes]:
     with (directory / "service.log").open("ab") as log:
         return subprocess.Popen(
-            [sys.executable, "-m", "app", "serve"],
+            [sys.executable, "-m", program, "serve"],
             env=env,
             stdin=subprocess.DEVNULL,
             stdout=log,

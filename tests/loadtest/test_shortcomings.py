@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from loadtest.gaps import gaps, noise
+from loadtest.shortcomings import missing, noise
 from tests.loadtest.made_up import made_up, made_up_cost
 
 
 def test_a_whole_run_has_no_gaps() -> None:
-    assert gaps(made_up()) == ()
+    assert missing(made_up()) == ()
 
 
 @pytest.mark.parametrize(
@@ -26,11 +26,11 @@ def test_a_whole_run_has_no_gaps() -> None:
 )
 def test_an_empty_section_is_named(section: str, words: str) -> None:
     empty: dict[str, Any] = {section: ()}
-    assert gaps(made_up(**empty)) == (f"Not measured: {words}.",)
+    assert missing(made_up(**empty)) == (f"Not measured: {words}.",)
 
 
 def test_an_interruption_is_named() -> None:
-    assert gaps(made_up(interrupted=True)) == ("The run was interrupted: these are the figures it had by then.",)
+    assert missing(made_up(interrupted=True)) == ("The run was interrupted: these are the figures it had by then.",)
 
 
 def test_a_contestant_that_was_not_reached_is_named() -> None:
@@ -39,11 +39,11 @@ def test_a_contestant_that_was_not_reached_is_named() -> None:
         for row in made_up().cost
         if (row.contestant, row.algorithm, row.worker_class) != ("strict", "ES256", "gevent")
     )
-    assert gaps(made_up(cost=rows)) == ("No cost with ES256 under gevent: strict (ours).",)
+    assert missing(made_up(cost=rows)) == ("No cost with ES256 under gevent: strict (ours).",)
 
 
 def test_rounds_that_were_not_reached_are_named() -> None:
-    assert gaps(made_up(cost=made_up().cost[:-2])) == (
+    assert missing(made_up(cost=made_up().cost[:-2])) == (
         "Fewer than 5 rounds with HS256 under gevent: flask-jwt-extended (4) and introspection (4).",
     )
 
@@ -51,19 +51,19 @@ def test_rounds_that_were_not_reached_are_named() -> None:
 def test_wrong_answers_are_named() -> None:
     first, *others = made_up().cost
     wrong = replace(first, requests=1000, failures=3)
-    assert gaps(made_up(cost=(wrong, *others))) == (
+    assert missing(made_up(cost=(wrong, *others))) == (
         "no authentication: 3 of 1,000 answers were wrong in 1 rounds; its cost there is not that of right answers.",
     )
 
 
 def test_a_speed_that_was_not_measured_is_named() -> None:
     rows = tuple(row for row in made_up().propagation if row.contestant != "session")
-    assert gaps(made_up(propagation=rows)) == ("No speed of revocation: server-side session.",)
+    assert missing(made_up(propagation=rows)) == ("No speed of revocation: server-side session.",)
 
 
 def test_a_fault_that_was_not_reached_is_named() -> None:
     rows = tuple(row for row in made_up().bad_day if (row.contestant, row.fault) != ("strict", "dead"))
-    assert gaps(made_up(bad_day=rows)) == ("A bad day of strict (ours) lacks: Redis is dead.",)
+    assert missing(made_up(bad_day=rows)) == ("A bad day of strict (ours) lacks: Redis is dead.",)
 
 
 def test_noise_is_the_widest_spread_between_rounds_of_one_contestant() -> None:

@@ -8,54 +8,55 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
-from loadtest.connection import Connection, Header
+from loadtest.connection import Header
 from loadtest.contestants import PATH
 from loadtest.deployment import Deployment, Shape, deployed
 from loadtest.load import Load, generator
-from loadtest.plan import Plan, Tell
 from loadtest.processes import CORES, PINNED, cpu_seconds, pin
+from loadtest.profiles import Profile, Tell
 from loadtest.results import Dial
-from loadtest.store import Store
 
-#: Of these revocations the slowest is given.
+#: So many revocations are timed, and the slowest is given.
 _REVOCATIONS: Final = 10
 
-#: Between two questions.
+#: The pause between two questions.
 _PAUSE_SECONDS: Final = 0.001
 
 #: How much longer than its bound a position is watched.
 _MARGIN_SECONDS: Final = 1.0
 
 
-def measure(plan: Plan, directory: Path, tell: Tell) -> Iterator[Dial]:
+def measure(profile: Profile, directory: Path, tell: Tell) -> Iterator[Dial]:
     """One contestant at each position, on a Valkey of its own."""
     tell("the dial: starting")
-    shape = Shape(algorithm=plan.algorithms[0], worker_class=plan.worker_classes[0], timeout_seconds=0.1)
-    longest = max((at for at in plan.positions if at < math.inf), default=0.0) + _MARGIN_SECONDS
+    shape = Shape(algorithm=profile.algorithms[0], worker_class=profile.worker_classes[0], timeout_seconds=0.1)
+    longest = max((at for at in profile.positions if at < math.inf), default=0.0) + _MARGIN_SECONDS
     with contextlib.ExitStack() as stack:
         deployments = {
             at: stack.enter_context(
                 deployed("bounded", directory / f"{at:g}", shape, env={"REVOCATION_MAX_STALENESS": f"{at:g}"})
             )
-            for at in plan.positions
+            for at in profile.positions
         }
         load = stack.enter_context(generator(directory / "generator.log", core=CORES[-1] if PINNED else None))
         headers: dict[float, Header] = {}
         costs: dict[float, tuple[float, float]] = {}
         refused: dict[float, float | None] = {}
-        for at, one in deployments.items():
-            one.wait_until_ready()
+        for at, contestant in deployments.items():
+            contestant.wait_until_ready()
             if PINNED:
-                pin(one.pids, CORES[0])
-            headers[at] = one.sign_in()
-        for at, one in deployments.items():
+                pin(contestant.pids, CORES[0])
+            headers[at] = contestant.sign_in()
+        for at, contestant in deployments.items():
             tell(f"the dial at {at:g}: cost")
-            costs[at] = _cost(one, headers[at], load, seconds=plan.seconds)
-            refused[at] = None if at == math.inf else max(_refused_after_ms(one) for _ in range(_REVOCATIONS))
+            costs[at] = _cost(contestant, headers[at], load, seconds=profile.seconds)
+            refused[at] = None if at == math.inf else max(_refused_after_ms(contestant) for _ in range(_REVOCATIONS))
         tell("the dial: without Redis")
         pool = stack.enter_context(ThreadPoolExecutor(len(deployments)))
-        answering = {at: pool.submit(_without_redis, one, headers[at], longest) for at, one in deployments.items()}
-        for at in plan.positions:
+        answering = {
+            at: pool.submit(_without_redis, contestant, headers[at], longest) for at, contestant in deployments.items()
+        }
+        for at in profile.positions:
             cpu_us, commands = costs[at]
             yield Dial(
                 max_staleness=at,
@@ -66,31 +67,32 @@ def measure(plan: Plan, directory: Path, tell: Tell) -> Iterator[Dial]:
             )
 
 
-def _cost(one: Deployment, header: Header, load: Load, *, seconds: float) -> tuple[float, float]:
+def _cost(contestant: Deployment, header: Header, load: Load, *, seconds: float) -> tuple[float, float]:
     """CPU microseconds and Redis commands per request."""
-    with Store(one.store) as store, load.on([one.target(header)]):
-        store.reset_counters()
+    pids, counters = contestant.pids, contestant.counters
+    with load.on([contestant.target(header)]):
+        counters.reset()
         load.take()
-        before = cpu_seconds(one.pids)
+        before = cpu_seconds(pids)
         time.sleep(seconds)
-        requests = max(1, len(load.take()[one.name]))
-        cpu, (commands, _) = cpu_seconds(one.pids) - before, store.counted()
+        requests = max(1, len(load.take()[contestant.name]))
+        cpu, (commands, _) = cpu_seconds(pids) - before, counters.read()
     return 1e6 * cpu / requests, commands / requests
 
 
-def _refused_after_ms(one: Deployment) -> float:
-    header = one.sign_in()
-    with one.connect() as connection:
+def _refused_after_ms(contestant: Deployment) -> float:
+    header = contestant.sign_in()
+    with contestant.connect() as connection:
         connection.ask("GET", PATH, header)
-        acknowledged = one.sign_out(header).acknowledged_at
+        acknowledged = contestant.sign_out(header).acknowledged_at
         while (answer := connection.ask("GET", PATH, header)).status == 200:
             time.sleep(_PAUSE_SECONDS)
     return max(0.0, 1000 * (answer.sent - acknowledged))
 
 
-def _without_redis(one: Deployment, header: Header, longest_seconds: float) -> float:
+def _without_redis(contestant: Deployment, header: Header, longest_seconds: float) -> float:
     """Seconds from when Redis hangs to the last request that was let in; infinite where it never stopped."""
-    with Store(one.store) as store, Connection(one.port) as connection, store.paused():
+    with contestant.connect() as connection, contestant.store.paused():
         began = last = time.monotonic()
         while time.monotonic() < began + longest_seconds:
             answer = connection.ask("GET", PATH, header)

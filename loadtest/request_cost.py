@@ -13,19 +13,18 @@ from loadtest.connection import Header
 from loadtest.deployment import Deployment, Shape, fleet
 from loadtest.figures import percentile
 from loadtest.load import Load, generator
-from loadtest.plan import Plan, Tell
 from loadtest.processes import CORES, PINNED, cpu_seconds, memory_bytes
+from loadtest.profiles import Profile, Tell
 from loadtest.results import Cost, Latencies
-from loadtest.store import Store
 
 _WARM_UP_SECONDS: Final = 0.5
 
 
-def measure(plan: Plan, directory: Path, tell: Tell) -> Iterator[Cost]:
+def measure(profile: Profile, directory: Path, tell: Tell) -> Iterator[Cost]:
     """Each contestant in each round, for each algorithm and worker class. Raises WrongAnswerError."""
     server, load_core = (CORES[0], CORES[-1]) if PINNED else (None, None)
-    for algorithm in plan.algorithms:
-        for worker_class in plan.worker_classes:
+    for algorithm in profile.algorithms:
+        for worker_class in profile.worker_classes:
             place = directory / f"{algorithm}-{worker_class}"
             shape = Shape(algorithm=algorithm, worker_class=worker_class)
             tell(f"cost, {algorithm}, {worker_class}: starting")
@@ -33,24 +32,27 @@ def measure(plan: Plan, directory: Path, tell: Tell) -> Iterator[Cost]:
                 fleet(place, shape, core=server) as contestants,
                 generator(directory / "generator.log", core=load_core) as load,
             ):
-                headers = {one.name: one.sign_in() for one in contestants}
-                for one in contestants:
-                    _measured(one, headers[one.name], load, shape, number=0, seconds=_WARM_UP_SECONDS)
-                for number in range(plan.rounds):
-                    for one in contestants:
-                        tell(f"cost, {algorithm}, {worker_class}: round {number + 1} of {plan.rounds}, {one.name}")
-                        yield _measured(one, headers[one.name], load, shape, number=number, seconds=plan.seconds)
+                headers = {contestant.name: contestant.sign_in() for contestant in contestants}
+                for contestant in contestants:
+                    _measured(contestant, headers[contestant.name], load, shape, number=0, seconds=_WARM_UP_SECONDS)
+                where = f"cost, {algorithm}, {worker_class}"
+                for number in range(profile.rounds):
+                    for contestant in contestants:
+                        tell(f"{where}: round {number + 1} of {profile.rounds}, {contestant.name}")
+                        header = headers[contestant.name]
+                        yield _measured(contestant, header, load, shape, number=number, seconds=profile.seconds)
 
 
 def _measured(contestant: Deployment, header: Header, load: Load, shape: Shape, *, number: int, seconds: float) -> Cost:
-    with Store(contestant.store) as store, load.on([contestant.target(header)]):
-        store.reset_counters()
+    pids, counters = contestant.pids, contestant.counters
+    with load.on([contestant.target(header)]):
+        counters.reset()
         load.take()
-        before, started = cpu_seconds(contestant.pids), time.monotonic()
+        before, started = cpu_seconds(pids), time.monotonic()
         time.sleep(seconds)
         rows = load.take()[contestant.name]
-        elapsed, cpu = time.monotonic() - started, cpu_seconds(contestant.pids) - before
-        commands, transferred = store.counted()
+        elapsed, cpu = time.monotonic() - started, cpu_seconds(pids) - before
+        commands, transferred = counters.read()
     times = [row.milliseconds for row in rows] or [0.0]
     return Cost(
         contestant=contestant.name,
@@ -64,5 +66,5 @@ def _measured(contestant: Deployment, header: Header, load: Load, shape: Shape, 
         latencies_ms=Latencies(p50=percentile(times, 50), p95=percentile(times, 95), p99=percentile(times, 99)),
         redis_commands=commands,
         redis_bytes=transferred,
-        memory_bytes=sum(map(memory_bytes, contestant.pids)),
+        memory_bytes=sum(map(memory_bytes, pids)),
     )

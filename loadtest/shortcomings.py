@@ -1,4 +1,4 @@
-"""Gaps: what a run does not say, in sentences, so that nobody reads a part as the whole."""
+"""Shortcomings: what a run lacks and how noisy it was, in sentences, so that nobody reads a part as the whole."""
 
 import statistics
 from collections.abc import Iterator
@@ -6,8 +6,8 @@ from itertools import groupby
 from typing import Final
 
 from loadtest import figures
+from loadtest.notation import ENTRANTS, FAULTS, listed, number
 from loadtest.results import Contestant, Results
-from loadtest.words import ENTRANTS, FAULTS, listed, number
 
 #: Sections, as readers call them.
 _SECTIONS: Final = {
@@ -23,8 +23,8 @@ _SECTIONS: Final = {
 _TIMED: Final[tuple[Contestant, ...]] = ("bounded", "strict", "session", "jwt_extended")
 
 
-def gaps(results: Results) -> tuple[str, ...]:
-    """All of them; none for a whole run in which every answer was right."""
+def missing(results: Results) -> tuple[str, ...]:
+    """Sentences about what was not measured, or not rightly; none for a whole run in which every answer was right."""
     return (*_sections(results), *_cost(results), *_propagation(results), *_bad_day(results))
 
 
@@ -74,17 +74,17 @@ def _bad_day(results: Results) -> Iterator[str]:
 
 def noise(results: Results) -> str | None:
     """How far apart the rounds of one contestant were, at most and typically; None where nothing was repeated."""
-    found = [
+    spreads = [
         (spread.relative, name, setting)
         for setting in figures.settings(results)
         for name in ENTRANTS
         if len(figures.rounds(results, name, setting)) > 1
         and (spread := figures.cost(results, name, setting, figures.cpu_us))
     ]
-    if not found:
+    if not spreads:
         return None
-    widest, name, setting = max(found)
-    typical = statistics.median(relative for relative, _, _ in found)
+    widest, name, setting = max(spreads)
+    typical = statistics.median(relative for relative, _, _ in spreads)
     return (
         f"Between the rounds of one contestant, CPU per request differed by {number(100 * typical)} % in the median "
         f"and by {number(100 * widest)} % at most: {ENTRANTS[name].title}, {setting.algorithm} under "

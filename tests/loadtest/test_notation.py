@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from loadtest.notation import ENTRANTS, FAULTS, duration, listed, number, share, size
 from loadtest.results import Contestant, Fault
-from loadtest.words import ENTRANTS, FAULTS, duration, listed, number, share, size
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Plan: how much of what is measured."""
+"""Profiles: how much of what is measured, in a quick run and in a full one."""
 
 import math
 from collections.abc import Callable
@@ -9,40 +9,40 @@ Section = Literal["cost", "propagation", "scale", "bad-day", "dial"]
 
 SECTIONS: Final[tuple[Section, ...]] = get_args(Section)
 
-#: Says what is being measured.
+#: Tells the person who waits what is being measured.
 Tell = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class Profile:
     """One run. Durations are seconds."""
 
-    profile: Literal["quick", "full"]
+    name: Literal["quick", "full"]
     algorithms: tuple[str, ...]
     worker_classes: tuple[str, ...]
     sections: tuple[Section, ...] = SECTIONS
     rounds: int
-    #: Of load, for each contestant in each round, and wherever else a load is measured.
+    #: The duration of load, for each contestant in each round and wherever else a load is measured.
     seconds: float
     #: Processes of each contestant while the speed of revocation is measured.
     workers: int
-    #: Of each contestant, whose delay is measured; and of those that have receipts, so many more.
+    #: How many revocations of each contestant have their delay measured, and how many more have their receipt measured.
     revocations: int
     receipts: int
     #: Sizes of the deny-list.
     entries: tuple[int, ...]
-    #: One by one, and in bulk.
+    #: How many revocations are written one by one, and how many in bulk.
     revoked_singly: int
     revoked_in_bulk: int
-    #: Of load under each fault, and the longest to wait until all is well again.
+    #: The duration of load under each fault, and the longest to wait until all is well again.
     fault_seconds: float
     recovery_seconds: float
     #: Positions of the dial.
     positions: tuple[float, ...]
 
 
-QUICK: Final = Plan(
-    profile="quick",
+QUICK: Final = Profile(
+    name="quick",
     algorithms=("ES256",),
     worker_classes=("gthread",),
     rounds=2,
@@ -58,8 +58,8 @@ QUICK: Final = Plan(
     positions=(0, 0.25, 1.0, math.inf),
 )
 
-FULL: Final = Plan(
-    profile="full",
+FULL: Final = Profile(
+    name="full",
     algorithms=("ES256", "HS256"),
     worker_classes=("gthread", "gevent"),
     rounds=5,

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from loadtest.readme_table import BEGIN, END, README, RESULTS, between_markers, filled, tables
-from loadtest.results import Results
-from loadtest.trade import NOT_MEASURED, trade
-from loadtest.words import ENTRANTS
+from loadtest.comparison import NOT_MEASURED, trade
+from loadtest.notation import ENTRANTS
+from loadtest.readme import BEGIN, END, README, between_markers, filled, tables
+from loadtest.results import COMMITTED, Results
 from tests.loadtest.made_up import made_up
 from tests.support.requirements import require
 
@@ -20,10 +20,10 @@ EMPTY = f"# Ours\n\nbefore\n\n{BEGIN}\n{END}\n\nafter\n"
 
 
 def test_the_readme_says_what_the_committed_results_say() -> None:
-    require(RESULTS.exists(), f"{RESULTS.name} is not there: `python -m loadtest --full` writes it")
+    require(COMMITTED.exists(), f"{COMMITTED.name} is not there: `python -m loadtest --full` writes it")
     readme = README.read_text("utf-8")
-    wanted = filled(readme, Results.from_json(RESULTS.read_text("utf-8")))
-    assert readme == wanted, "run `python -m loadtest.readme_table`"
+    wanted = filled(readme, Results.read(COMMITTED))
+    assert readme == wanted, "run `python -m loadtest.readme`"
 
 
 def test_the_readme_has_the_markers() -> None:
@@ -98,9 +98,7 @@ def values(results: Results, source: str) -> list[Any]:
 def test_the_source_of_every_cell_is_in_the_results() -> None:
     for aspect in trade(made_up()):
         for cell in aspect.cells:
-            assert cell.sources
-            for source in cell.sources:
-                assert values(made_up(), source), source
+            assert values(made_up(), cell.source), cell.source
 
 
 def test_a_cell_that_was_not_measured_says_so() -> None:
@@ -118,14 +116,14 @@ def test_a_goal_that_was_missed_is_not_kept_quiet() -> None:
 
 def command(directory: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
     paths = ("--results", str(directory / "full.json"), "--readme", str(directory / "README.md"))
-    line = [sys.executable, "-m", "loadtest.readme_table", *paths, *arguments]
+    line = [sys.executable, "-m", "loadtest.readme", *paths, *arguments]
     return subprocess.run(line, check=False, capture_output=True, text=True, timeout=60)
 
 
 def test_the_command_writes_and_its_check_agrees(tmp_path: Path) -> None:
     made_up().write(tmp_path / "full.json")
     (tmp_path / "README.md").write_text(EMPTY)
-    assert "run `python -m loadtest.readme_table`" in command(tmp_path, "--check").stderr
+    assert "run `python -m loadtest.readme`" in command(tmp_path, "--check").stderr
     assert (tmp_path / "README.md").read_text() == EMPTY
     assert command(tmp_path).returncode == 0
     assert command(tmp_path, "--check").returncode == 0

@@ -14,7 +14,7 @@ class Entrant:
     """A contestant as readers meet it."""
 
     title: str
-    #: What it does with each request.
+    #: The work that it does for each request.
     does: str
     family: Family
 
@@ -49,14 +49,14 @@ def number(value: float) -> str:
         return "∞" if value > 0 else "-∞"
     if value == 0:
         return "0"
-    # Rounded first: 9.999 has one digit before the point until it is 10.0.
+    # The value is rounded first: 9.999 has one digit before the point until it is 10.0.
     rounded = float(f"{value:.2e}")
     digits = 2 - math.floor(math.log10(abs(rounded)))
     return f"{rounded:,.{max(0, digits)}f}"
 
 
 def duration(seconds: float) -> str:
-    """In the unit that reads best: 950 µs, 4.20 ms, 1.50 s."""
+    """A time in the unit that reads best: 950 µs, 4.20 ms, 1.50 s."""
     for unit, scale in (("s", 1.0), ("ms", 1e3), ("µs", 1e6)):
         if abs(seconds) * scale >= 0.9995 or (unit == "µs" and seconds):
             return f"{number(seconds * scale)} {unit}"
@@ -72,7 +72,7 @@ def size(count: float) -> str:
 
 
 def share(part: float, whole: float) -> str:
-    """In percent, and 0 % or 100 % only where it is all or nothing."""
+    """The part in percent, and 0 % or 100 % only where it is all or nothing."""
     percent = 100 * part / whole
     if 0 < percent < 1:
         return "< 1 %"
@@ -82,5 +82,5 @@ def share(part: float, whole: float) -> str:
 
 
 def listed(things: list[str]) -> str:
-    """As in a sentence: one, two and three."""
+    """The things as a sentence lists them: one, two and three."""
     return " and ".join([", ".join(things[:-1]), things[-1]]) if len(things) > 1 else "".join(things)
