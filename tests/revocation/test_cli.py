@@ -33,7 +33,11 @@ def terminal(
     any_server: Server, namespace: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Terminal:
     return Terminal(
-        monkeypatch, capsys, REVOCATION_REDIS_URL=any_server.url, REVOCATION_NAMESPACE=namespace, APP_SESSION_TTL="100"
+        monkeypatch,
+        capsys,
+        REVOCATION_REDIS_URL=any_server.url,
+        REVOCATION_NAMESPACE=namespace,
+        REVOCATION_SESSION_LIFETIME="100",
     )
 
 
@@ -167,12 +171,12 @@ def test_an_entry_lasts_as_long_as_sessions_may(terminal: Terminal, denylist: Re
     arguments = ("revoke", "--kind", "session", "--value", "s-1", "--issuer", ISSUER)
     day = 86_400_000
 
-    terminal.env.pop("APP_SESSION_TTL")
-    terminal(*arguments, APP_SESSION_TTL=str(40 * 86_400))
+    terminal.env.pop("REVOCATION_SESSION_LIFETIME")
+    terminal(*arguments, REVOCATION_SESSION_LIFETIME=str(40 * 86_400))
     assert 40 * day < denylist.link.client.pttl(denylist.key(SESSION.name)) < 41 * day
 
     # Nobody says: too long is harmless, too short would let its refresh token in again.
-    os.environ.pop("APP_SESSION_TTL", None)
+    os.environ.pop("REVOCATION_SESSION_LIFETIME", None)
     terminal(*arguments)
     assert denylist.link.client.pttl(denylist.key(SESSION.name)) > 365 * day
 
@@ -363,7 +367,7 @@ def test_a_store_that_nothing_runs_on_is_named_and_not_started(terminal: Termina
 
     assert done.code == exits.UNAVAILABLE
     assert str(tmp_path) in done.err
-    assert "make run" in done.err
+    assert "--data-dir" in done.err
     assert not list(tmp_path.iterdir())
 
 
@@ -374,8 +378,8 @@ def test_the_embedded_store_of_a_running_service_is_reached(terminal: Terminal) 
         assert owned
         opened(connect(f"embedded:{name}"), "denylist").link.close()
 
-        made = terminal("revoke", *NAMED, "--json", APP_DATA_DIR=name)
-        listed = terminal("list", "--json", APP_DATA_DIR=name)
+        made = terminal("--data-dir", name, "revoke", *NAMED, "--json")
+        listed = terminal("--data-dir", name, "list", "--json")
 
         assert made.code == exits.OK
         assert listed.json["revocations"] == [made.json["revocation"]]

@@ -12,7 +12,7 @@ import pytest
 import revocation
 from revocation import Handle, KeySet, RedisDenylist, TokenIssuer
 from revocation.cli import exits
-from revocation.cli.steps import REASONS, step_of
+from revocation.cli.explanation import REASONS, step_of
 from tests.revocation.forge import AUDIENCE, ISSUER, Forge, encoded, key, pem, private_key
 from tests.revocation.stores import opened
 from tests.revocation.terminal import Terminal
