@@ -1,4 +1,4 @@
-"""KeySet: the keys a verifier trusts and an issuer signs with. One key, one algorithm."""
+"""KeySet: the keys that a verifier trusts and an issuer signs with. Each key serves one algorithm."""
 
 import base64
 import contextlib

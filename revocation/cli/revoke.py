@@ -40,7 +40,7 @@ Examples:
 
 @dataclass(frozen=True, slots=True)
 class _Order:
-    """What the options ask of every kind of revoking."""
+    """The options that revoking one handle, revoking many and a dry run share."""
 
     reason: str
     wait_seconds: float

@@ -12,9 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from revocation import EmbeddedServer, Handle, RedisDenylist, connect
+from revocation import EmbeddedServer, Handle, RedisDenylist, RevocationSettings, connect
 from revocation.cli import exits
+from revocation.cli.chosen_denylist import ChosenDenylist
 from revocation.cli.terminal import span
+from revocation.redis.embedded import socket_path
 from tests.revocation.forge import AUDIENCE, ISSUER, Forge, pem, private_key
 from tests.revocation.stores import SESSION, SUBJECT, all_pages, opened
 from tests.revocation.terminal import PROGRAM, Terminal, environment, spawn
@@ -383,6 +385,25 @@ def test_the_embedded_store_of_a_running_service_is_reached(terminal: Terminal) 
 
         assert made.code == exits.OK
         assert listed.json["revocations"] == [made.json["revocation"]]
+
+
+@pytest.mark.parametrize(
+    ("url", "option", "directory"),
+    [
+        ("embedded", None, Path(".data")),
+        ("embedded", Path("/srv/other"), Path("/srv/other")),
+        ("embedded:/srv/data", None, Path("/srv/data")),
+        ("embedded:/srv/data", Path("/srv/other"), Path("/srv/other")),
+        ("redis://127.0.0.1:1/0", Path("/srv/other"), None),
+    ],
+)
+def test_the_option_chooses_among_embedded_stores_only(url: str, option: Path | None, directory: Path | None) -> None:
+    chosen = ChosenDenylist(directory=option, env={})
+    chosen.settings = RevocationSettings(redis_url=url)
+
+    assert chosen.directory == directory
+    assert chosen.url == (f"embedded:{directory}" if directory else url)
+    assert chosen.place == (f"unix://{socket_path(directory)}" if directory else url)
 
 
 def test_memory_cannot_be_reached_from_here(terminal: Terminal) -> None:
