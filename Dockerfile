@@ -11,6 +11,13 @@ RUN python -m venv /venv \
  && /venv/bin/python -m pip check
 
 
+# docker build --target command: the command `revocation` for operators, which the service does not need.
+FROM build AS command
+RUN /venv/bin/python -m pip install --no-cache-dir --no-index --find-links /wheels '.[cli]'
+USER 65534
+ENTRYPOINT ["/venv/bin/revocation"]
+
+
 FROM python:3.13-slim
 RUN groupadd --gid 10001 revocation \
  && useradd --uid 10001 --gid revocation --no-create-home --home-dir /data --shell /usr/sbin/nologin revocation \

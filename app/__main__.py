@@ -271,9 +271,9 @@ def _greet(settings: Settings, password: str | None) -> None:
         )
     click.echo(f"  console     {settings.issuer}/console   for the account admin")
     command = os.path.relpath(Path(sys.executable).with_name("revocation"))
-    known = f"APP_ISSUER={settings.issuer} APP_AUDIENCE={settings.audience}"
-    if "APP_DATA_DIR" in os.environ:
-        known += f" APP_DATA_DIR={shlex.quote(str(settings.data_dir))}"
+    if settings.is_embedded and "APP_DATA_DIR" in os.environ:
+        command += f" --data-dir {shlex.quote(str(settings.data_dir))}"
+    known = f"REVOCATION_ISSUER={settings.issuer} REVOCATION_AUDIENCE={settings.audience}"
     click.echo(f"  terminal    {known} {command} --help")
     click.echo(f"  reference   {settings.issuer}/docs      every endpoint, or by hand:")
     click.echo(

@@ -1,4 +1,4 @@
-"""BearerAuth: protect Flask routes with a Guard. Errors become RFC 6750 challenges."""
+"""BearerAuth: protects Flask routes with a Guard, and turns errors into the challenges of RFC 6750."""
 
 import inspect
 import json
@@ -26,7 +26,7 @@ from revocation.guard import Decision, Guard, Refused, checked_staleness
 P = ParamSpec("P")
 R = TypeVar("R")
 
-#: What each error is over HTTP (RFC 6750, section 3.1). A deny-list that cannot be asked is never a 401: a short
+#: The HTTP status of each error (RFC 6750, section 3.1). A deny-list that does not answer is never a 401: a short
 #: outage must not sign everybody out.
 STATUS: Final[dict[type[RevocationError], int]] = {
     InvalidRequestError: 400,
@@ -43,22 +43,22 @@ _NOT_FOR_A_HEADER = re.compile(r'[^\x20-\x7e]|["\\]')
 
 @dataclass(frozen=True, slots=True)
 class Requirement:
-    """What `@auth.required` asks of a token; `max_staleness` is None where the guard's own applies."""
+    """The conditions of an `@auth.required`; `max_staleness` is None where the guard's own applies."""
 
     scope: str | None
     max_staleness: float | None
 
 
 def requirement(view: Callable[..., object]) -> Requirement | None:
-    """What a view requires, for whoever documents an app; None where `@auth.required` does not guard it."""
-    found: Requirement | None = vars(view).get(_REQUIREMENT)
-    return found
+    """The requirement of a view, for programs that document an app; None where `@auth.required` does not guard it."""
+    required: Requirement | None = vars(view).get(_REQUIREMENT)
+    return required
 
 
 class BearerAuth:
-    """`@auth.required(...)` on a route lets in whom the guard lets in; `auth.claims` says who that is.
+    """Lets requests whose token the guard accepts into routes marked `@auth.required(...)`, and gives views the claims.
 
-    Reads no key of the app's configuration; the guard brings its own. Several apps may share one BearerAuth.
+    BearerAuth reads no key of the app's configuration; the guard brings its own. Several apps may share one BearerAuth.
     """
 
     def __init__(self, guard: Guard | None = None, *, realm: str = "api") -> None:
@@ -69,18 +69,18 @@ class BearerAuth:
     def init_app(self, app: Flask, *, guard: Guard | None = None) -> None:
         """Register the guard, the error responses and the `Server-Timing` header with an app.
 
-        The error responses also serve `guard.check` in callbacks of other extensions. Raises ConfigurationError
-        where the app has one already, and where no guard is given here or to the constructor.
+        The error responses also serve callbacks of other extensions that call `guard.check`. Raises ConfigurationError
+        where the app has a BearerAuth already, and where neither this call nor the constructor gives a guard.
         """
         if _EXTENSION in app.extensions:
-            raise ConfigurationError("this app has a BearerAuth already: import that one instead of making another")
+            raise ConfigurationError("this app has a BearerAuth already: import it instead of making another")
         chosen = guard or self._guard
         if chosen is None:
             raise ConfigurationError("give the guard to BearerAuth(guard) or to init_app(app, guard=guard)")
         if chosen.follower is not None and self._longest_bound > chosen.follower.longest_seconds:
             raise ConfigurationError(
-                f"a route asks for max_staleness={self._longest_bound:g}, longer than the guard's follower is made for "
-                f"({chosen.follower.longest_seconds:g} s): name it, Guard(..., bounds=[{self._longest_bound:g}])"
+                f"a route asks for max_staleness={self._longest_bound:g}, longer than the longest bound of the guard's "
+                f"follower ({chosen.follower.longest_seconds:g} s): build Guard(..., bounds=[{self._longest_bound:g}])"
             )
         app.extensions[_EXTENSION] = chosen
         for error in STATUS:
@@ -97,18 +97,19 @@ class BearerAuth:
 
     @property
     def claims(self) -> Claims:
-        """The claims of the current request's token. Raises LookupError where no route decided about one."""
+        """The claims of the current request's token. Raises LookupError where the guard accepted none."""
         claims: Claims | None = g.get("revocation_claims")
         if claims is None:
-            raise LookupError("no token was accepted for this request: the route lacks @auth.required")
+            raise LookupError("the guard accepted no token for this request: the route lacks @auth.required")
         return claims
 
     def required(
         self, *, scope: str | None = None, max_staleness: float | None = None
     ) -> Callable[[Callable[P, R]], Callable[P, R]]:
-        """Let only requests in whose token is in force and covers every word of `scope`.
+        """Let in only requests whose token is in force and covers every word of `scope`.
 
-        `max_staleness` overrides the guard's for this route (seconds; 0: ask Redis always; inf: never).
+        `max_staleness` overrides the guard's for this route (in seconds; with 0 the guard always asks Redis, with inf
+        it never does).
         """
         if max_staleness is not None and checked_staleness(max_staleness) < math.inf:
             self._longest_bound = max(self._longest_bound, max_staleness)
@@ -130,9 +131,9 @@ class BearerAuth:
         return decorate
 
     def require(self, *, scope: str | None = None, max_staleness: float | None = None) -> Claims:
-        """The same inside a request, for conditions that are known only there; returns the claims."""
+        """Check the same inside a view, for conditions that only the view knows, and return the claims."""
         token = bearer_token()
-        # Each look at g or current_app goes through a proxy, which on this path is a good part of the cost.
+        # Every attribute of g goes through a proxy, and on this path the proxy is a large part of the cost.
         context: Any = g._get_current_object()
         decision = context.revocation_decision = self.guard.decide(token, max_staleness=max_staleness)
         if isinstance(decision, Refused):
@@ -144,7 +145,7 @@ class BearerAuth:
         return claims
 
     def response(self, error: RevocationError) -> Response:
-        """The error as RFC 9457 problem details with its RFC 6750 challenge, or its `Retry-After`."""
+        """The response to an error: RFC 9457 problem details with an RFC 6750 challenge, or with a `Retry-After`."""
         status = next(status for kind, status in STATUS.items() if isinstance(error, kind))
         reason = error.reason if isinstance(error, InvalidTokenError) else error.slug
         problem = {
@@ -157,8 +158,8 @@ class BearerAuth:
         response = Response(json.dumps(problem), status, mimetype="application/problem+json")
         response.headers["Cache-Control"] = "no-store"
         if isinstance(error, DenylistUnavailableError):
-            # What is wrong with the server is for its log; the client learns when to come again.
-            problem["detail"] = "The deny-list does not answer, and nothing is decided without it. Try again."
+            # The log says what is wrong with the server; the client only learns when to try again.
+            problem["detail"] = "The deny-list does not answer, and the server decides nothing without it. Try again."
             response.set_data(json.dumps(problem))
             response.headers["Retry-After"] = str(error.retry_after_seconds)
         else:
@@ -185,8 +186,8 @@ _TITLES = {400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 503: "Serv
 def bearer_token() -> str:
     """The token of the current request (RFC 6750, section 2.1).
 
-    Raises MissingTokenError where there is none in the Authorization header, the only place where one is read, and
-    InvalidRequestError where a second one stands in the query or the form.
+    The token is read from the Authorization header only. Raises MissingTokenError where the header has none, and
+    InvalidRequestError where the query or the form carries a second token.
     """
     current: Request = request._get_current_object()  # type: ignore[attr-defined]  # werkzeug's way past its proxy
     environ = current.environ
@@ -195,7 +196,7 @@ def bearer_token() -> str:
     token = token.strip(" ")
     if scheme.lower() != "bearer" or not token:
         raise MissingTokenError("Send a bearer token in the Authorization header.")
-    # Parsed only where there is something to parse.
+    # Werkzeug parses the query and the form at the first look, so this code looks only where there are any.
     query = environ.get("QUERY_STRING") and "access_token" in current.args
     if query or (environ.get("CONTENT_TYPE") and _has_form_token(current)):
         raise InvalidRequestError("Send the token once, in the Authorization header only.")

@@ -1,4 +1,4 @@
-"""TokenIssuer: mints the access tokens that TokenVerifier accepts."""
+"""TokenIssuer: signs access tokens that TokenVerifier accepts."""
 
 import math
 import secrets
@@ -11,7 +11,7 @@ from revocation.keys import KeySource
 
 
 class TokenIssuer:
-    """Mints at+jwt access tokens (RFC 9068) with the newest key of a set that signs already."""
+    """Signs at+jwt access tokens (RFC 9068) with the newest key of a set whose time to sign has come."""
 
     def __init__(
         self,
@@ -40,9 +40,9 @@ class TokenIssuer:
     ) -> str:
         """A signed token with a `jti` of 128 random bits.
 
-        Give `issued_at` the time of Redis (`RedisDenylist.now_ms() / 1000`) where the verifier's tolerance is 0. The
-        `iat` keeps its milliseconds, the `exp` is a whole second, and never later than the lifetime. Raises
-        ConfigurationError where no key signs.
+        Where the verifier's tolerance is 0, pass the time of Redis (`RedisDenylist.now_ms() / 1000`) as `issued_at`.
+        The `iat` keeps its milliseconds; the `exp` is a whole second, so that the token lives at most
+        `lifetime_seconds`. Raises ConfigurationError where no key may sign.
         """
         instant = self._clock() if issued_at is None else issued_at
         claims = {

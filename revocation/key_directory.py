@@ -1,4 +1,4 @@
-"""KeyDirectory: the key files of a directory, noticed when they change."""
+"""KeyDirectory: a source of keys that watches the key files of a directory."""
 
 import logging
 import time
@@ -10,24 +10,26 @@ from revocation.keys import KeySet, key_files
 
 _log = logging.getLogger(__name__)
 
-#: How long a changed directory may go unnoticed.
+#: The longest time, in seconds, for which a change in the directory stays unnoticed.
 RELOAD_SECONDS = 5.0
 
-#: How soon after a look an unknown key makes it worth looking again: a flood of made-up ids costs one look a second.
+#: The shortest time, in seconds, between two looks that unknown keys cause: a flood of made-up ids costs one look a
+#: second.
 _LOOK_AGAIN_SECONDS = 1.0
 
 
 class KeyDirectory:
-    """Gives the KeySet of a directory, read again within 5 s of a change, and sooner for an unknown key.
+    """Gives the KeySet of a directory, and reads it again within 5 s of a change, or sooner for an unknown key.
 
-    A directory that cannot be read later, or holds a broken file then, is logged and changes nothing.
+    When the directory becomes unreadable later, or a file in it is broken, this logs the error and keeps the keys that
+    it read before.
     """
 
     def __init__(self, path: str | Path, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._path = Path(path)
         self._clock = clock
         self._looked_at = clock()
-        self._seen = self._state()
+        self._known_state = self._state()
         self._keys = KeySet.from_pem_dir(self._path)
 
     def key_set(self) -> KeySet:
@@ -35,7 +37,7 @@ class KeyDirectory:
         return self._look(RELOAD_SECONDS)
 
     def refreshed(self) -> KeySet:
-        """The keys after another look, unless the last one was a moment ago."""
+        """The keys after another look, unless the last look was less than a second ago."""
         return self._look(_LOOK_AGAIN_SECONDS)
 
     def _look(self, after_seconds: float) -> KeySet:
@@ -43,11 +45,11 @@ class KeyDirectory:
         if now - self._looked_at >= after_seconds:
             self._looked_at = now
             try:
-                seen = self._state()
-                if seen != self._seen:
-                    self._keys, self._seen = KeySet.from_pem_dir(self._path), seen
+                state = self._state()
+                if state != self._known_state:
+                    self._keys, self._known_state = KeySet.from_pem_dir(self._path), state
             except (ConfigurationError, OSError):
-                _log.exception("The keys in %s cannot be read; going on with those read before.", self._path)
+                _log.exception("The keys in %s cannot be read; going on with the keys read before.", self._path)
         return self._keys
 
     def _state(self) -> frozenset[tuple[str, int, int]]:

@@ -1,4 +1,4 @@
-"""KeySet: the keys a verifier trusts and an issuer signs with. One key, one algorithm."""
+"""KeySet: the keys that a verifier trusts and an issuer signs with. Each key serves one algorithm."""
 
 import base64
 import contextlib
@@ -23,7 +23,7 @@ from revocation.handles import Handle
 
 AlgorithmName = Literal["ES256", "RS256", "EdDSA", "HS256"]
 
-#: Every algorithm there is. Which one a key verifies is a property of the key, never of the token (RFC 8725, 3.1).
+#: All supported algorithms. The key decides which of them verifies a token; the token never does (RFC 8725, 3.1).
 ALGORITHMS: Final[Mapping[str, Algorithm]] = {
     name: algorithm for name, algorithm in get_default_algorithms().items() if name in get_args(AlgorithmName)
 }
@@ -31,7 +31,7 @@ ALGORITHMS: Final[Mapping[str, Algorithm]] = {
 _MIN_SECRET_BYTES = 32
 _MIN_RSA_BITS = 2048
 
-#: Members a thumbprint is made of, by key type (RFC 7638, section 3.2; RFC 8037, section 2).
+#: The members that make up a thumbprint, by key type (RFC 7638, section 3.2; RFC 8037, section 2).
 _THUMBPRINT_MEMBERS = {
     "EC": ("crv", "kty", "x", "y"),
     "RSA": ("e", "kty", "n"),
@@ -41,33 +41,36 @@ _THUMBPRINT_MEMBERS = {
 
 _PRIVATE_MEMBERS = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
 
-#: A key file may begin with the instant from which its key signs: 20261231T235959Z-name.pem
+#: The name of a key file may begin with the instant from which its key signs: 20261231T235959Z-name.pem
 _SIGNS_FROM = re.compile(r"(\d{8}T\d{6}Z)-")
 
 
 @dataclass(frozen=True)
 class Key:
-    """One key and the one algorithm it is for (RFC 8725, section 3.1)."""
+    """One key and the one algorithm that it serves (RFC 8725, section 3.1)."""
 
-    #: What tokens call it (`kid`), and what a revocation of kind `key` names.
+    #: The name of the key in a token's header (`kid`) and in a revocation of kind `key`.
     id: str
     algorithm: AlgorithmName
     verifying: Any = field(repr=False)
     #: The private part; None where this process may only verify.
     signing: Any = field(default=None, repr=False)
-    #: From when on it may sign, in seconds since the epoch: it is published before.
+    #: The instant from which the key may sign, in seconds since the Unix epoch; its public part is published before.
     signs_from: float = 0.0
 
     def __post_init__(self) -> None:
         try:
-            # Whatever it signs must be revocable by it.
+            # A revocation of this key must be able to name it.
             Handle("key", self.id, issuer="any")
         except ValueError as error:
             raise ConfigurationError(f"a key cannot have this id: {error}") from error
 
     @classmethod
     def from_secret(cls, secret: bytes, *, signs_from: float = 0.0) -> "Key":
-        """An HS256 key. Raises ConfigurationError below 32 bytes: no words, no passwords (RFC 8725, section 3.5)."""
+        """An HS256 key of at least 32 random bytes, never a password (RFC 8725, section 3.5).
+
+        Raises ConfigurationError for a shorter secret.
+        """
         if len(secret) < _MIN_SECRET_BYTES:
             raise ConfigurationError(
                 f"an HS256 secret has at least {_MIN_SECRET_BYTES} random bytes, not {len(secret)}"
@@ -76,7 +79,7 @@ class Key:
 
     @classmethod
     def from_pem(cls, pem: bytes, *, signs_from: float = 0.0) -> "Key":
-        """A private or public PEM key, its algorithm by its type. Raises ConfigurationError for any other."""
+        """A private or public PEM key; its type decides the algorithm. Raises ConfigurationError for other types."""
         private: Any = None
         try:
             if b"PRIVATE KEY" in pem:
@@ -91,10 +94,10 @@ class Key:
 
     @classmethod
     def from_file(cls, file: Path) -> "Key":
-        """The key in a `*.pem` or `*.secret` file. Raises ConfigurationError that names the file."""
-        starts = _SIGNS_FROM.match(file.name)
+        """The key in a `*.pem` or `*.secret` file. Raises ConfigurationError that names an unusable file."""
+        stamp = _SIGNS_FROM.match(file.name)
         try:
-            instant = datetime.strptime(starts[1], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC).timestamp() if starts else 0.0
+            instant = datetime.strptime(stamp[1], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC).timestamp() if stamp else 0.0
             if file.suffix == ".secret":
                 return cls.from_secret(base64.urlsafe_b64decode(file.read_bytes().strip() + b"=="), signs_from=instant)
             return cls.from_pem(file.read_bytes(), signs_from=instant)
@@ -102,24 +105,24 @@ class Key:
             raise ConfigurationError(f"{file}: {error}") from error
 
     def public_jwk(self) -> dict[str, str]:
-        """The key as others may see it (RFC 7517). Raises ConfigurationError for a shared secret."""
+        """The public part of the key (RFC 7517). Raises ConfigurationError for a shared secret."""
         if self.algorithm == "HS256":
-            raise ConfigurationError("a shared secret is never published")
+            raise ConfigurationError("a shared secret is never published: an HS256 key has no public part")
         return {**_jwk(self.algorithm, self.verifying), "kid": self.id, "use": "sig", "alg": self.algorithm}
 
 
 class KeySource(Protocol):
-    """Where a verifier or an issuer finds the keys of the moment."""
+    """A source from which a verifier or an issuer takes its current keys."""
 
     def key_set(self) -> "KeySet":
         """The keys to use now."""
 
     def refreshed(self) -> "KeySet":
-        """The same, read again where that is due: a token names a key that is not there."""
+        """The keys after another look at the source, because a token names a key that the source did not have."""
 
 
 class KeySet:
-    """An unchanging set of keys. New keys make a new set."""
+    """A set of keys that never changes; new keys are a new set."""
 
     def __init__(self, keys: Iterable[Key]) -> None:
         self._keys: dict[str, Key] = {}
@@ -135,17 +138,17 @@ class KeySet:
         return len(self._keys)
 
     def key_set(self) -> "KeySet":
-        """Itself: a set is its own source."""
+        """This set: it is its own source."""
         return self
 
     def refreshed(self) -> "KeySet":
-        """Itself: there is nothing to read again."""
+        """This set: it has nothing to read again."""
         return self
 
     def find(self, key_id: str | None, algorithm: str) -> Key | None:
-        """The key a token's header points at; without a `kid`, the only key of that algorithm.
+        """The key that a token's header names; without a `kid`, the only key of that algorithm.
 
-        The header is a hint. It can select among the keys that are trusted anyway and never add one.
+        The header is a hint: it selects one of the trusted keys, and never adds a key.
         """
         if key_id is not None:
             return self._keys.get(key_id)
@@ -153,23 +156,23 @@ class KeySet:
         return of_algorithm[0] if len(of_algorithm) == 1 else None
 
     def signing_key(self, *, now: float | None = None) -> Key:
-        """The newest key that signs already. Raises ConfigurationError where none does."""
+        """The newest private key whose time to sign has come. Raises ConfigurationError where there is none."""
         instant = time.time() if now is None else now
-        able = [key for key in self._keys.values() if key.signing is not None and key.signs_from <= instant]
-        if not able:
+        ready = [key for key in self._keys.values() if key.signing is not None and key.signs_from <= instant]
+        if not ready:
             raise ConfigurationError("no key signs: the key set has no private key that is valid yet")
-        return max(able, key=lambda key: (key.signs_from, key.id))
+        return max(ready, key=lambda key: (key.signs_from, key.id))
 
     def public_jwks(self) -> dict[str, Any]:
-        """The JWKS document that others verify with (RFC 7517, section 5). Shared secrets stay out of it."""
+        """The JWKS document with which others verify (RFC 7517, section 5). It holds no shared secret."""
         return {"keys": [key.public_jwk() for key in self._keys.values() if key.algorithm != "HS256"]}
 
     @classmethod
     def from_pem_dir(cls, directory: str | Path) -> "KeySet":
-        """Every `*.pem` key, and every `*.secret` (base64url, for HS256), of a directory, read once.
+        """The keys in the `*.pem` and `*.secret` (base64url, for HS256) files of a directory, read once.
 
         A file name may begin with the instant from which its key signs (`20261231T235959Z-...`). Raises
-        ConfigurationError that names the file, for keys that cannot be used, and where there are none.
+        ConfigurationError that names an unusable file, and where the directory holds no key.
         """
         files = key_files(Path(directory))
         if not files:
@@ -180,8 +183,8 @@ class KeySet:
     def from_jwks(cls, document: Mapping[str, Any]) -> "KeySet":
         """The signature keys of a JWKS document of some other issuer (RFC 7517, section 5).
 
-        Keys of unknown types, for encryption, of other algorithms or with an unusable id are left out, as the RFC
-        asks. Raises ConfigurationError for private members, and where no key is left.
+        As the RFC asks, the set leaves out keys of unknown types, keys for encryption, keys of other algorithms and
+        keys with an unusable id. Raises ConfigurationError for private members, and where no key is left.
         """
         listed = document.get("keys")
         if not isinstance(listed, list):
@@ -229,16 +232,16 @@ def _from_jwk(jwk: object) -> Key | None:
     if jwk.get("use", "sig") != "sig" or not isinstance(operations, list) or "verify" not in operations:
         return None
     try:
-        # Without its `alg`, of which PyJWT knows fewer names, and which is compared below.
+        # PyJWT knows fewer names of algorithms than there are, so this code drops `alg` here and compares it below.
         public = jwt.PyJWK({name: value for name, value in jwk.items() if name != "alg"}).key
         algorithm = _algorithm_for(public)
     except (jwt.PyJWTError, ConfigurationError, ValueError, TypeError, AttributeError):
         return None
-    named = jwk.get("alg", algorithm)
-    if named != algorithm and (named, algorithm) != ("Ed25519", "EdDSA"):
+    declared = jwk.get("alg", algorithm)
+    if declared != algorithm and (declared, algorithm) != ("Ed25519", "EdDSA"):
         return None
-    id_ = jwk.get("kid")
-    named_by = id_ if isinstance(id_, str) and id_ else thumbprint(cast("Mapping[str, str]", jwk))
+    kid = jwk.get("kid")
+    key_id = kid if isinstance(kid, str) and kid else thumbprint(cast("Mapping[str, str]", jwk))
     with contextlib.suppress(ConfigurationError):
-        return Key(named_by, algorithm, public)
+        return Key(key_id, algorithm, public)
     return None

@@ -1,6 +1,6 @@
-"""Every metric of the library, once (Prometheus). Needs the extra `prometheus`.
+"""The metrics of the library, for Prometheus. This module needs the extra `prometheus`.
 
-Importing this imports prometheus_client, which decides then whether it counts for one process or for several
+It imports prometheus_client, which decides at its import whether it counts for one process or for several
 (PROMETHEUS_MULTIPROC_DIR).
 """
 
@@ -15,55 +15,62 @@ from revocation.guard import Accepted, Decision, Guard
 from revocation.handles import KINDS
 
 DECISIONS = Counter(
-    "revocation_decisions_total", "Decisions about tokens, by outcome and by who was asked.", ["outcome", "source"]
+    "revocation_decisions_total",
+    "Decisions about tokens, by outcome and by the source of the answer.",
+    ["outcome", "source"],
 )
 REVOCATIONS = Counter("revocation_revocations_total", "Acknowledged revocations, by kind of handle.", ["kind"])
-UNDONE = Counter("revocation_undone_total", "Revocations that were taken back.")
+UNDONE = Counter("revocation_undone_total", "Revocations that somebody undid.")
 DENYLIST_AVAILABLE = Gauge(
     "revocation_denylist_available",
-    "Whether this process's last question to the deny-list was answered (the best of all processes).",
+    "Whether the deny-list answered this process's last question (the best of all processes).",
     multiprocess_mode="livemax",
 )
 FOLLOWER_ENTRIES = Gauge(
-    "revocation_follower_entries", "Entries held in memory (the most of all processes).", multiprocess_mode="livemax"
+    "revocation_follower_entries",
+    "Entries that the follower holds in memory (the most of all processes).",
+    multiprocess_mode="livemax",
 )
 LOG_ENTRIES = Counter(
-    "revocation_follower_log_entries_total", "Log entries that were read, by what became of them.", ["outcome"]
+    "revocation_follower_log_entries_total", "Log entries that followers read, by outcome.", ["outcome"]
 )
 AMNESIA = Counter("revocation_amnesia_total", "Times that a follower noticed that Redis had lost revocations.")
 EPOCHS = Counter(
     "revocation_epochs_total",
-    "Times that a follower found a new epoch, opened by somebody else: Redis had lost revocations, or was told to.",
+    "Times that a follower found a new epoch, which another process or an operator had opened.",
 )
 FALLBACKS = Counter(
-    "revocation_fallbacks_total", "Bounded decisions for which Redis was asked, because the follower was too old."
+    "revocation_fallbacks_total", "Bounded decisions that asked Redis, because the follower was too old."
 )
 TOKEN_CACHE = Counter("revocation_token_cache_total", "Looks into the verified-token cache.", ["outcome"])
 
 
 @functools.cache
 def follower_synced() -> Gauge:
-    """Made where a follower is, and not at the import: a server's parent would say 0, the oldest of all, for ever."""
+    """The gauge of a process that follows.
+
+    This function makes it late: made at the import, a server's parent would report 0, the oldest of all, for ever.
+    """
     return Gauge(
         "revocation_follower_synced_timestamp_seconds",
-        "As of when this process knows the deny-list (Unix time; the oldest of all processes; 0 until it has caught up "
-        "for the first time). Its age is time() - this.",
+        "The instant up to which this process knows the deny-list (Unix time; the oldest of all processes; 0 until the "
+        "follower has caught up for the first time). The age of the follower is time() minus this.",
         multiprocess_mode="livemin",
     )
 
 
 class FollowerMetrics:
-    """Carries what a guard's follower and token cache count into the metrics: after every beat, off every request."""
+    """Copies the counts of a guard's follower and token cache into the metrics after every beat, never in a request."""
 
     def __init__(self, guard: Guard) -> None:
         self._guard = guard
-        self._told: dict[str, int] = {}
+        self._copied: dict[str, int] = {}
         if guard.follower is not None:
             follower_synced()
-            guard.follower.on_beat = self.tell
+            guard.follower.on_beat = self.copy
 
-    def tell(self) -> None:
-        """Set the gauges, and add to the counters what is new."""
+    def copy(self) -> None:
+        """Set the gauges, and add the increase since the last copy to the counters."""
         follower, verifier = self._guard.follower, self._guard.verifier
         if follower is None:
             return
@@ -81,23 +88,23 @@ class FollowerMetrics:
             TOKEN_CACHE.labels("miss").inc(self._new("misses", verifier.cache_misses))
 
     def _new(self, name: str, total: int) -> int:
-        before, self._told[name] = self._told.get(name, 0), total
+        before, self._copied[name] = self._copied.get(name, 0), total
         return total - before
 
 
-# A counter that first shows up at 1 has not increased, as far as an alarm can tell.
+# Every counter exists from the start: an alarm sees no increase in a counter that first appears at 1.
 for _kind in KINDS:
     REVOCATIONS.labels(_kind)
 
 
 def count(receipt: Receipt) -> None:
-    """Count what a receipt acknowledges: call it after `revoke`."""
+    """Count the revocations that a receipt acknowledges; call it after `revoke`."""
     for revocation in receipt.revocations:
         REVOCATIONS.labels(revocation.handle.kind).inc()
 
 
 def observe(decision: Decision) -> None:
-    """Count a decision; a Guard calls this as its `on_decision`."""
+    """Count a decision; give this to a Guard as its `on_decision`."""
     if isinstance(decision, Accepted):
         outcome, unavailable = "accepted", False
     else:
@@ -107,10 +114,10 @@ def observe(decision: Decision) -> None:
     _decided(outcome, decision.source).inc()
     if decision.is_fallback:
         FALLBACKS.inc()
-    # Only what Redis was asked for says something about it; a follower says it after every beat.
+    # A decision from memory says nothing about Redis; the follower reports on Redis after every beat.
     if unavailable or decision.source == "redis":
         DENYLIST_AVAILABLE.set(0 if unavailable else 1)
 
 
-#: Children by their labels: looking one up in the metric costs as much as counting.
+#: The counters by their labels: prometheus_client takes as long to find a counter as to increase it.
 _decided = functools.cache(DECISIONS.labels)

@@ -44,7 +44,9 @@ _REDIS_URLS = {
     ),
 }
 #: What the command `revocation` reads besides, and everybody else leaves alone: they may share an environment.
-_COMMAND_SETTINGS = frozenset({"REVOCATION_ISSUER", "REVOCATION_AUDIENCE", "REVOCATION_KEYS_DIR", "REVOCATION_JWKS"})
+_COMMAND_SETTINGS = frozenset(
+    f"REVOCATION_{name}" for name in ("ISSUER", "AUDIENCE", "KEYS_DIR", "JWKS", "SESSION_LIFETIME")
+)
 
 _REDIS_WORDS = ("embedded", "memory")
 _REDIS_FORMS = "embedded, memory, redis://, rediss://, unix://, redis+sentinel:// or redis+cluster://"

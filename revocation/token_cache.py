@@ -1,15 +1,15 @@
-"""TokenCache: claims of tokens whose signature was verified before."""
+"""TokenCache: the claims of tokens whose signature a verifier has verified."""
 
 from revocation.claims import Claims
 from revocation.keys import KeySet
 
 
 class TokenCache:
-    """Bounded, and for one key set only: new keys mean a new, empty cache.
+    """A cache of bounded size for one key set; a verifier with new keys starts a new, empty cache.
 
-    It saves the signature and the parsing, and nothing else: expiry and revocation are looked at every time. Two
-    generations make it least-recently-used without a lock: what is asked for moves to the young one; when that is full
-    it becomes the old one, and the old one goes.
+    A hit saves the signature and the parsing, and nothing else: the verifier and the guard check expiry and revocation
+    every time. Two generations replace the least recently used tokens without a lock: a hit moves to the young
+    generation; once that is full, it becomes the old generation, and the cache drops the previous old one.
     """
 
     def __init__(self, keys: KeySet, *, size: int) -> None:
@@ -22,7 +22,7 @@ class TokenCache:
         return len(self._young) + len(self._old)
 
     def get(self, digest: bytes) -> Claims | None:
-        """The claims of the token with this SHA-256, if it was verified with these keys."""
+        """The claims of the token with this SHA-256, or None where the cache does not hold them."""
         claims = self._young.get(digest)
         if claims is None:
             claims = self._old.get(digest)
@@ -31,7 +31,7 @@ class TokenCache:
         return claims
 
     def put(self, digest: bytes, claims: Claims) -> None:
-        """Remember claims that were verified with these keys."""
+        """Keep claims that a verifier has verified with the keys of this cache."""
         if len(self._young) >= self._half:
             self._old, self._young = self._young, {}
         self._young[digest] = claims

@@ -1,7 +1,7 @@
-"""TokenVerifier: signature, type and claims in one call that cannot be half done.
+"""TokenVerifier: checks signature, type and claims in one call that nobody can do by half.
 
-PyJWT does the cryptography. What it leaves open (any `typ`, duplicate claims, empty ids, padding, 1 MB tokens) is
-decided here.
+PyJWT does the cryptography. This module decides about everything that PyJWT leaves open: the `typ`, duplicate claims,
+empty ids, padding, tokens of a megabyte.
 """
 
 import base64
@@ -23,20 +23,21 @@ from revocation.token_cache import TokenCache
 #: Three parts of base64url and nothing else: no padding, no white space, no JWE, no JSON (RFC 8725bis, section 3.14).
 _COMPACT_JWS = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)")
 
-#: Header members that change what a token means, or bring keys of their own. `jku`, `jwk`, `x5u` and `x5c` are ignored
-#: and never followed; these are refused, because ignoring them would misread the token (RFC 7515, section 4.1.11).
+#: Header members that change the meaning of a token. The verifier refuses them, because it would misread the token
+#: without them (RFC 7515, section 4.1.11). It ignores `jku`, `jwk`, `x5u` and `x5c`, and never follows them.
 _REFUSED_HEADERS = ("crit", "b64", "zip", "cty")
 
-#: Two names of one algorithm (RFC 9864).
+#: Newer names of algorithms, and the older names of the same algorithms (RFC 9864).
 _SAME_ALGORITHM = {"Ed25519": "EdDSA"}
 
 
 class TokenVerifier:
     """Turns a token into Claims, or raises InvalidTokenError with a stable `reason`.
 
-    `iat_tolerance_seconds` is how far a token's `iat` may lie ahead of Redis' clock; by default one leeway. It is 0
-    only for tokens whose `iat` is the time of Redis (`RedisDenylist.now_ms`): those can be revoked to the millisecond.
-    The claims of up to `cache_size` tokens are kept (0: none), which saves the signature of a token seen before.
+    `iat_tolerance_seconds` is how far a token's `iat` may lie ahead of Redis' clock; by default one leeway. Set it to 0
+    only for tokens whose `iat` is the time of Redis (`RedisDenylist.now_ms`): a cut-off separates those to the
+    millisecond. The verifier keeps the claims of up to `cache_size` tokens (0: none), and so verifies the signature of
+    a token only once.
     """
 
     def __init__(
@@ -66,7 +67,7 @@ class TokenVerifier:
         self._clock = clock
         self._cache_size = cache_size
         self._cache: TokenCache | None = None
-        #: Tokens that were verified before, and those that were not.
+        #: How many tokens the cache held, and how many it did not.
         self.cache_hits = 0
         self.cache_misses = 0
         self._signatures = jwt.PyJWS(algorithms=list(ALGORITHMS))
@@ -74,7 +75,7 @@ class TokenVerifier:
             self._signatures.register_algorithm(name, ALGORITHMS[known])
 
     def verify(self, token: str) -> Claims:
-        """The claims of a token that is good now, revocation aside.
+        """The claims of a token that is good now; the verifier does not look at revocations.
 
         Raises ExpiredTokenError, or InvalidTokenError with the reason.
         """
@@ -84,7 +85,7 @@ class TokenVerifier:
         return claims
 
     def verify_ignoring_expiry(self, token: str) -> Claims:
-        """The claims of a token that is good or was once: for taking it back, never for letting it in."""
+        """The claims of a token that is or was good: use them to revoke the token, never to let it in."""
         claims = self._authentic(token)
         now = self._clock()
         if claims.not_before is not None and now < claims.not_before - self.leeway_seconds:
@@ -94,7 +95,7 @@ class TokenVerifier:
         return claims
 
     def _authentic(self, token: str) -> Claims:
-        """Everything about a token that does not change with time; from the cache, where it was seen before."""
+        """The claims of a token after every check that does not depend on time, from the cache where it has them."""
         if len(token) > self._max_token_bytes:
             raise InvalidTokenError("too_long", f"The token has more than {self._max_token_bytes} bytes.")
         if not self._cache_size:
@@ -115,14 +116,16 @@ class TokenVerifier:
         return claims
 
     def _verified(self, token: str, keys: KeySet) -> tuple[Claims, KeySet]:
-        """The claims, and the keys that verified them: newer ones, where these did not know the token's."""
+        """The claims, and the keys that verified them: newer keys, where the given ones lack the token's key."""
         parts = _COMPACT_JWS.fullmatch(token)
         if parts is None:
             raise InvalidTokenError("malformed", "The token is not three parts of base64url.")
         header = _strict_object(_decoded(parts[1]), "header")
         for name in _REFUSED_HEADERS:
             if name in header:
-                raise InvalidTokenError("header", f"The token's header has {name!r}, which is not supported here.")
+                raise InvalidTokenError(
+                    "header", f"The token's header has {name!r}, which this verifier does not support."
+                )
         self._check_type(header)
         key, keys = self._key_for(header, keys)
         try:
@@ -141,39 +144,39 @@ class TokenVerifier:
         return claims, keys
 
     def _check_type(self, header: dict[str, Any]) -> None:
-        """Explicit typing (RFC 9068, section 4; RFC 8725, section 3.11)."""
+        """Refuse tokens of other types (RFC 9068, section 4; RFC 8725, section 3.11)."""
         type_ = header.get("typ")
         if not isinstance(type_, str) or _media_type(type_) not in self._types:
-            raise InvalidTokenError("type", "The token is of another type than is accepted here.")
+            raise InvalidTokenError("type", "The token's type is not accepted here.")
 
     def _key_for(self, header: dict[str, Any], keys: KeySet) -> tuple[Key, KeySet]:
-        """The key is looked up among those trusted, and brings the algorithm with it (RFC 8725, section 3.1)."""
+        """The trusted key that the header names; the algorithm comes from the key (RFC 8725, section 3.1)."""
         algorithm, key_id = header.get("alg"), header.get("kid")
         if not isinstance(algorithm, str) or not (key_id is None or isinstance(key_id, str)):
-            raise InvalidTokenError("header", "The token's header names no algorithm, or its key by no string.")
-        named = _SAME_ALGORITHM.get(algorithm, algorithm)
-        key = keys.find(key_id, named)
+            raise InvalidTokenError("header", "The token's header has no algorithm, or a key id that is no string.")
+        known_name = _SAME_ALGORITHM.get(algorithm, algorithm)
+        key = keys.find(key_id, known_name)
         if key is None:
             keys = self._keys.refreshed()
-            key = keys.find(key_id, named)
+            key = keys.find(key_id, known_name)
         if key is None:
-            raise InvalidTokenError("unknown_key", "The token is signed with a key that is not trusted here.")
-        if key.algorithm != named:
+            raise InvalidTokenError("unknown_key", "The key that signed the token is not trusted here.")
+        if key.algorithm != known_name:
             raise InvalidTokenError("algorithm", "The token's key is for another algorithm.")
         return key, keys
 
     def _check_issuer(self, claims: Claims) -> None:
-        """RFC 9068, section 4: exactly ours, to the letter."""
+        """Refuse tokens of other issuers; the names must agree to the letter (RFC 9068, section 4)."""
         if claims.issuer != self.issuer:
             raise InvalidTokenError("issuer", "The token comes from another issuer.")
 
     def _check_audience(self, claims: Claims) -> None:
-        """RFC 7519, section 4.1.3."""
+        """Refuse tokens for other audiences (RFC 7519, section 4.1.3)."""
         if self._audience.isdisjoint(claims.audience):
             raise InvalidTokenError("audience", "The token is for another audience.")
 
     def _check_lifetime(self, claims: Claims) -> None:
-        """No deny-list entry would outlive a longer one."""
+        """Refuse tokens that live too long: a deny-list entry would end before they do."""
         if not 0 < claims.expires_at - claims.issued_at <= self.max_lifetime_seconds:
             raise InvalidTokenError(
                 "lifetime",
@@ -193,24 +196,24 @@ def _decoded(part: str) -> bytes:
         raise InvalidTokenError("malformed", "The token is not base64url.") from error
 
 
-def _strict_object(data: bytes, what: str) -> dict[str, Any]:
+def _strict_object(data: bytes, part: str) -> dict[str, Any]:
     """A JSON object in UTF-8 without duplicate names, NaN or lone surrogates (RFC 7519, section 4; RFC 8725, 3.7)."""
     try:
         parsed = json.loads(data.decode("utf-8"), object_pairs_hook=_without_duplicates, parse_constant=_no_constant)
         if b"\\u" in data:
             json.dumps(parsed, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
-        raise InvalidTokenError("malformed", f"The token's {what} are not a clean JSON object.") from error
+        raise InvalidTokenError("malformed", f"The token's {part} cannot be read as one clean JSON object.") from error
     if not isinstance(parsed, dict):
-        raise InvalidTokenError("malformed", f"The token's {what} are not a JSON object.")
+        raise InvalidTokenError("malformed", f"The token's {part} must be a JSON object.")
     return parsed
 
 
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
+    members = dict(pairs)
+    if len(members) != len(pairs):
         raise ValueError("duplicate name")
-    return found
+    return members
 
 
 def _no_constant(name: str) -> None:

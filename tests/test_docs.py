@@ -25,7 +25,7 @@ import revocation
 from app import settings as app_settings
 from app.settings import Settings
 from revocation import Guard, Handle, RedisDenylist, RevocationSettings, RevokedTokenError, connect
-from revocation.cli import commands
+from revocation.cli.commands import commands
 from revocation.settings import SettingsReader
 from tests.documents import COMMANDS, DOCS, MIGRATING, OPERATING, README, ROOT, blocks, run_session, section
 from tests.faults.conftest import staged

@@ -1,12 +1,13 @@
-"""`revocation check`: why a token would be accepted or refused."""
+"""`revocation check`: why a guard would accept or refuse a token."""
 
 import click
 
 from revocation.cli import exits
-from revocation.cli.steps import explain, rows
-from revocation.cli.target import Target
+from revocation.cli.chosen_denylist import ChosenDenylist
+from revocation.cli.explanation import explain, rows
 from revocation.cli.terminal import print_json, print_table
-from revocation.cli.tokens import Trust, read_token, trust_options
+from revocation.cli.token_input import read_token
+from revocation.cli.trust import Trust, trust_options
 
 _VERDICTS = {
     "accepted": (exits.OK, "ACCEPTED, as of this moment."),
@@ -20,21 +21,23 @@ _VERDICTS = {
 @click.option("--json", "as_program", is_flag=True, help="One JSON document, for programs.")
 @trust_options
 @click.pass_obj
-def check(target: Target, *, token: str | None, as_program: bool, trust: Trust) -> int:
-    """Say why a TOKEN would be accepted or refused.
+def check(chosen: ChosenDenylist, *, token: str | None, as_program: bool, trust: Trust) -> int:
+    """Say why a guard would accept or refuse a TOKEN.
 
-    Step by step, as a strict guard decides it now. The token is read from standard input (`-` or nothing), so that it
-    need not stand in the history of a shell. It is not printed and not kept.
+    Shows every step of the decision that a strict guard takes at this moment. Reads the token from standard input
+    (TOKEN is - or missing), so that no shell keeps it in its history. Neither prints nor keeps the token.
     """
-    verifier = trust.verifier(target)
-    explanation = explain(read_token(token), verifier, target.denylist)
+    verifier = trust.verifier(chosen)
+    explanation = explain(read_token(token), verifier, chosen.connected)
     code, sentence = _VERDICTS[explanation.verdict]
     if as_program:
         print_json(
             {
                 "verdict": explanation.verdict,
                 "reason": explanation.reason,
-                "steps": [{"step": one.name, "outcome": one.outcome, "seen": one.seen} for one in explanation.steps],
+                "steps": [
+                    {"step": step.name, "outcome": step.outcome, "seen": step.seen} for step in explanation.steps
+                ],
             }
         )
         return code

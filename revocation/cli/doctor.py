@@ -1,4 +1,4 @@
-"""`revocation doctor`: what silently breaks a deny-list, why it matters, and how to mend it."""
+"""`revocation doctor`: faults that silently break a deny-list, why they matter, and how an operator mends them."""
 
 from collections import Counter
 from typing import Final
@@ -9,10 +9,11 @@ from rich.table import Table
 from rich.text import Text
 
 from revocation.cli import exits
-from revocation.cli.target import Target
+from revocation.cli.chosen_denylist import ChosenDenylist
 from revocation.cli.terminal import print_json, print_layout, safe
 from revocation.doctor import UNREACHABLE, Finding, Severity, examine, in_memory
 
+#: The mark and the style of each severity, the gravest first.
 _LOOKS: Final[dict[Severity, tuple[str, str]]] = {
     "problem": ("✗", "bold red"),
     "warning": ("!", "yellow"),
@@ -22,62 +23,64 @@ _LOOKS: Final[dict[Severity, tuple[str, str]]] = {
 
 
 @click.command(epilog=exits.HELP)
-@click.option("--strict", is_flag=True, help="Warnings, and what cannot be known, count as problems.")
+@click.option("--strict", is_flag=True, help="Count warnings, and what the server does not reveal, as problems.")
 @click.option("--json", "as_program", is_flag=True, help="One JSON document, for programs.")
 @click.pass_obj
-def doctor(target: Target, *, strict: bool, as_program: bool) -> int:
-    """Find what silently breaks a deny-list.
+def doctor(chosen: ChosenDenylist, *, strict: bool, as_program: bool) -> int:
+    """Find faults that silently break a deny-list.
 
-    Each finding says what, why it matters and how to mend it. Looks at eviction, memory, persistence, replicas,
-    latency, clocks, rights, TLS, version, lifetimes, epoch and followers, with the settings of this environment.
-    Changes nothing.
+    Each finding says what is wrong, why it matters and how to mend it. Looks at eviction, memory, persistence,
+    replicas, latency, clocks, rights, TLS, version, lifetimes, epoch and followers, with the settings of this
+    environment. Changes nothing.
     """
-    settings = target.settings
+    settings = chosen.settings
     if settings.redis_url == "memory":
         findings = [in_memory()]
     else:
-        findings = examine(target.denylist(), settings=settings, url=target.url)
-    findings.sort(key=lambda one: list(_LOOKS).index(one.severity))
+        findings = examine(chosen.connected(), settings=settings, url=chosen.url)
+    findings.sort(key=lambda finding: list(_LOOKS).index(finding.severity))
     code = _code(findings, strict=strict)
     if as_program:
         print_json(
             {
-                "server": target.where,
-                "namespace": target.settings.namespace,
+                "server": chosen.place,
+                "namespace": settings.namespace,
                 "healthy": code == exits.OK,
                 "findings": [
                     {
-                        "check": one.check,
-                        "severity": one.severity,
-                        "what": one.what,
-                        "why": one.why or None,
-                        "mend": one.mend or None,
+                        "check": finding.check,
+                        "severity": finding.severity,
+                        "what": finding.what,
+                        "why": finding.why or None,
+                        "mend": finding.mend or None,
                     }
-                    for one in findings
+                    for finding in findings
                 ],
             }
         )
         return code
-    click.echo(f"Deny-list {target.settings.namespace} on {target.where}\n")
+    click.echo(f"Deny-list {settings.namespace} on {chosen.place}\n")
     print_layout(_table(findings))
-    counted = Counter(one.severity for one in findings)
-    told = [f"{counted[name]} {word}" for name, word in _words(counted) if counted[name]]
-    click.echo(f"\n{', '.join(told)}.")
+    click.echo(f"\n{_summary(findings)}")
     return code
 
 
 def _code(findings: list[Finding], *, strict: bool) -> int:
-    if any(one.check == UNREACHABLE for one in findings):
+    if any(finding.check == UNREACHABLE for finding in findings):
         return exits.UNAVAILABLE
     counting = ("problem", "warning", "unknown") if strict else ("problem",)
-    return exits.REFUSED if any(one.severity in counting for one in findings) else exits.OK
+    return exits.REFUSED if any(finding.severity in counting for finding in findings) else exits.OK
 
 
-def _words(counted: Counter[Severity]) -> list[tuple[Severity, str]]:
-    def plural(name: Severity) -> str:
-        return name if counted[name] == 1 else f"{name}s"
+def _summary(findings: list[Finding]) -> str:
+    """The findings in figures, such as `1 problem, 2 warnings, 9 fine`."""
+    counts = Counter(finding.severity for finding in findings)
 
-    return [("problem", plural("problem")), ("warning", plural("warning")), ("unknown", "unknown"), ("fine", "fine")]
+    def counted(severity: Severity) -> str:
+        plural = counts[severity] > 1 and severity in ("problem", "warning")
+        return f"{counts[severity]} {severity}{'s' if plural else ''}"
+
+    return f"{', '.join(counted(severity) for severity in _LOOKS if counts[severity])}."
 
 
 def _table(findings: list[Finding]) -> Table:
@@ -85,12 +88,12 @@ def _table(findings: list[Finding]) -> Table:
     table.add_column(no_wrap=True)
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
-    for one in findings:
-        mark, style = _LOOKS[one.severity]
-        lines = [Text(safe(one.what))]
-        if one.why:
-            lines.append(Text(safe(one.why), style="dim"))
-        if one.mend:
-            lines.append(Text.assemble(("mend: ", "bold"), safe(one.mend)))
-        table.add_row(Text(mark, style=style), Text(one.check, style=style), Group(*lines))
+    for finding in findings:
+        mark, style = _LOOKS[finding.severity]
+        lines = [Text(safe(finding.what))]
+        if finding.why:
+            lines.append(Text(safe(finding.why), style="dim"))
+        if finding.mend:
+            lines.append(Text.assemble(("mend: ", "bold"), safe(finding.mend)))
+        table.add_row(Text(mark, style=style), Text(finding.check, style=style), Group(*lines))
     return table

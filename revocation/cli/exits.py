@@ -1,29 +1,29 @@
-"""What the exit code of `revocation` says."""
+"""The exit codes of `revocation`."""
 
 from typing import Final
 
-#: Done, accepted, or in good order.
+#: The command did it, the token is accepted, or everything is in good order.
 OK: Final = 0
 
-#: The answer is no: a token that is refused, nothing to undo, a problem found.
+#: The answer is no: the token is refused, there was nothing to undo, or the doctor found a problem.
 REFUSED: Final = 1
 
-#: Asked or set up wrongly.
+#: The command line or the settings are wrong.
 USAGE: Final = 2
 
-#: The deny-list cannot be asked, so there is no answer.
+#: The deny-list does not answer, so the command has no answer either.
 UNAVAILABLE: Final = 3
 
-#: Interrupted with Ctrl-C, as shells number it (128 + SIGINT).
+#: Ctrl-C interrupted the command; shells number that 128 + SIGINT.
 INTERRUPTED: Final = 130
 
-#: Nobody reads the output any more (128 + SIGPIPE).
+#: The reader of the output has gone; shells number that 128 + SIGPIPE.
 BROKEN_PIPE: Final = 141
 
-#: The same, for people; \b keeps click from re-wrapping it.
+#: The codes in words, for `--help`; \b keeps click from re-wrapping them.
 HELP: Final = f"""\b
 Exit codes:
   {OK}  done, accepted, or in good order
   {REFUSED}  no: refused, nothing found, or a problem found
-  {USAGE}  asked or set up wrongly
-  {UNAVAILABLE}  the deny-list cannot be asked: no answer"""
+  {USAGE}  the command line or the settings are wrong
+  {UNAVAILABLE}  the deny-list does not answer: no answer"""

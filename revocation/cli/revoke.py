@@ -1,34 +1,33 @@
-"""`revocation revoke`: take back a token, or everything under a handle, or a file of them."""
+"""`revocation revoke`: take back a token, everything under a handle, or a file of handles."""
 
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import click
 from rich.progress import Progress
 
 from revocation.cli import exits
+from revocation.cli.chosen_denylist import ChosenDenylist
 from revocation.cli.handles import from_file, from_token, issuer_of, named
-from revocation.cli.live import facts, operator
-from revocation.cli.target import Target
-from revocation.cli.terminal import as_json, print_facts, print_json, receipt_json, screen, tell
-from revocation.cli.tokens import Trust, trust_options
+from revocation.cli.revocations import as_json, facts
+from revocation.cli.terminal import notify, operator, print_facts, print_json, screen
+from revocation.cli.trust import Trust, trust_options
 from revocation.denylist import Receipt, Revocation, checked_note
 from revocation.errors import DenylistUnavailableError
 from revocation.handles import KINDS, Handle, Kind
 from revocation.redis.denylist import RedisDenylist
 
-#: How much is revoked between two steps of the progress bar.
-_AT_ONCE: Final = 1024
+#: How many handles one call revokes, between two steps of the progress bar.
+_BATCH: Final = 1024
 
-#: These take back what many people hold: it is asked for once more.
+#: Revoking a handle of these kinds takes back tokens of many people, so the command asks once more.
 _WIDE: Final[frozenset[Kind]] = frozenset({"client", "key", "issuer"})
 
-#: The longest life of a session that is allowed for where nobody says: an entry that stands too long is harmless, one
-#: that ends before the session would let its refresh token in again.
+#: The longest life of a session that the command allows for unless told otherwise. An entry that stands too long is
+#: harmless; an entry that ends before the session would let its refresh token in again.
 _LONGEST_SESSION_SECONDS: Final = 366 * 86_400
-
 
 _EXAMPLES: Final = """\b
 Examples:
@@ -41,23 +40,27 @@ Examples:
 
 @dataclass(frozen=True, slots=True)
 class _Order:
+    """The options that revoking one handle, revoking many and a dry run share."""
+
     reason: str
     wait_seconds: float
     as_program: bool
 
 
 @click.command(epilog=f"{_EXAMPLES}\n{exits.HELP}")
-@click.option("--kind", type=click.Choice(KINDS), default="token", show_default=True, help="What VALUE names.")
-@click.option("--value", help="The jti, sid, user, client or key id. Without it, a token is read from standard input.")
+@click.option("--kind", type=click.Choice(KINDS), default="token", show_default=True, help="The kind of the handle.")
+@click.option(
+    "--value", help="The jti, sid, user, client or key id. Without it, the command reads a token from standard input."
+)
 @click.option(
     "--file",
     "path",
     type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path),
     help="A file of values, one per line; - is standard input.",
 )
-@click.option("--reason", default="", help="Why; it stays in the log.")
-@click.option("--dry-run", is_flag=True, help="Say what would be revoked, and change nothing.")
-@click.option("--yes", is_flag=True, help="Do not ask again before a client, a key or an issuer is revoked.")
+@click.option("--reason", default="", help="The reason; it stays in the log.")
+@click.option("--dry-run", is_flag=True, help="Say what the command would revoke, and change nothing.")
+@click.option("--yes", is_flag=True, help="Do not ask again before revoking a client, a key or an issuer.")
 @click.option(
     "--wait",
     "wait_seconds",
@@ -65,24 +68,24 @@ class _Order:
     default=2.0,
     show_default=True,
     metavar="SECONDS",
-    help="How long to wait until all followers have confirmed it.",
+    help="How long to wait for all followers to confirm the revocation.",
 )
 @click.option(
     "--session-lifetime",
     "session_seconds",
     type=click.IntRange(0, _LONGEST_SESSION_SECONDS),
     default=_LONGEST_SESSION_SECONDS,
-    envvar="APP_SESSION_TTL",
+    envvar="REVOCATION_SESSION_LIFETIME",
     metavar="SECONDS",
     show_envvar=True,
-    help="How long a session may live, and so how long what is revoked (single tokens aside) must stay so. A year "
-    "unless said; 0 where there are no refresh tokens.",
+    help="The longest life of a session: a revocation, unless of a single token, has to outlive it. A year unless "
+    "given; 0 where there are no refresh tokens.",
 )
 @click.option("--json", "as_program", is_flag=True, help="One JSON document, for programs.")
 @trust_options
 @click.pass_obj
 def revoke(
-    target: Target,
+    chosen: ChosenDenylist,
     *,
     kind: Kind,
     value: str | None,
@@ -97,20 +100,20 @@ def revoke(
 ) -> int:
     """Take back a token, or everything under a handle.
 
-    Waits until every process that follows refuses it. A token's signature is checked, its expiry is not. Revoking a
-    token, a session or a key takes back everything under it; revoking a subject, a client or an issuer, what was issued
-    before now.
+    Waits until every process that follows refuses it. The command checks a token's signature and ignores its expiry.
+    Revoking a token, a session or a key takes back everything under it; revoking a subject, a client or an issuer
+    takes back everything issued before now.
     """
     order = _Order(_checked(reason), wait_seconds, as_program)
     if path is not None and value is not None:
-        raise click.UsageError("--file and --value contradict each other")
+        raise click.UsageError("--file and --value contradict each other.")
     if path is not None:
         handles = from_file(path, kind, issuer_of(trust))
     elif value is not None or kind == "issuer":
         handles = [named(kind, value or "", issuer_of(trust))]
     else:
-        handles = [from_token(kind, trust, target)]
-    denylist = target.denylist(session_seconds=session_seconds)
+        handles = [from_token(kind, trust, chosen)]
+    denylist = chosen.connected(session_seconds=session_seconds)
     if dry_run:
         return _rehearse(denylist, handles, order)
     if kind in _WIDE and not yes:
@@ -128,16 +131,18 @@ def _checked(reason: str) -> str:
 
 
 def _ask_again(handles: list[Handle]) -> None:
-    one = handles[0]
-    what = f"{one.kind} {one.value}".rstrip() if len(handles) == 1 else f"{len(handles)} of kind {one.kind}"
+    first = handles[0]
+    subject = f"{first.kind} {first.value}".rstrip() if len(handles) == 1 else f"{len(handles)} of kind {first.kind}"
     if not sys.stdin.isatty():
-        raise click.UsageError(f"Revoking the {what} of {one.issuer} concerns many: say --yes.")
-    click.confirm(f"This takes back tokens of many: the {what} of {one.issuer}. Go on?", abort=True, err=True)
+        raise click.UsageError(f"Revoking the {subject} of {first.issuer} concerns many people: add --yes.")
+    click.confirm(
+        f"This takes back tokens of many people: the {subject} of {first.issuer}. Go on?", abort=True, err=True
+    )
 
 
 def _rehearse(denylist: RedisDenylist, handles: list[Handle], order: _Order) -> int:
     standing = {handle: denylist.of_handle(handle) for handle in handles}
-    new = [handle for handle, found in standing.items() if not found]
+    revoked_already = sum(bool(revocations) for revocations in standing.values())
     if order.as_program:
         print_json(
             {
@@ -147,28 +152,30 @@ def _rehearse(denylist: RedisDenylist, handles: list[Handle], order: _Order) -> 
                         "kind": handle.kind,
                         "value": handle.value or None,
                         "issuer": handle.issuer,
-                        "revoked_already": [one.id for one in found],
+                        "revoked_already": [revocation.id for revocation in revocations],
                     }
-                    for handle, found in standing.items()
+                    for handle, revocations in standing.items()
                 ],
             }
         )
         return exits.OK
     if len(handles) == 1:
-        one = handles[0]
-        effect = "everything under it" if one.unconditional else "what was issued before now"
-        already = ", ".join(found.id for found in standing[one])
+        handle = handles[0]
+        effect = "everything under it" if handle.unconditional else "everything issued before now"
+        already = ", ".join(revocation.id for revocation in standing[handle])
         print_facts(
             {
-                "would revoke": f"{one.kind} {one.value}".rstrip(),
-                "of": one.issuer,
+                "would revoke": f"{handle.kind} {handle.value}".rstrip(),
+                "of": handle.issuer,
                 "takes back": effect,
                 "already revoked": already or "no",
             }
         )
     else:
-        click.echo(f"Would revoke {len(handles)} of kind {handles[0].kind}; {len(handles) - len(new)} are already.")
-    tell("Nothing was changed.")
+        click.echo(
+            f"Would revoke {len(handles)} of kind {handles[0].kind}; {revoked_already} of them are revoked already."
+        )
+    notify("Nothing was changed.")
     return exits.OK
 
 
@@ -176,9 +183,9 @@ def _revoke_one(denylist: RedisDenylist, handle: Handle, order: _Order) -> int:
     receipt = denylist.revoke(handle, reason=order.reason, actor=operator(), wait_seconds=order.wait_seconds)
     revocation = receipt.revocation
     if order.as_program:
-        print_json({"revocation": as_json(revocation) if revocation else None, "receipt": receipt_json(receipt)})
+        print_json({"revocation": as_json(revocation) if revocation else None, "receipt": _receipt_json(receipt)})
     elif revocation is None:
-        click.echo("There was nothing to write: this token is dead already.")
+        click.echo("There was nothing to revoke: this token has expired, with the leeway and the margin.")
     else:
         print_facts(facts(revocation))
         _say(receipt)
@@ -192,7 +199,7 @@ def _revoke_all(denylist: RedisDenylist, handles: list[Handle], order: _Order) -
         with Progress(console=screen(stderr=True), transient=True, disable=not sys.stderr.isatty()) as progress:
             task = progress.add_task("revoking", total=len(handles))
             while done < len(handles):
-                batch = handles[done : done + _AT_ONCE]
+                batch = handles[done : done + _BATCH]
                 last = done + len(batch) == len(handles)
                 receipt = denylist.revoke_many(
                     batch,
@@ -204,10 +211,16 @@ def _revoke_all(denylist: RedisDenylist, handles: list[Handle], order: _Order) -
                 done += len(batch)
                 progress.update(task, completed=done)
     except (DenylistUnavailableError, KeyboardInterrupt):
-        tell(f"Stopped: {done} of {len(handles)} are revoked for certain. Run it again: twice does no harm.")
+        notify(f"Stopped: {done} of {len(handles)} are revoked for certain. Run it again: revoking twice does no harm.")
         raise
     if order.as_program:
-        print_json({"revoked": len(written), "ids": [one.id for one in written], "receipt": receipt_json(receipt)})
+        print_json(
+            {
+                "revoked": len(written),
+                "ids": [revocation.id for revocation in written],
+                "receipt": _receipt_json(receipt),
+            }
+        )
     else:
         click.echo(f"Revoked {len(written)} of kind {handles[0].kind}.")
         _say(receipt)
@@ -215,13 +228,22 @@ def _revoke_all(denylist: RedisDenylist, handles: list[Handle], order: _Order) -
 
 
 def _say(receipt: Receipt) -> None:
-    of = f"{receipt.followers_confirmed} of {receipt.followers_total} followers"
+    followers = f"{receipt.followers_confirmed} of {receipt.followers_total} followers"
     if not receipt.followers_total:
-        tell("Nobody follows this deny-list; strict routes refuse it from now on.")
+        notify("No process follows this deny-list; strict routes refuse it from now on.")
     elif receipt.enforced:
-        tell(f"Enforced by {of} in {1000 * receipt.elapsed_seconds:.0f} ms.")
+        notify(f"Enforced by {followers} in {1000 * receipt.elapsed_seconds:.0f} ms.")
     else:
-        tell(
-            f"Written, and confirmed by {of} so far: the others refuse it when their bound has passed. "
-            "`revocation doctor` looks at them."
+        notify(
+            f"Written, and confirmed by {followers} so far: the others refuse it when their bound has passed. "
+            "`revocation doctor` examines them."
         )
+
+
+def _receipt_json(receipt: Receipt) -> dict[str, Any]:
+    """A receipt under the names that the service's API uses."""
+    return {
+        "enforced": receipt.enforced,
+        "elapsed_seconds": round(receipt.elapsed_seconds, 6),
+        "followers": {"confirmed": receipt.followers_confirmed, "total": receipt.followers_total},
+    }

@@ -7,28 +7,32 @@ from typing import Any
 import click
 from rich.text import Text
 
-from revocation.cli.target import Target
-from revocation.cli.terminal import as_json, instant, print_json, safe, screen, tell
+from revocation.cli.chosen_denylist import ChosenDenylist
+from revocation.cli.revocations import as_json
+from revocation.cli.terminal import instant, notify, print_json, safe, screen
 from revocation.denylist import Change
 from revocation.errors import DenylistEmptyError, DenylistUnavailableError
 from revocation.redis.denylist import RedisDenylist
 from revocation.redis.protocol import order
 
-#: Between two looks at the log, in seconds.
+#: The pause between two looks at the log, in seconds.
 _LOOK_SECONDS = 0.2
 
 
 @click.command()
-@click.option("--all", "from_start", is_flag=True, help="Begin with what the log still holds.")
-@click.option("--count", type=click.IntRange(1), help="End after so many.")
+@click.option("--all", "from_start", is_flag=True, help="Begin with the changes that the log still holds.")
+@click.option("--count", type=click.IntRange(1), help="End after so many changes.")
 @click.option("--json", "as_program", is_flag=True, help="JSON lines, for programs.")
 @click.pass_obj
-def watch(target: Target, *, from_start: bool, count: int | None, as_program: bool) -> None:
-    """Show revocations as they happen, until Ctrl-C. An outage is told and outlived."""
-    denylist = target.denylist()
+def watch(chosen: ChosenDenylist, *, from_start: bool, count: int | None, as_program: bool) -> None:
+    """Show revocations as they happen, until Ctrl-C.
+
+    An outage does not end the command, which says so and goes on afterwards.
+    """
+    denylist = chosen.connected()
     after = "0-0" if from_start else denylist.changes()[1]
     if not as_program:
-        tell(f"Watching {target.where}, namespace {target.settings.namespace}. Ctrl-C ends it.")
+        notify(f"Watching {chosen.place}, namespace {chosen.settings.namespace}. Ctrl-C ends it.")
     console = screen()
     for shown, change in enumerate(_changes(denylist, after), 1):
         if as_program:
@@ -40,28 +44,28 @@ def watch(target: Target, *, from_start: bool, count: int | None, as_program: bo
 
 
 def _changes(denylist: RedisDenylist, after: str) -> Iterator[Change]:
-    """Every change behind a place in the log, for ever."""
+    """Every change after a position in the log, without an end."""
     down = False
     while True:
         try:
-            # The log of a Redis that lost its data begins anew, perhaps before this place: that is no quiet log.
+            # After a loss of data the log begins anew, perhaps before this position, and would then seem quiet.
             last = denylist.head().last_id
-            found, cursor = denylist.changes(after=after)
+            changes, cursor = denylist.changes(after=after)
         except DenylistEmptyError:
             raise
         except DenylistUnavailableError as error:
             if not down:
-                tell(f"{error} Trying again.")
+                notify(f"{error} Trying again.")
             down = True
             time.sleep(_LOOK_SECONDS)
             continue
         if down:
-            tell("It answers again.")
+            notify("It answers again.")
             down = False
-        yield from found
+        yield from changes
         if cursor == after:
             if order(last) < order(after):
-                tell("The log goes on before the place that was read: Redis has lost data. Going on from its end.")
+                notify("The log ends before the position that was read: Redis has lost data. Going on from its end.")
                 cursor = last
             time.sleep(_LOOK_SECONDS)
         after = cursor
@@ -80,12 +84,12 @@ def _as_json(change: Change) -> dict[str, Any]:
 
 def _line(change: Change) -> Text:
     handle = change.revocation.handle if change.revocation else None
-    what = f"{handle.kind} {handle.value or handle.issuer}" if handle else "(no longer known)"
+    subject = f"{handle.kind} {handle.value or handle.issuer}" if handle else "(no longer known)"
     line = Text(f"{instant(change.at_ms)}  ")
     line.append("undo    " if change.undone else "revoke  ", style="green" if change.undone else "red")
-    line.append(safe(what), style="bold")
-    by = f" by {safe(change.actor)}" if change.actor else ""
-    why = f": {safe(change.reason)}" if change.reason else ""
-    line.append(f"{by}{why}")
+    line.append(safe(subject), style="bold")
+    actor = f" by {safe(change.actor)}" if change.actor else ""
+    reason = f": {safe(change.reason)}" if change.reason else ""
+    line.append(f"{actor}{reason}")
     line.append(f"  [{change.revocation_id}]", style="dim")
     return line

@@ -1,76 +1,81 @@
-"""Doctor: finds what silently breaks a deny-list."""
+"""Doctor: finds faults that silently break a deny-list. Each file but `finding` and `server` is a check, or several."""
 
 from collections.abc import Callable, Iterator
 from typing import Final
 
 import redis
 
-from revocation.doctor.access import rights, transport
+from revocation.doctor.epoch import epoch
+from revocation.doctor.eviction import eviction
 from revocation.doctor.finding import Finding, Severity
-from revocation.doctor.patient import Patient
+from revocation.doctor.followers import followers
+from revocation.doctor.memory import memory
+from revocation.doctor.persistence import persistence
 from revocation.doctor.replicas import priorities, replication
-from revocation.doctor.state import epoch, followers, version
-from revocation.doctor.storage import eviction, memory, persistence
+from revocation.doctor.rights import rights
+from revocation.doctor.server import ExaminedServer
 from revocation.doctor.timing import latency_and_clock
+from revocation.doctor.tls import tls
+from revocation.doctor.version import version
 from revocation.redis.denylist import RedisDenylist
 from revocation.settings import RevocationSettings
 
 __all__ = ["UNREACHABLE", "Finding", "Severity", "examine", "in_memory"]
 
-#: The check that fails where the server does not answer, so that nothing else could be looked at.
+#: The name of the check that fails where the server does not answer, so that no other check can run.
 UNREACHABLE: Final = "reach"
 
-_CHECKS: Final[tuple[Callable[[Patient], Iterator[Finding]], ...]] = (
+_CHECKS: Final[tuple[Callable[[ExaminedServer], Iterator[Finding]], ...]] = (
     *(eviction, memory, persistence, replication, priorities),
-    *(latency_and_clock, rights, transport, version, epoch, followers),
+    *(latency_and_clock, rights, tls, version, epoch, followers),
 )
 
 
 def examine(denylist: RedisDenylist, *, settings: RevocationSettings, url: str) -> list[Finding]:
-    """Look at a deny-list, at this URL (as `connect` takes it), and say what is wrong with it, and what is fine.
+    """Run every check on a deny-list at this URL (as `connect` takes it), and return what each of them finds.
 
-    The deny-list's client should be more patient than REVOCATION_TIMEOUT, or what is slower cannot be measured. Writes
-    nothing but a key of its own that ends after five seconds; followers whose lease has run out are forgotten, as by
-    every receipt.
+    The client of the deny-list should wait longer than `settings.timeout_seconds`, or the doctor cannot measure slower
+    answers. The doctor writes one key of its own, which expires after five seconds, and removes followers whose lease
+    has run out, as every receipt does.
     """
-    patient = Patient(denylist, settings=settings, url=url)
+    server = ExaminedServer(denylist, settings=settings, url=url)
     findings: list[Finding] = []
     try:
-        patient.client.ping()
+        server.client.ping()
     except redis.exceptions.NoPermissionError:
         pass
     except (redis.RedisError, OSError) as error:
         return [_unreachable(error)]
     try:
         for check in _CHECKS:
-            findings += check(patient)
+            findings += check(server)
     except (redis.RedisError, OSError) as error:
         findings.append(_unreachable(error))
     finally:
-        patient.denylist.link.close()
+        server.denylist.link.close()
     return findings
 
 
 def in_memory() -> Finding:
-    """What there is to say of REVOCATION_REDIS_URL=memory, which nobody else can look into."""
+    """The finding about REVOCATION_REDIS_URL=memory: no other process can reach such a deny-list."""
     return Finding(
         "store",
         "problem",
-        "REVOCATION_REDIS_URL is memory: each process has a deny-list of its own, and loses it when it ends.",
-        "With several workers, a token that one of them has revoked is accepted by the others.",
+        "REVOCATION_REDIS_URL is memory: each process has a deny-list of its own, and loses it when the process ends.",
+        "With several workers, one of them revokes a token and the others still accept it.",
         "export REVOCATION_REDIS_URL=redis://HOST:6379/0   (or unset it, for the embedded store)",
     )
 
 
 def _unreachable(error: Exception) -> Finding:
-    why = "Every check that has to ask is 503."
+    why = "Every decision that has to ask Redis is 503."
     match error:
         case redis.exceptions.BusyLoadingError():
             return Finding(
                 UNREACHABLE,
                 "problem",
                 "Redis is loading its data.",
-                f"{why} It ends by itself.",
+                f"{why} Redis answers again once it has finished.",
                 "wait; `redis-cli INFO persistence` says loading_eta_seconds",
             )
         case redis.exceptions.AuthenticationError():
@@ -88,5 +93,5 @@ def _unreachable(error: Exception) -> Finding:
                 "problem",
                 f"Redis does not answer: {error}",
                 why,
-                "see that it runs, that REVOCATION_REDIS_URL names it, and that nothing in between keeps it away",
+                "see that Redis runs, that REVOCATION_REDIS_URL names it, and that no firewall stops the connection",
             )

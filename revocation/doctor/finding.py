@@ -1,27 +1,28 @@
-"""Finding: one thing that was looked at, and what is wrong with it."""
+"""Finding: the result of one check of the doctor."""
 
 from dataclasses import dataclass
 from typing import Literal
 
-#: `problem`: revoked tokens may work again, or good ones be refused. `warning`: they may, once something else fails.
-#: `unknown`: the server does not tell. `fine`: looked at, and in order.
+#: `problem`: revoked tokens may work again, or good tokens may be refused. `warning`: the same may happen as soon as
+#: something else fails. `unknown`: the server refuses to answer. `fine`: the check found everything in order.
 Severity = Literal["problem", "warning", "unknown", "fine"]
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What was found, why it matters, and how to mend it."""
+    """The result of a check: the fact, why it matters, and how an operator mends it."""
 
-    #: A stable word for what was looked at.
+    #: The stable name of the check.
     check: str
     severity: Severity
+    #: The fact that the check found.
     what: str
-    #: One sentence; empty where all is fine.
+    #: One sentence on why it matters; empty where everything is fine.
     why: str = ""
-    #: A command or a setting, as exact as it can be known; empty where all is fine.
+    #: A command or a setting, as exact as the doctor can know it; empty where everything is fine.
     mend: str = ""
 
 
 def fine(check: str, what: str) -> Finding:
-    """Nothing to mend."""
+    """A finding that needs no mending."""
     return Finding(check, "fine", what)

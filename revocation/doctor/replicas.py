@@ -1,4 +1,4 @@
-"""Whether the replicas are there, enough of them, and asked for."""
+"""Replicas: whether enough of them are online, and whether acknowledgements wait for a majority."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -6,41 +6,41 @@ from typing import Any
 from redis.sentinel import SentinelConnectionPool
 
 from revocation.doctor.finding import Finding, fine
-from revocation.doctor.patient import Patient
+from revocation.doctor.server import ExaminedServer
 from revocation.redis.protocol import majority
 
 _LOSS = (
-    "A failover may lose revocations that were acknowledged, and a primary that was cut off goes on accepting what was "
+    "A failover may lose acknowledged revocations, and an isolated old primary goes on accepting tokens that were "
     "revoked elsewhere."
 )
 
 
-def replication(patient: Patient) -> Iterator[Finding]:
-    """Replicas, and whether REVOCATION_MIN_REPLICAS is a majority of them."""
-    info, least = patient.info, patient.settings.min_replicas
+def replication(server: ExaminedServer) -> Iterator[Finding]:
+    """Whether the replicas are online, and whether REVOCATION_MIN_REPLICAS is a majority of the data nodes."""
+    info, least = server.info, server.settings.min_replicas
     if info is None:
-        yield Finding("replication", "unknown", "INFO is forbidden to this user.", _LOSS, patient.grant_info)
+        yield Finding("replication", "unknown", "The server forbids INFO to this user.", _LOSS, server.grant_info)
         return
     if info.get("role") != "master":
         yield Finding(
             "replication",
             "problem",
             "This server is a replica.",
-            "Replicas take no revocation, and what they know is late.",
+            "Replicas accept no revocation, and learn of revocations late.",
             f"set REVOCATION_REDIS_URL to its primary, {info.get('master_host')}:{info.get('master_port')}, or to "
             "redis+sentinel://",
         )
         return
     listed = [info[f"slave{number}"] for number in range(int(info.get("connected_slaves", 0)))]
-    online = [one for one in listed if one.get("state") == "online"]
+    online = [replica for replica in listed if replica.get("state") == "online"]
     wanted = majority(len(listed))
     if len(online) < least:
         yield Finding(
             "replication",
             "problem",
             f"{len(online)} replicas are online, and REVOCATION_MIN_REPLICAS is {least}.",
-            "Nothing is acknowledged and strict checks are 503 until they are back.",
-            "start them, and see " + patient.mend("INFO replication"),
+            "Until they are back, Redis acknowledges no revocation and strict checks are 503.",
+            "start them, and see " + server.mend("INFO replication"),
         )
     elif listed and least < wanted:
         yield Finding(
@@ -51,34 +51,37 @@ def replication(patient: Patient) -> Iterator[Finding]:
             f"export REVOCATION_MIN_REPLICAS={wanted}",
         )
     elif listed:
-        yield fine("replication", f"{len(online)} replicas are online, {least} must have what is acknowledged.")
-    elif patient.url.startswith(("redis+sentinel:", "redis+cluster:")):
+        yield fine(
+            "replication",
+            f"{len(online)} replicas are online, and {least} must hold a revocation before it is acknowledged.",
+        )
+    elif server.url.startswith(("redis+sentinel:", "redis+cluster:")):
         yield Finding(
             "replication",
             "warning",
             "The primary has no replica.",
-            "When it fails, nothing can take over.",
+            "When the primary fails, no server can take over.",
             "give it two replicas, and set REVOCATION_MIN_REPLICAS=1",
         )
     else:
-        yield fine("replication", "One server, no replicas.")
+        yield fine("replication", "There is one server, without replicas.")
 
 
-def priorities(patient: Patient) -> Iterator[Finding]:
-    """Sentinel ranks the priority above the offset: with unequal ones a replica that lags may be chosen."""
-    pool = patient.client.connection_pool
+def priorities(server: ExaminedServer) -> Iterator[Finding]:
+    """Whether the replicas have equal priorities: Sentinel ranks them above offsets, and may choose one that lags."""
+    pool = server.client.connection_pool
     if not isinstance(pool, SentinelConnectionPool):
         return
     listed: Any = pool.sentinel_manager.sentinels[0].sentinel_slaves(pool.service_name)
-    found = sorted({int(one.get("slave-priority", 100)) for one in listed})
-    if len(found) > 1:
+    distinct = sorted({int(replica.get("slave-priority", 100)) for replica in listed})
+    if len(distinct) > 1:
         yield Finding(
             "replica-priority",
             "problem",
-            f"The replicas have different priorities: {', '.join(map(str, found))}.",
-            "Sentinel prefers the lower one even where it lags, and so may choose a replica without the latest "
+            f"The replicas have different priorities: {', '.join(map(str, distinct))}.",
+            "Sentinel prefers the lowest number even where that replica lags, and so may choose one without the latest "
             "revocations.",
             "redis-cli -h REPLICA CONFIG SET replica-priority 100   (on each)",
         )
     elif listed:
-        yield fine("replica-priority", f"All replicas have the priority {found[0]}.")
+        yield fine("replica-priority", f"All replicas have the priority {distinct[0]}.")

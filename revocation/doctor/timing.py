@@ -1,4 +1,4 @@
-"""How far the clocks are apart, and how long an answer takes."""
+"""Timing: how long the server takes to answer, and how far its clock is from this host's."""
 
 import math
 import time
@@ -6,73 +6,73 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from revocation.doctor.finding import Finding, fine
-from revocation.doctor.patient import Patient
+from revocation.doctor.server import ExaminedServer
 
-#: Questions asked, and for how long at the most.
+#: How many questions the doctor asks: as many as fit into the longest time, but never fewer than the fewest.
 _QUESTIONS: Final = 200
 _FEWEST: Final = 10
 _LONGEST_SECONDS: Final = 2.0
 
-#: What a new epoch forgives, and Redis' clock after a failover: see redis_denylist.open.
+#: The difference of clocks that a new epoch allows for, and that Redis' clock may show after a failover.
 _CLOCKS_AGREE_SECONDS: Final = 1.0
 
-#: The part of the timeout that the slowest answers may take before it is said.
+#: The part of the timeout that the slowest answers may take before the doctor warns.
 _CLOSE: Final = 0.5
 
 
-def latency_and_clock(patient: Patient, *, clock: Callable[[], float] = time.time) -> Iterator[Finding]:
-    """Ask for the time again and again: how long that takes, and how far it is from this host's.
+def latency_and_clock(server: ExaminedServer, *, clock: Callable[[], float] = time.time) -> Iterator[Finding]:
+    """Ask the server for its time again and again, and compare that with this host's clock.
 
-    The clock is compared in the quickest of the answers, at the middle of its round trip, so that the error is at most
-    half of that.
+    The quickest answer gives the difference of the clocks: the doctor takes the middle of that round trip, so that the
+    error is at most half of the round trip.
     """
     took: list[float] = []
     quickest, ahead = math.inf, 0.0
-    patient.client.time()  # opens the connection
+    server.client.time()  # opens the connection
     started = time.perf_counter()
     while len(took) < _QUESTIONS and (len(took) < _FEWEST or time.perf_counter() - started < _LONGEST_SECONDS):
         wall, asked = clock(), time.perf_counter()
-        seconds, microseconds = patient.client.time()
+        seconds, microseconds = server.client.time()
         took.append(time.perf_counter() - asked)
         if took[-1] < quickest:
             quickest = took[-1]
             ahead = wall + quickest / 2 - (seconds + microseconds / 1e6)
-    yield _latency(patient, sorted(took))
-    yield _clock(patient, ahead, quickest / 2)
+    yield _latency(server, sorted(took))
+    yield _clock(server, ahead, quickest / 2)
 
 
-def _latency(patient: Patient, took: list[float]) -> Finding:
-    timeout = patient.settings.timeout_seconds
+def _latency(server: ExaminedServer, took: list[float]) -> Finding:
+    timeout = server.settings.timeout_seconds
     p50, p99 = (took[min(len(took) - 1, int(part * len(took)))] for part in (0.5, 0.99))
-    told = (
+    summary = (
         f"p50 {_ms(p50)}, p99 {_ms(p99)}, longest {_ms(took[-1])} over {len(took)} round trips; the timeout is "
         f"{_ms(timeout)}."
     )
     if p99 <= _CLOSE * timeout:
-        return fine("latency", told)
+        return fine("latency", summary)
     needed = max(0.001, math.ceil(4 * p99 * 1000) / 1000)
     return Finding(
         "latency",
         "problem" if p99 > timeout else "warning",
-        told,
-        "An answer that is later than the timeout is no answer: strict checks are 503, and followers stop.",
-        f"bring the server closer, see what keeps it ({patient.mend('SLOWLOG GET 10')}), or export "
+        summary,
+        "An answer that comes after the timeout counts as none: strict checks are 503, and followers stop.",
+        f"bring the server closer, see what slows it down ({server.mend('SLOWLOG GET 10')}), or export "
         f"REVOCATION_TIMEOUT={needed:g}",
     )
 
 
-def _clock(patient: Patient, ahead: float, error: float) -> Finding:
-    told = f"This host's clock is {round(ahead, 4) + 0.0:+.4f} s from Redis' (to within {error:.4f} s)."
+def _clock(server: ExaminedServer, ahead: float, error: float) -> Finding:
+    difference = f"This host's clock is {round(ahead, 4) + 0.0:+.4f} s from Redis' (to within {error:.4f} s)."
     apart = max(0.0, abs(ahead) - error)
     if apart <= _CLOCKS_AGREE_SECONDS:
-        return fine("clock", told)
+        return fine("clock", difference)
     return Finding(
         "clock",
-        "problem" if apart > patient.settings.leeway_seconds else "warning",
-        told,
-        "Cut-offs are Redis' time and expiry is this host's: too far apart, revoked tokens outlive their entries, or "
-        "new ones are refused.",
-        "set both by NTP (timedatectl set-ntp true)",
+        "problem" if apart > server.settings.leeway_seconds else "warning",
+        difference,
+        "Redis' clock sets the cut-offs and this host's clock decides about expiry: where they differ, revoked tokens "
+        "outlive their entries, or this host refuses new tokens.",
+        "set both clocks by NTP (timedatectl set-ntp true)",
     )
 
 

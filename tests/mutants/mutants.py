@@ -92,7 +92,7 @@ MUTANTS = (
     ),
     Mutant(
         "a clock that stands still while the machine sleeps",
-        "revocation/clock.py",
+        "revocation/redis/clock.py",
         "time.monotonic() if _BOOTTIME is None else time.clock_gettime(_BOOTTIME)",
         "time.monotonic()",
         _BY_STEP,

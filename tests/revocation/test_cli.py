@@ -12,9 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from revocation import EmbeddedServer, Handle, RedisDenylist, connect
+from revocation import EmbeddedServer, Handle, RedisDenylist, RevocationSettings, connect
 from revocation.cli import exits
+from revocation.cli.chosen_denylist import ChosenDenylist
 from revocation.cli.terminal import span
+from revocation.redis.embedded import socket_path
 from tests.support.command import PROGRAM, Terminal, environment, spawn
 from tests.support.denylists import SESSION, SUBJECT, all_pages, opened
 from tests.support.servers import Server, StartServer, binary
@@ -33,7 +35,11 @@ def terminal(
     any_server: Server, namespace: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Terminal:
     return Terminal(
-        monkeypatch, capsys, REVOCATION_REDIS_URL=any_server.url, REVOCATION_NAMESPACE=namespace, APP_SESSION_TTL="100"
+        monkeypatch,
+        capsys,
+        REVOCATION_REDIS_URL=any_server.url,
+        REVOCATION_NAMESPACE=namespace,
+        REVOCATION_SESSION_LIFETIME="100",
     )
 
 
@@ -167,12 +173,12 @@ def test_an_entry_lasts_as_long_as_sessions_may(terminal: Terminal, denylist: Re
     arguments = ("revoke", "--kind", "session", "--value", "s-1", "--issuer", ISSUER)
     day = 86_400_000
 
-    terminal.env.pop("APP_SESSION_TTL")
-    terminal(*arguments, APP_SESSION_TTL=str(40 * 86_400))
+    terminal.env.pop("REVOCATION_SESSION_LIFETIME")
+    terminal(*arguments, REVOCATION_SESSION_LIFETIME=str(40 * 86_400))
     assert 40 * day < denylist.link.client.pttl(denylist.key(SESSION.name)) < 41 * day
 
     # Nobody says: too long is harmless, too short would let its refresh token in again.
-    os.environ.pop("APP_SESSION_TTL", None)
+    os.environ.pop("REVOCATION_SESSION_LIFETIME", None)
     terminal(*arguments)
     assert denylist.link.client.pttl(denylist.key(SESSION.name)) > 365 * day
 
@@ -363,7 +369,7 @@ def test_a_store_that_nothing_runs_on_is_named_and_not_started(terminal: Termina
 
     assert done.code == exits.UNAVAILABLE
     assert str(tmp_path) in done.err
-    assert "make run" in done.err
+    assert "--data-dir" in done.err
     assert not list(tmp_path.iterdir())
 
 
@@ -374,11 +380,30 @@ def test_the_embedded_store_of_a_running_service_is_reached(terminal: Terminal) 
         assert owned
         opened(connect(f"embedded:{name}"), "denylist").link.close()
 
-        made = terminal("revoke", *NAMED, "--json", APP_DATA_DIR=name)
-        listed = terminal("list", "--json", APP_DATA_DIR=name)
+        made = terminal("--data-dir", name, "revoke", *NAMED, "--json")
+        listed = terminal("--data-dir", name, "list", "--json")
 
         assert made.code == exits.OK
         assert listed.json["revocations"] == [made.json["revocation"]]
+
+
+@pytest.mark.parametrize(
+    ("url", "option", "directory"),
+    [
+        ("embedded", None, Path(".data")),
+        ("embedded", Path("/srv/other"), Path("/srv/other")),
+        ("embedded:/srv/data", None, Path("/srv/data")),
+        ("embedded:/srv/data", Path("/srv/other"), Path("/srv/other")),
+        ("redis://127.0.0.1:1/0", Path("/srv/other"), None),
+    ],
+)
+def test_the_option_chooses_among_embedded_stores_only(url: str, option: Path | None, directory: Path | None) -> None:
+    chosen = ChosenDenylist(directory=option, env={})
+    chosen.settings = RevocationSettings(redis_url=url)
+
+    assert chosen.directory == directory
+    assert chosen.url == (f"embedded:{directory}" if directory else url)
+    assert chosen.place == (f"unix://{socket_path(directory)}" if directory else url)
 
 
 def test_memory_cannot_be_reached_from_here(terminal: Terminal) -> None:

@@ -12,7 +12,7 @@ import pytest
 import revocation
 from revocation import Handle, KeySet, RedisDenylist, TokenIssuer
 from revocation.cli import exits
-from revocation.cli.steps import REASONS, step_of
+from revocation.cli.explanation import REASONS, step_of
 from tests.support.command import Terminal
 from tests.support.denylists import opened
 from tests.support.servers import Server, StartServer

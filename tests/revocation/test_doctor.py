@@ -12,9 +12,10 @@ import redis
 
 from revocation import Guard, Handle, RedisDenylist, RevocationSettings, connect
 from revocation.cli import exits
-from revocation.doctor.access import NEEDED, transport
-from revocation.doctor.patient import Patient
+from revocation.doctor.rights import NEEDED
+from revocation.doctor.server import ExaminedServer
 from revocation.doctor.timing import latency_and_clock
+from revocation.doctor.tls import tls
 from revocation.redis.protocol import majority
 from tests.revocation.test_access import MINIMAL_ACL, with_user
 from tests.support import clusters, sentinels
@@ -29,13 +30,13 @@ from tests.support.tokens import ISSUER
 #: A server as it should be.
 GOOD = ("--appendonly", "yes", "--appendfsync", "always", "--maxmemory-policy", "noeviction")
 
-#: Whoever follows, follows at once.
-PATIENT = {"REVOCATION_TIMEOUT": "2"}
+#: Under load an answer may take long; a follower then goes on all the same.
+SLOW_MACHINE = {"REVOCATION_TIMEOUT": "2"}
 
 
 @pytest.fixture
 def terminal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Terminal:
-    return Terminal(monkeypatch, capsys, **PATIENT)
+    return Terminal(monkeypatch, capsys, **SLOW_MACHINE)
 
 
 def examined(terminal: Terminal, url: str, *, code: int, **env: str) -> dict[str, dict[str, str]]:
@@ -52,8 +53,10 @@ def examined(terminal: Terminal, url: str, *, code: int, **env: str) -> dict[str
     return {finding["check"]: finding for finding in findings}
 
 
-def patient_at(url: str) -> Patient:
-    return Patient(RedisDenylist(connect(url, timeout_seconds=5)), settings=RevocationSettings(redis_url=url), url=url)
+def examined_server(url: str) -> ExaminedServer:
+    return ExaminedServer(
+        RedisDenylist(connect(url, timeout_seconds=5)), settings=RevocationSettings(redis_url=url), url=url
+    )
 
 
 @contextlib.contextmanager
@@ -264,9 +267,9 @@ def test_a_slow_server_is_measured_against_the_timeout(terminal: Terminal, start
 @pytest.mark.parametrize(("ahead", "severity"), [(0.5, "fine"), (5.0, "warning"), (-60.0, "problem")])
 def test_clocks_that_disagree_are_told(start_server: StartServer, ahead: float, severity: str) -> None:
     url = start_server("valkey", *GOOD).url
-    patient = patient_at(url)
+    server = examined_server(url)
 
-    _, finding = latency_and_clock(patient, clock=lambda: time.time() + ahead)
+    _, finding = latency_and_clock(server, clock=lambda: time.time() + ahead)
 
     assert finding.severity == severity
     assert f"{ahead:+.1f}" in finding.what
@@ -349,7 +352,7 @@ def test_tls_is_missed_on_the_way_to_another_machine_only(
     terminal: Terminal, start_server: StartServer, tmp_path: Path
 ) -> None:
     def severity(url: str) -> str:
-        (finding,) = transport(patient_at(url))
+        (finding,) = tls(examined_server(url))
         return finding.severity
 
     assert severity("redis://10.0.0.7:6379/0") == "warning"
@@ -508,7 +511,7 @@ def _loads(client: "redis.Redis") -> bool:
 def test_it_runs_in_a_process_of_its_own(start_server: StartServer) -> None:
     server = start_server("valkey", "--maxmemory-policy", "volatile-ttl")
 
-    with spawn("doctor", env={"REVOCATION_REDIS_URL": server.url, **PATIENT}) as process:
+    with spawn("doctor", env={"REVOCATION_REDIS_URL": server.url, **SLOW_MACHINE}) as process:
         out, err = process.communicate(timeout=30)
 
     assert process.returncode == exits.REFUSED

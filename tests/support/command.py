@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from revocation.cli import run
+from revocation.cli.commands import run
 
 #: What the console script does.
 PROGRAM = (sys.executable, "-c", "from revocation.cli import main; main()")

@@ -1,4 +1,4 @@
-"""Patient: the server under examination. It is asked plainly, and may refuse to answer."""
+"""ExaminedServer: the server that holds the deny-list under examination, and that may refuse to answer."""
 
 from collections.abc import Callable, Mapping
 from functools import cached_property
@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 import redis
 
 from revocation.redis.denylist import RedisDenylist
+from revocation.redis.protocol import Head
 from revocation.settings import RevocationSettings
 
 T = TypeVar("T")
@@ -15,11 +16,11 @@ T = TypeVar("T")
 _LOOPBACK_NAMES: Final = ("localhost", "::1")
 
 
-class Patient:
+class ExaminedServer:
     """One deny-list and the server that holds it, at a URL as `connect` takes it.
 
-    Nothing is asked before it is needed. `ask` raises redis-py's ConnectionError and TimeoutError where the server does
-    not answer at all.
+    It sends nothing before a check asks. `ask` raises redis-py's ConnectionError and TimeoutError where the server
+    does not answer at all.
     """
 
     def __init__(self, denylist: RedisDenylist, *, settings: RevocationSettings, url: str) -> None:
@@ -29,11 +30,11 @@ class Patient:
 
     @property
     def client(self) -> "redis.Redis":
-        """The client of the moment."""
+        """The client that the deny-list's link uses at this moment."""
         return self.denylist.link.client
 
     def ask(self, question: "Callable[[redis.Redis], T]") -> T | None:
-        """The answer; None where the server forbids the question, or does not know it."""
+        """The server's answer; None where the server forbids the question or does not know the command."""
         try:
             return question(self.client)
         except redis.ConnectionError:
@@ -41,38 +42,43 @@ class Patient:
         except redis.ResponseError:
             return None
 
+    def head(self) -> Head:
+        """The head of the deny-list. Raises DenylistEmptyError where Redis holds none."""
+        text: Any = self.client.get(self.denylist.key("head"))
+        return Head.parse(text)
+
     @cached_property
     def info(self) -> Mapping[str, Any] | None:
-        """Everything in INFO; None where it is forbidden."""
+        """Everything in INFO; None where the server forbids INFO to this user."""
         return self.ask(lambda client: client.info())
 
     def config(self, name: str) -> str | None:
-        """One parameter; None where CONFIG is forbidden, as to users with few rights and in managed services."""
-        told: Any = self.ask(lambda client: client.config_get(name))
-        value = (told or {}).get(name, (told or {}).get(name.encode()))
+        """The value of one parameter; None where the server forbids CONFIG, as managed services often do."""
+        parameters: Any = self.ask(lambda client: client.config_get(name))
+        value = (parameters or {}).get(name, (parameters or {}).get(name.encode()))
         return value.decode() if isinstance(value, bytes) else value
 
     @property
     def is_embedded(self) -> bool:
-        """Whether the server belongs to a service on this machine, behind a socket that only its owner can open."""
+        """Whether a service on this machine runs the server, behind a socket that only its owner can open."""
         return self.url.startswith("embedded")
 
     @property
     def hosts(self) -> tuple[str, ...]:
-        """The hosts that the URL names, without ports; none for a Unix socket."""
+        """The hosts that the URL names, without ports; empty for a Unix socket."""
         if self.is_embedded or self.url.startswith("unix:"):
             return ()
-        places = urlsplit(self.url).netloc.rpartition("@")[2].split(",")
-        return tuple(_host(place) for place in places)
+        addresses = urlsplit(self.url).netloc.rpartition("@")[2].split(",")
+        return tuple(_host(address) for address in addresses)
 
     @property
     def remote_hosts(self) -> tuple[str, ...]:
-        """Those of them that are not this machine."""
-        return tuple(one for one in self.hosts if one not in _LOOPBACK_NAMES and not one.startswith("127."))
+        """The hosts that are other machines than this one."""
+        return tuple(host for host in self.hosts if host not in _LOOPBACK_NAMES and not host.startswith("127."))
 
     @property
     def redis_cli(self) -> str:
-        """How `redis-cli` reaches this server, for commands that mend; a password is asked for, never shown."""
+        """The `redis-cli` command line that reaches this server; it asks for the password and never shows it."""
         parts = ["redis-cli"]
         kwargs = self.client.connection_pool.connection_kwargs
         if "path" in kwargs:
@@ -88,15 +94,15 @@ class Patient:
         return " ".join(parts)
 
     def mend(self, *command: str) -> str:
-        """A command for somebody who may change the server."""
+        """The command line with which somebody who may change the server runs this Redis command."""
         return " ".join([self.redis_cli, *command])
 
     @property
     def grant_info(self) -> str:
-        """How an administrator lets this user ask what most of this is about."""
+        """The command line with which an administrator allows INFO, which most checks need, to this user."""
         return self.mend("ACL SETUSER USER +info")
 
 
-def _host(place: str) -> str:
+def _host(address: str) -> str:
     """The host of `host`, `host:port` or `[address]:port`."""
-    return place[1:].partition("]")[0] if place.startswith("[") else place.partition(":")[0]
+    return address[1:].partition("]")[0] if address.startswith("[") else address.partition(":")[0]

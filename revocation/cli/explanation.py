@@ -1,7 +1,7 @@
-"""Steps: why a token would be accepted or refused, in the order in which that is decided.
+"""Explanation: the steps of the decision about a token, in their order.
 
-The verifier and the deny-list decide; what is written here is only which step each of their answers belongs to, and
-what there was to see.
+The verifier and the deny-list decide. This file only says to which step each of their answers belongs, and shows the
+facts of that step.
 """
 
 import base64
@@ -21,8 +21,8 @@ from revocation.verifier import TokenVerifier
 Outcome = Literal["passed", "failed", "unknown", "not reached"]
 Verdict = Literal["accepted", "refused", "unknown"]
 
-#: The steps of TokenVerifier in its order, and the reasons that end each. Reasons of single claims, `missing_...` and
-#: `claim_...`, belong to the step `claims`.
+#: The steps of TokenVerifier in its order, each with the reasons for which it fails. The reasons of single claims,
+#: `missing_...` and `claim_...`, belong to the step `claims`.
 REASONS: Final[dict[str, tuple[str, ...]]] = {
     "form": ("too_long", "malformed"),
     "header": ("header", "type"),
@@ -40,7 +40,7 @@ REASONS: Final[dict[str, tuple[str, ...]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One question, its answer, and what was seen."""
+    """One question, its answer, and the facts behind it."""
 
     name: str
     outcome: Outcome
@@ -49,16 +49,16 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """All steps, and what follows from them."""
+    """All steps, and the verdict that follows from them."""
 
     steps: tuple[Step, ...]
     verdict: Verdict
-    #: The slug of the refusal, as in logs and metrics; `denylist_unavailable` where there was no answer.
+    #: The slug of the refusal, as in logs and metrics; `denylist_unavailable` where Redis did not answer.
     reason: str | None = None
 
 
 def step_of(reason: str) -> str:
-    """The step that a reason of InvalidTokenError ends."""
+    """The step that fails for this reason of an InvalidTokenError."""
     return next((step for step, reasons in REASONS.items() if reason in reasons), "claims")
 
 
@@ -69,27 +69,27 @@ def explain(
     *,
     clock: Callable[[], float] = time.time,
 ) -> Explanation:
-    """Decide about a token as a strict guard does, and keep what was seen on the way.
+    """Decide about a token as a strict guard does, and keep the facts of every step.
 
-    The deny-list is asked for only when the token is good by itself.
+    Asks the deny-list only about a token that is good by itself.
     """
     header, body = _peek(token)
-    seen = _seen(token, header, body, now=clock())
+    seen = _facts(token, header, body, now=clock())
     try:
         claims = verifier.verify(token)
     except InvalidTokenError as error:
         return Explanation(tuple(_until(error, seen)), "refused", error.reason)
     passed = [Step(name, "passed", seen[name]) for name in REASONS]
     try:
-        asked = _ask(denylist(), claims)
+        answers = _ask(denylist(), claims)
     except DenylistUnavailableError as error:
         return Explanation((*passed, Step("deny-list", "unknown", str(error))), "unknown", error.slug)
-    revoked = any(step.outcome == "failed" for step in asked)
-    return Explanation((*passed, *asked), "refused" if revoked else "accepted", "revoked" if revoked else None)
+    revoked = any(step.outcome == "failed" for step in answers)
+    return Explanation((*passed, *answers), "refused" if revoked else "accepted", "revoked" if revoked else None)
 
 
 def _until(error: InvalidTokenError, seen: dict[str, str]) -> Iterator[Step]:
-    """The steps up to the one that failed, and those that nobody came to."""
+    """The steps up to the one that failed, and the steps that the verifier did not reach."""
     failed = step_of(error.reason)
     outcome: Outcome = "passed"
     for name in REASONS:
@@ -105,68 +105,70 @@ def _ask(denylist: RedisDenylist, claims: Claims) -> list[Step]:
     head, cutoffs = denylist.ask([[handle] for handle in claims.handles])
     refused_by_epoch = is_revoked(claims, head.everything_ms)
     since = (
-        f"everything issued before {instant(head.everything_ms)} is cut off" if head.everything_ms else "open to all"
+        f"everything issued before {instant(head.everything_ms)} is cut off"
+        if head.everything_ms
+        else "nothing is cut off"
     )
     steps = [Step("deny-list: epoch", "failed" if refused_by_epoch else "passed", f"{head.epoch}: {since}")]
     for handle, cutoff in zip(claims.handles, cutoffs, strict=True):
-        named = f"{handle.value}: " if handle.value else ""
-        # The cut-off of everything counts for every handle; here it has a step of its own.
+        prefix = f"{handle.value}: " if handle.value else ""
+        # The cut-off of everything counts for every handle; the step of the epoch has already shown it.
         if cutoff <= head.everything_ms or not is_revoked(claims, cutoff):
-            steps.append(Step(f"deny-list: {handle.kind}", "passed", f"{named}not revoked"))
+            steps.append(Step(f"deny-list: {handle.kind}", "passed", f"{prefix}not revoked"))
             continue
-        what = "revoked" if cutoff == UNCONDITIONAL else f"revoked for what was issued before {instant(cutoff)}"
+        effect = "revoked" if cutoff == UNCONDITIONAL else f"everything issued before {instant(cutoff)} is revoked"
         if cutoff <= claims.issued_at * 1000:
-            what += ", less the tolerance for its clock (--iat-tolerance)"
+            effect += ", and `iat` less the tolerance (--iat-tolerance) is earlier"
         notes = [
-            f"by {one.actor or 'somebody'} at {instant(one.created_at_ms)}"
-            f"{': ' + one.reason if one.reason else ''} (revocation undo {one.id})"
-            for one in denylist.of_handle(handle)
+            f"by {revocation.actor or 'somebody'} at {instant(revocation.created_at_ms)}"
+            f"{': ' + revocation.reason if revocation.reason else ''} (revocation undo {revocation.id})"
+            for revocation in denylist.of_handle(handle)
         ]
-        steps.append(Step(f"deny-list: {handle.kind}", "failed", "; ".join([f"{named}{what}", *notes])))
+        steps.append(Step(f"deny-list: {handle.kind}", "failed", "; ".join([f"{prefix}{effect}", *notes])))
     return steps
 
 
 def _peek(token: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Header and claims as they stand there, believed by nobody; empty where they cannot be read."""
+    """The header and the claims as the token has them, not verified; empty where they cannot be read."""
     parts = []
     for part in token.split(".")[:2]:
         try:
-            read = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
+            parsed = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
         except (ValueError, RecursionError):
-            read = {}
-        parts.append(read if isinstance(read, dict) else {})
+            parsed = {}
+        parts.append(parsed if isinstance(parsed, dict) else {})
     header, body = [*parts, {}, {}][:2]
     return header, body
 
 
-def _seen(token: str, header: dict[str, Any], body: dict[str, Any], *, now: float) -> dict[str, str]:
-    def both(names: tuple[str, ...], of: dict[str, Any]) -> str:
-        return ", ".join(f"{name} {_text(of[name])}" for name in names if name in of)
+def _facts(token: str, header: dict[str, Any], body: dict[str, Any], *, now: float) -> dict[str, str]:
+    def members(part: dict[str, Any], *names: str) -> str:
+        return ", ".join(f"{name} {_text(part[name])}" for name in names if name in part)
 
-    def at(name: str) -> str:
+    def when(name: str) -> str:
         return _when(body[name], now) if name in body else "not set"
 
     exp, iat = body.get("exp"), body.get("iat")
     return {
         "form": f"{len(token)} characters in {token.count('.') + 1} parts",
-        "header": both(("typ", "alg"), header),
-        "key": both(("kid",), header),
-        "signature": both(("alg",), header),
-        "claims": both(("sub", "client_id", "azp", "sid", "jti", "scope"), body),
+        "header": members(header, "typ", "alg"),
+        "key": members(header, "kid"),
+        "signature": members(header, "alg"),
+        "claims": members(body, "sub", "client_id", "azp", "sid", "jti", "scope"),
         "issuer": _text(body["iss"]) if "iss" in body else "",
         "audience": _text(body["aud"]) if "aud" in body else "",
         "lifetime": span(exp - iat) if _is_instant(exp) and _is_instant(iat) else "",
-        "not before": at("nbf"),
-        "issued at": at("iat"),
-        "expiry": at("exp"),
+        "not before": when("nbf"),
+        "issued at": when("iat"),
+        "expiry": when("exp"),
     }
 
 
 def _when(value: Any, now: float) -> str:
     if not _is_instant(value):
         return _text(value)
-    away = f"in {span(value - now)}" if value > now else f"{span(now - value)} ago"
-    return f"{instant(value * 1000)} ({away})"
+    distance = f"in {span(value - now)}" if value > now else f"{span(now - value)} ago"
+    return f"{instant(value * 1000)} ({distance})"
 
 
 def _is_instant(value: Any) -> TypeGuard[float]:
@@ -178,7 +180,7 @@ def _text(value: Any) -> str:
 
 
 def rows(explanation: Explanation) -> Iterator[tuple[str, str, str]]:
-    """A mark, the step and what was seen, for a table."""
+    """The rows of a table: a mark, the step and its facts."""
     marks = {"passed": "✓", "failed": "✗", "unknown": "?", "not reached": "·"}
     for step in explanation.steps:
         yield marks[step.outcome], step.name, step.seen

@@ -1,0 +1,108 @@
+"""Epoch: whether the deny-list is open, for the same tokens as in this environment, and whether it has lost data."""
+
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import redis
+
+from revocation.doctor.finding import Finding, fine
+from revocation.doctor.server import ExaminedServer
+from revocation.errors import DenylistEmptyError, DenylistUnavailableError
+from revocation.redis.protocol import Head, order
+
+#: How many keys the doctor scans for deny-lists in other namespaces.
+_SCANNED: Final = 20_000
+
+
+def epoch(server: ExaminedServer) -> Iterator[Finding]:
+    """Whether the deny-list is open, for tokens of the same lifetime as here, and whether it has lost data."""
+    try:
+        head = server.head()
+    except redis.exceptions.NoPermissionError:
+        yield Finding(
+            "epoch",
+            "unknown",
+            "This user may not read the head of the deny-list.",
+            "acl-needed says why.",
+            "see acl-needed",
+        )
+        return
+    except DenylistEmptyError:
+        namespaces = ", ".join(_other_namespaces(server))
+        hint = f" This server holds deny-lists in other namespaces: {namespaces}." if namespaces else ""
+        yield Finding(
+            "epoch",
+            "problem",
+            f"There is no deny-list {server.settings.namespace!r} here: nobody has opened it, or Redis lost it.{hint}",
+            "Until somebody opens it, every check that asks is 503.",
+            "revocation init" + ("   (or REVOCATION_NAMESPACE, if it has another name)" if namespaces else ""),
+        )
+        return
+    except DenylistUnavailableError as error:
+        yield Finding(
+            "epoch",
+            "problem",
+            str(error),
+            "No process of this version can check or revoke.",
+            "upgrade the older side to the newer",
+        )
+        return
+    yield from _lifetime(server, head)
+    yield from _age(server, head)
+
+
+def _lifetime(server: ExaminedServer, head: Head) -> Iterator[Finding]:
+    ours, theirs = server.settings.max_token_lifetime_seconds, head.max_token_seconds
+    if ours == theirs:
+        yield fine("lifetime", f"Tokens live at most {theirs} s, as the head of the deny-list says.")
+        return
+    yield Finding(
+        "lifetime",
+        "problem",
+        f"REVOCATION_MAX_TOKEN_LIFETIME is {ours} here, and the head of the deny-list says {theirs}.",
+        "A shorter lifetime would end entries before the tokens they revoke: processes that differ refuse to take "
+        "part, with 503.",
+        f"export REVOCATION_MAX_TOKEN_LIFETIME={theirs}",
+    )
+
+
+def _age(server: ExaminedServer, head: Head) -> Iterator[Finding]:
+    log = server.denylist.key("log")
+    oldest: Any = server.ask(lambda client: client.xrange(log, "-", "+", count=1))
+    since = f"Epoch {head.epoch}, open since {_instant(head.birth_ms)}"
+    ends = head.everything_ms / 1000 + head.max_token_seconds
+    if oldest and order(oldest[0][0].decode())[0] < head.birth_ms and time.time() < ends:
+        yield Finding(
+            "epoch",
+            "warning",
+            f"{since}, in place of an earlier one: nothing issued before {_instant(head.everything_ms)} is accepted.",
+            "Either somebody ran `revocation init --new-epoch`, or Redis has lost revocations.",
+            "if nobody ran it: see persistence and replication here, and the services' logs for `lost revocations`",
+        )
+        return
+    cutoff = f"; nothing issued before {_instant(head.everything_ms)} is accepted" if head.everything_ms else ""
+    yield fine("epoch", f"{since}{cutoff}.")
+
+
+def _other_namespaces(server: ExaminedServer) -> list[str]:
+    """The namespaces of other deny-lists on the same server, as far as this user may scan."""
+
+    def scan(client: "redis.Redis") -> list[str]:
+        namespaces: list[str] = []
+        cursor, scanned = 0, 0
+        while scanned < _SCANNED:
+            answer: Any = client.scan(cursor, match="{*}:head", count=1000)
+            cursor, keys = answer
+            scanned += 1000
+            namespaces += [key.decode("utf-8", "replace")[1:].partition("}")[0] for key in keys]
+            if cursor == 0:
+                break
+        return sorted(namespaces)
+
+    return server.ask(scan) or []
+
+
+def _instant(milliseconds: int) -> str:
+    return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
