@@ -7,69 +7,25 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from revocation.errors import ConfigurationError
+from revocation.redis.url import RedisUrl, redact
 
 _DAY_SECONDS = 86_400
 _SHOWN_CHARACTERS = 100
-_HIGHEST_PORT = 65_535
-_SOCKET_PATH_BYTES = 107  # sun_path holds 108 with its NUL; connecting to a longer one fails
 
 # No exponents, underscores, signs or non-ASCII digits: what float() accepts is wider than what people mean.
 _INTEGER = re.compile(r"[0-9]{1,15}")
 _NUMBER = re.compile(r"[0-9]{1,15}(?:\.[0-9]{1,15})?|\.[0-9]{1,15}")
 _NAMESPACE = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
-_HOST = r"(?:[A-Za-z0-9][A-Za-z0-9._-]{0,252}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?"
-_HOST_AND_PORT = _HOST.removesuffix("?")
-_CREDENTIALS = r"(?:[^/?#\s]*@)?"
-_QUERY = r"(?:\?[^#\s]*)?"
-_REDIS_URLS = {
-    "redis": (rf"{_CREDENTIALS}{_HOST}(?:/[0-9]{{0,5}})?{_QUERY}", "redis://[user:password@]host[:port][/database]"),
-    "rediss": (rf"{_CREDENTIALS}{_HOST}(?:/[0-9]{{0,5}})?{_QUERY}", "rediss://[user:password@]host[:port][/database]"),
-    "unix": (rf"{_CREDENTIALS}/[^?#\s]+{_QUERY}", "unix:///path/of/socket, at most 107 bytes long"),
-    "redis+sentinel": (
-        rf"{_CREDENTIALS}{_HOST_AND_PORT}(?:,{_HOST_AND_PORT})*/[A-Za-z0-9._-]+(?:/[0-9]{{1,5}})?",
-        "redis+sentinel://[user:password@]host:port,host:port/service",
-    ),
-    "redis+cluster": (
-        rf"{_CREDENTIALS}{_HOST_AND_PORT}(?:,{_HOST_AND_PORT})*/?",
-        "redis+cluster://[user:password@]host:port,host:port",
-    ),
-}
 #: What the command `revocation` reads besides, and everybody else leaves alone: they may share an environment.
 _COMMAND_SETTINGS = frozenset({"REVOCATION_ISSUER", "REVOCATION_AUDIENCE", "REVOCATION_KEYS_DIR", "REVOCATION_JWKS"})
 
 _REDIS_WORDS = ("embedded", "memory")
-_REDIS_FORMS = "embedded, memory, redis://, rediss://, unix://, redis+sentinel:// or redis+cluster://"
-
 # Kubernetes and Docker put the addresses of a service named "app" into every container's environment.
 _SERVICE_LINK = re.compile(
     r"[A-Z0-9_]+_(?:SERVICE_HOST|SERVICE_PORT(?:_[A-Z0-9_]+)?|PORT_[0-9]+_(?:TCP|UDP)(?:_[A-Z]+)?)"
 )
 _SERVICE_LINK_VALUE = re.compile(r"(?:tcp|udp)://[0-9a-fA-F.:\[\]]+")
-
-_SHOWN_URL = re.compile(
-    r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]{0,30}://)(?P<credentials>[^?#]*@)?"
-    rf"(?P<place>(?:{_HOST}(?:,{_HOST})*)?(?:/[A-Za-z0-9._/%~-]*)?)(?P<more>[?#].*)?",
-    re.DOTALL,
-)
-
-
-def redact(value: str) -> str:
-    """The URL as it may be shown: without user, password and query; other text as it is.
-
-    >>> redact("redis://default:s3cret@localhost:6379/0?password=s3cret")
-    'redis://***@localhost:6379/0?***'
-    """
-    if "://" not in value and "@" not in value:
-        return value
-    # Only what is recognised is shown: a password with an unescaped "@" or "/" in it moves all the borders.
-    match = _SHOWN_URL.fullmatch(value)
-    if match is None:
-        scheme, separator, _ = value.partition("://")
-        return f"{scheme}://***" if separator and re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]{0,30}", scheme) else "***"
-    credentials = "***@" if match["credentials"] else ""
-    more = f"{match['more'][0]}***" if match["more"] else ""
-    return f"{match['scheme']}{credentials}{match['place']}{more}"
 
 
 class SettingsReader:
@@ -239,23 +195,11 @@ def _read_redis_url(reader: SettingsReader, name: str) -> str:
         return "embedded"
     if url in _REDIS_WORDS:
         return url
-    scheme, separator, rest = url.partition("://")
-    if not separator or scheme not in _REDIS_URLS:
-        reader.refuse(name, allowed=_REDIS_FORMS)
-        return "embedded"
-    pattern, form = _REDIS_URLS[scheme]
-    if not (url.isprintable() and re.fullmatch(pattern, rest) and _fits(scheme, rest)):
-        reader.refuse(name, allowed=f"{form}; characters such as / ? # in a password are written %2F %3F %23")
+    try:
+        RedisUrl.parse(url)
+    except ValueError as error:
+        reader.refuse(name, allowed=str(error))
     return url
-
-
-def _fits(scheme: str, rest: str) -> bool:
-    place = rest.partition("?")[0].rpartition("@")[2]
-    if scheme == "unix":
-        return len(place.encode()) <= _SOCKET_PATH_BYTES
-    hosts = place.partition("/")[0].split(",")
-    ports = (re.search(r":([0-9]+)$", host) for host in hosts)
-    return all(1 <= int(port[1]) <= _HIGHEST_PORT for port in ports if port)
 
 
 def _shown(value: str) -> str:

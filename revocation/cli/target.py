@@ -8,9 +8,10 @@ from typing import Final
 
 from revocation.denylist import Lifetimes
 from revocation.errors import ConfigurationError, DenylistUnavailableError
-from revocation.redis.connect import connect, redacted
+from revocation.redis.connect import connect
 from revocation.redis.denylist import RedisDenylist
 from revocation.redis.embedded import EmbeddedServer, socket_path
+from revocation.redis.url import redact
 from revocation.settings import RevocationSettings
 
 #: Somebody waits at a terminal, perhaps far away: the timeout of a request would be too short for that.
@@ -46,7 +47,7 @@ class Target:
     @property
     def where(self) -> str:
         """The server, as it may be shown."""
-        return f"unix://{socket_path(self.data_dir)}" if self.is_embedded else redacted(self.settings.redis_url)
+        return f"unix://{socket_path(self.data_dir)}" if self.is_embedded else redact(self.settings.redis_url)
 
     def denylist(self, *, session_seconds: int = 0) -> RedisDenylist:
         """The deny-list; `session_seconds` is how long the sessions may live that are revoked with it.

@@ -154,7 +154,7 @@ def transport(patient: Patient) -> Iterator[Finding]:
         yield fine("tls", "A Unix socket: nothing leaves this machine.")
     elif not patient.remote_hosts:
         yield fine("tls", "A loopback address: nothing leaves this machine.")
-    elif patient.url.startswith("rediss:"):
+    elif patient.is_encrypted:
         yield fine("tls", "TLS, with certificate and host name checked.")
     else:
         yield Finding(
@@ -162,5 +162,6 @@ def transport(patient: Patient) -> Iterator[Finding]:
             "warning",
             f"No TLS to {', '.join(patient.remote_hosts)}.",
             "Whoever is on the way reads the password, and can answer in the server's place that nothing is revoked.",
-            "use rediss:// in REVOCATION_REDIS_URL, with ?ssl_ca_certs=FILE for an authority of your own",
+            "use rediss:// (or rediss+sentinel://, rediss+cluster://) in REVOCATION_REDIS_URL, with "
+            "?ssl_ca_certs=FILE for an authority of your own",
         )

@@ -3,11 +3,11 @@
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any, Final, TypeVar
-from urllib.parse import urlsplit
 
 import redis
 
 from revocation.redis.denylist import RedisDenylist
+from revocation.redis.url import RedisUrl
 from revocation.settings import RevocationSettings
 
 T = TypeVar("T")
@@ -57,13 +57,19 @@ class Patient:
         """Whether the server belongs to a service on this machine, behind a socket that only its owner can open."""
         return self.url.startswith("embedded")
 
+    @cached_property
+    def _where(self) -> RedisUrl | None:
+        return None if self.is_embedded else RedisUrl.parse(self.url)
+
+    @property
+    def is_encrypted(self) -> bool:
+        """Whether the connections to the server are TLS."""
+        return self._where is not None and self._where.tls
+
     @property
     def hosts(self) -> tuple[str, ...]:
         """The hosts that the URL names, without ports; none for a Unix socket."""
-        if self.is_embedded or self.url.startswith("unix:"):
-            return ()
-        places = urlsplit(self.url).netloc.rpartition("@")[2].split(",")
-        return tuple(_host(place) for place in places)
+        return () if self._where is None else tuple(host for host, _ in self._where.hosts)
 
     @property
     def remote_hosts(self) -> tuple[str, ...]:
@@ -77,11 +83,11 @@ class Patient:
         kwargs = self.client.connection_pool.connection_kwargs
         if "path" in kwargs:
             parts += ["-s", str(kwargs["path"])]
-        elif self.url.startswith("redis+sentinel"):
+        elif "connection_pool" in kwargs:
             parts += ["-h", "PRIMARY"]
         else:
             parts += ["-h", str(kwargs.get("host", "localhost")), "-p", str(kwargs.get("port", 6379))]
-        if self.url.startswith("rediss:"):
+        if self.is_encrypted:
             parts.append("--tls")
         if kwargs.get("password"):
             parts.append("--askpass")
@@ -95,8 +101,3 @@ class Patient:
     def grant_info(self) -> str:
         """How an administrator lets this user ask what most of this is about."""
         return self.mend("ACL SETUSER USER +info")
-
-
-def _host(place: str) -> str:
-    """The host of `host`, `host:port` or `[address]:port`."""
-    return place[1:].partition("]")[0] if place.startswith("[") else place.partition(":")[0]

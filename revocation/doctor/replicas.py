@@ -3,8 +3,6 @@
 from collections.abc import Iterator
 from typing import Any
 
-from redis.sentinel import SentinelConnectionPool
-
 from revocation.doctor.finding import Finding, fine
 from revocation.doctor.patient import Patient
 from revocation.redis.link import majority
@@ -52,7 +50,7 @@ def replication(patient: Patient) -> Iterator[Finding]:
         )
     elif listed:
         yield fine("replication", f"{len(online)} replicas are online, {least} must have what is acknowledged.")
-    elif patient.url.startswith(("redis+sentinel:", "redis+cluster:")):
+    elif "+" in patient.url.partition("://")[0]:
         yield Finding(
             "replication",
             "warning",
@@ -66,8 +64,8 @@ def replication(patient: Patient) -> Iterator[Finding]:
 
 def priorities(patient: Patient) -> Iterator[Finding]:
     """Sentinel ranks the priority above the offset: with unequal ones a replica that lags may be chosen."""
-    pool = patient.client.connection_pool
-    if not isinstance(pool, SentinelConnectionPool):
+    pool: Any = patient.client.connection_pool
+    if not hasattr(pool, "sentinel_manager"):
         return
     listed: Any = pool.sentinel_manager.sentinels[0].sentinel_slaves(pool.service_name)
     found = sorted({int(one.get("slave-priority", 100)) for one in listed})

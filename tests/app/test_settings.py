@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from app.database import Database
 from app.settings import Settings
 from revocation.errors import ConfigurationError
-from revocation.settings import RevocationSettings, redact
+from revocation.redis.url import redact
+from revocation.settings import RevocationSettings
 
 ROOT = Path(__file__).parents[2]
 DAY = 86_400

@@ -11,7 +11,8 @@ import pytest
 
 from revocation import ConfigurationError, DenylistUnavailableError, Handle, RedisDenylist, connect
 from revocation.denylist import UNCONDITIONAL
-from revocation.redis.connect import DEFAULT_TIMEOUT_SECONDS, redacted
+from revocation.redis.connect import DEFAULT_TIMEOUT_SECONDS
+from revocation.redis.url import redact
 from tests.revocation.forge import ISSUER
 from tests.revocation.stores import opened
 from tests.servers import Server, StartServer, free_port, plain
@@ -113,9 +114,9 @@ def test_no_message_shows_a_password(url: str) -> None:
 
 
 def test_a_redacted_url_shows_where_but_not_who() -> None:
-    assert redacted("redis://user:s3cret@localhost:6379/0") == "redis://***@localhost:6379/0"
-    assert redacted("redis://localhost:6379/0") == "redis://localhost:6379/0"
-    assert redacted("embedded") == "embedded"
+    assert redact("redis://user:s3cret@localhost:6379/0") == "redis://***@localhost:6379/0"
+    assert redact("redis://localhost:6379/0") == "redis://localhost:6379/0"
+    assert redact("embedded") == "embedded"
 
 
 def test_an_embedded_server_may_live_in_any_directory(tmp_path: Path) -> None:

@@ -14,13 +14,15 @@ PACKAGE = Path(revocation.__file__).parent
 
 #: From the bottom up: a module imports only from rows that stand before its own.
 LAYERS = (
-    ("errors", "redis"),
+    ("errors", "redis", "redis.url"),
     ("claims", "settings"),
     ("denylist", "keys"),
     ("key_directory", "issuer", "token_cache"),
     ("verifier", "memory"),
-    ("redis.breaker", "redis.clock", "redis.cluster", "redis.embedded"),
-    ("redis.connect", "redis.link"),
+    ("redis.breaker", "redis.clock", "redis.cluster", "redis.embedded", "redis.pool"),
+    ("redis.sentinel",),
+    ("redis.connect",),
+    ("redis.link",),
     ("redis.protocol",),
     ("redis.leases", "redis.view"),
     ("redis.denylist",),
