@@ -1,20 +1,24 @@
-"""A cluster of three nodes on loopback, without replicas."""
+"""A cluster of three nodes on loopback: in the clear without replicas, or TLS with two replicas of one node."""
 
 import contextlib
 import subprocess
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import redis
 
+from tests.faults.secured import Secured
 from tests.servers import binary
 from tests.serving import free_port
 
 _SLOTS = 16_384
 _OPTIONS = ("--bind", "127.0.0.1", "--save", "", "--cluster-enabled", "yes", "--cluster-node-timeout", "2000")
+#: A replica joins, and takes over, without the waits that a network between machines may need.
+_PROMPT = ("--cluster-node-timeout", "1000", "--repl-diskless-sync-delay", "0")
 _START_SECONDS = 30
 
 
@@ -23,10 +27,21 @@ class Cluster:
     """Its nodes, by port."""
 
     ports: tuple[int, ...]
+    secured: Secured | None = None
+    processes: "dict[int, subprocess.Popen[bytes]]" = field(default_factory=dict, repr=False)
+
+    @property
+    def hosts(self) -> str:
+        return ",".join(f"127.0.0.1:{port}" for port in self.ports)
 
     @property
     def url(self) -> str:
-        return "redis+cluster://" + ",".join(f"127.0.0.1:{port}" for port in self.ports)
+        return f"redis+cluster://{self.hosts}"
+
+    def kill(self, port: int) -> None:
+        """End a node at once, as a crash does."""
+        self.processes[port].kill()
+        self.processes[port].wait()
 
     def holder(self, key: str) -> int:
         """The port of the node that holds a key."""
@@ -53,7 +68,7 @@ class Cluster:
     @contextlib.contextmanager
     def node(self, port: int) -> Iterator[Any]:
         """A client of one node; redis-py leaves what is asked of it here untyped."""
-        client = redis.Redis(port=port, socket_timeout=5, protocol=2)
+        client = self.secured.client(port) if self.secured else redis.Redis(port=port, socket_timeout=5, protocol=2)
         try:
             yield client
         finally:
@@ -63,30 +78,90 @@ class Cluster:
 @contextlib.contextmanager
 def three_nodes(directory: Path) -> Iterator[Cluster]:
     """Until the block ends; every process is ended by its id."""
-    processes: list[subprocess.Popen[bytes]] = []
+    cluster = Cluster(_ports(3))
+    with _ended(cluster):
+        for port in cluster.ports:
+            _start(cluster, port, directory, [binary("valkey"), "--port", str(port), *_OPTIONS])
+        _form(cluster)
+        yield cluster
+
+
+@contextlib.contextmanager
+def secured_nodes(directory: Path, *, key: str, options: Sequence[str] = ()) -> Iterator[Cluster]:
+    """Three nodes over TLS and with passwords, and two replicas of the one that holds a key."""
+    secured = Secured.made_in(directory)
+    ports = _ports(5)
+    cluster = Cluster(ports[:3], secured)
+    with _ended(cluster):
+        for port in ports:
+            own = (*secured.options, "--tls-port", str(port), "--tls-cluster", "yes", *options)
+            _start(cluster, port, directory, [binary("redis"), *_OPTIONS, *_PROMPT, *own])
+        _form(cluster)
+        replicas, primary = ports[3:], cluster.holder(key)
+        with cluster.node(primary) as node:
+            holder: Any = node.execute_command("CLUSTER MYID")
+            for port in replicas:
+                _wait_for(cluster, port)
+                node.execute_command("CLUSTER MEET", "127.0.0.1", port)
+        for port in replicas:
+            _until(f"port {port} does not replicate", partial(_replicates, cluster, port, holder))
+        for port in ports:
+            with cluster.node(port) as node:
+                secured.admit(node)
+        yield cluster
+
+
+def _ports(count: int) -> tuple[int, ...]:
     # The bus of a node listens 10,000 above its port.
     ports: list[int] = []
-    while len(ports) < 3:
+    while len(ports) < count:
         port = free_port()
         if port < 55_000 and port not in ports:
             ports.append(port)
-    cluster = Cluster(tuple(ports))
+    return tuple(ports)
+
+
+@contextlib.contextmanager
+def _ended(cluster: Cluster) -> Iterator[None]:
     try:
-        for port in ports:
-            data = directory / str(port)
-            data.mkdir()
-            processes.append(
-                subprocess.Popen(
-                    [binary("valkey"), "--port", str(port), "--dir", str(data), *_OPTIONS],
-                    stdout=subprocess.DEVNULL,
-                )
-            )
-        _form(cluster)
-        yield cluster
+        yield
     finally:
-        for process in processes:
+        for process in cluster.processes.values():
             process.kill()
             process.wait()
+
+
+def _start(cluster: Cluster, port: int, directory: Path, command: list[str]) -> None:
+    data = directory / str(port)
+    data.mkdir()
+    cluster.processes[port] = subprocess.Popen([*command, "--dir", str(data)], stdout=subprocess.DEVNULL)
+
+
+def _replicates(cluster: Cluster, port: int, holder: Any) -> bool:
+    """Whether the node at a port is an online replica of the holder; it is told to be one as soon as it can be."""
+    with cluster.node(port) as node:
+        state: Any = node.info("replication")
+        if state["role"] == "master":
+            # The node has to hear of the holder first.
+            with contextlib.suppress(redis.ResponseError):
+                node.execute_command("CLUSTER REPLICATE", holder)
+        return bool(state.get("master_link_status") == "up")
+
+
+def _wait_for(cluster: Cluster, port: int) -> None:
+    def answers() -> bool:
+        with contextlib.suppress(redis.ConnectionError), cluster.node(port) as node:
+            return bool(node.ping())
+        return False
+
+    _until(f"nothing answers on port {port}", answers)
+
+
+def _until(otherwise: str, condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + _START_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, otherwise
+        time.sleep(0.05)
 
 
 def _form(cluster: Cluster) -> None:
