@@ -11,7 +11,7 @@ from typing import Any
 
 import redis
 
-from tests.faults.secured import Secured
+from tests.faults.secured import Secured, await_replicas
 from tests.servers import binary
 from tests.serving import free_port
 
@@ -19,6 +19,8 @@ _SLOTS = 16_384
 _OPTIONS = ("--bind", "127.0.0.1", "--save", "", "--cluster-enabled", "yes", "--cluster-node-timeout", "2000")
 #: A replica joins, and takes over, without the waits that a network between machines may need.
 _PROMPT = ("--cluster-node-timeout", "1000", "--repl-diskless-sync-delay", "0")
+#: A replica that leaves for another primary would leave this one with fewer than must confirm.
+_LOYAL = ("--cluster-allow-replica-migration", "no")
 _START_SECONDS = 30
 
 
@@ -95,7 +97,7 @@ def secured_nodes(directory: Path, *, key: str, options: Sequence[str] = ()) -> 
     with _ended(cluster):
         for port in ports:
             own = (*secured.options, "--tls-port", str(port), "--tls-cluster", "yes", *options)
-            _start(cluster, port, directory, [binary("redis"), *_OPTIONS, *_PROMPT, *own])
+            _start(cluster, port, directory, [binary("redis"), *_OPTIONS, *_PROMPT, *_LOYAL, *own])
         _form(cluster)
         replicas, primary = ports[3:], cluster.holder(key)
         with cluster.node(primary) as node:
@@ -105,6 +107,8 @@ def secured_nodes(directory: Path, *, key: str, options: Sequence[str] = ()) -> 
                 node.execute_command("CLUSTER MEET", "127.0.0.1", port)
         for port in replicas:
             _until(f"port {port} does not replicate", partial(_replicates, cluster, port, holder))
+        with cluster.node(primary) as node:
+            await_replicas(node, len(replicas))
         for port in ports:
             with cluster.node(port) as node:
                 secured.admit(node)

@@ -1,5 +1,6 @@
 """Secured: what servers are started with, and asked with, where everything is TLS and nobody comes in unnamed."""
 
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,11 +40,11 @@ class Secured:
             *("--requirepass", self.default_password, "--masterauth", self.default_password),
         )
 
-    def client(self, port: int) -> "redis.Redis":
-        """A client of the test itself, as the user `default`."""
+    def client(self, port: int, *, password: str = "") -> "redis.Redis":
+        """A client of the test itself, as the user `default`; Sentinels give that another password."""
         return redis.Redis(
             port=port,
-            password=self.default_password,
+            password=password or self.default_password,
             ssl=True,
             ssl_ca_certs=str(self.certificates.authority),
             ssl_check_hostname=False,
@@ -54,3 +55,13 @@ class Secured:
     def admit(self, node: Any) -> None:
         """Make the deny-list's own user on a node: users are not replicated."""
         node.execute_command("ACL", "SETUSER", USER, "on", f">{self.own_password}", *RIGHTS)
+
+
+def await_replicas(primary: Any, count: int, *, patience_seconds: float = 30.0) -> None:
+    """Return when so many replicas confirm what is written now: being online is less than that."""
+    deadline = time.monotonic() + patience_seconds
+    while True:
+        primary.set("{denylist}:settled", 1, px=1000)
+        if primary.wait(count, 500) >= count:
+            return
+        assert time.monotonic() < deadline, "the replicas do not confirm"

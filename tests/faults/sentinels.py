@@ -8,13 +8,14 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import redis
 
 from tests.faults.proxy import Proxy
-from tests.faults.secured import Secured
+from tests.faults.secured import Secured, await_replicas
 from tests.servers import binary
 from tests.serving import free_port
 
@@ -135,13 +136,9 @@ def secured_nodes(directory: Path, *, options: Sequence[str] = ()) -> Iterator[S
             configuration.write_text(_secured_configuration(made, port, nodes[0], directory))
             watching.append(subprocess.Popen([binary("redis"), configuration, "--sentinel"], stdout=subprocess.DEVNULL))
         for port in made.sentinels:
-
-            def asked(port: int) -> "redis.Redis":
-                client = secured.client(port)
-                client.connection_pool.connection_kwargs["password"] = made.sentinel_password
-                return client
-
-            _wait_for(port, until_it_knows=2, client_at=asked)
+            _wait_for(port, until_it_knows=2, client_at=partial(secured.client, password=made.sentinel_password))
+        with contextlib.closing(secured.client(nodes[0])) as client:
+            await_replicas(client, 2)
         yield made
 
 
