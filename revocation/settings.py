@@ -4,14 +4,13 @@ import difflib
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
 from revocation.denylist import Denylist, Lifetimes
 from revocation.errors import ConfigurationError, RevocationError
 from revocation.guard import Decision, Guard
 from revocation.keys import KeySource
-from revocation.redis.url import HOST, redact
+from revocation.redis.url import RedisUrl, redact
 from revocation.verifier import TokenVerifier
 
 if TYPE_CHECKING:
@@ -19,37 +18,21 @@ if TYPE_CHECKING:
 
 _DAY_SECONDS = 86_400
 _SHOWN_CHARACTERS = 100
-_HIGHEST_PORT = 65_535
-_SOCKET_PATH_BYTES = 107  # sun_path holds 108 with its NUL; connecting to a longer one fails
 
 # No exponents, underscores, signs or non-ASCII digits: what float() accepts is wider than what people mean.
 _INTEGER = re.compile(r"[0-9]{1,15}")
 _NUMBER = re.compile(r"[0-9]{1,15}(?:\.[0-9]{1,15})?|\.[0-9]{1,15}")
 _NAMESPACE = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
-_HOST_AND_PORT = HOST.removesuffix("?")
-_CREDENTIALS = r"(?:[^/?#\s]*@)?"
-_QUERY = r"(?:\?[^#\s]*)?"
-_REDIS_URLS = {
-    "redis": (rf"{_CREDENTIALS}{HOST}(?:/[0-9]{{0,5}})?{_QUERY}", "redis://[user:password@]host[:port][/database]"),
-    "rediss": (rf"{_CREDENTIALS}{HOST}(?:/[0-9]{{0,5}})?{_QUERY}", "rediss://[user:password@]host[:port][/database]"),
-    "unix": (rf"{_CREDENTIALS}/[^?#\s]+{_QUERY}", "unix:///path/of/socket, at most 107 bytes long"),
-    "redis+sentinel": (
-        rf"{_CREDENTIALS}{_HOST_AND_PORT}(?:,{_HOST_AND_PORT})*/[A-Za-z0-9._-]+(?:/[0-9]{{1,5}})?",
-        "redis+sentinel://[user:password@]host:port,host:port/service",
-    ),
-    "redis+cluster": (
-        rf"{_CREDENTIALS}{_HOST_AND_PORT}(?:,{_HOST_AND_PORT})*/?",
-        "redis+cluster://[user:password@]host:port,host:port",
-    ),
-}
 #: What the command `revocation` reads besides, and everybody else leaves alone: they may share an environment.
 _COMMAND_SETTINGS = frozenset(
     f"REVOCATION_{name}" for name in ("ISSUER", "AUDIENCE", "KEYS_DIR", "JWKS", "SESSION_LIFETIME")
 )
 
 _REDIS_WORDS = ("embedded", "memory")
-_REDIS_FORMS = "embedded, memory, redis://, rediss://, unix://, redis+sentinel:// or redis+cluster://"
+
+#: The embedded store of the service that runs in a directory.
+_EMBEDDED_IN = re.compile(r"embedded:[^\x00-\x1f]+")
 
 # Kubernetes and Docker put the addresses of a service named "app" into every container's environment.
 _SERVICE_LINK = re.compile(
@@ -233,7 +216,7 @@ class RevocationSettings:
                 "REVOCATION_TOKEN_CACHE_SIZE", default.token_cache_size, low=0, high=1_000_000, unit="tokens"
             ),
         )
-        if settings.min_replicas and settings.redis_url in _REDIS_WORDS:
+        if settings.min_replicas and settings.redis_url.partition(":")[0] in _REDIS_WORDS:
             reader.conflict(
                 f"REVOCATION_MIN_REPLICAS is {settings.min_replicas}, but REVOCATION_REDIS_URL={settings.redis_url} "
                 "has no replicas: no revocation could ever be acknowledged. Set it to 0, or name a replicated Redis.",
@@ -256,19 +239,16 @@ class RevocationSettings:
         *,
         session_seconds: int = 0,
         wait_seconds: float = 0.0,
-        data_dir: str | Path = ".data",
         timeout_seconds: float | None = None,
     ) -> "RedisDenylist":
-        """The deny-list at `redis_url`. It asks nothing yet.
-
-        The embedded store is the one that runs in `data_dir`; `timeout_seconds` stands in for that of the settings.
-        """
+        """The deny-list at `redis_url`. It asks nothing yet. `timeout_seconds` stands in for that of the settings."""
         from revocation.redis.connect import connect
         from revocation.redis.denylist import RedisDenylist
 
-        url = f"embedded:{data_dir}" if self.redis_url == "embedded" else self.redis_url
         return RedisDenylist(
-            connect(url, timeout_seconds=self.timeout_seconds if timeout_seconds is None else timeout_seconds),
+            connect(
+                self.redis_url, timeout_seconds=self.timeout_seconds if timeout_seconds is None else timeout_seconds
+            ),
             namespace=self.namespace,
             lifetimes=self.lifetimes(session_seconds=session_seconds),
             allow_eviction=self.allow_eviction,
@@ -306,25 +286,13 @@ def _read_redis_url(reader: SettingsReader, name: str) -> str:
     url = reader.value(name)
     if url is None:
         return "embedded"
-    if url in _REDIS_WORDS:
+    if url in _REDIS_WORDS or _EMBEDDED_IN.fullmatch(url):
         return url
-    scheme, separator, rest = url.partition("://")
-    if not separator or scheme not in _REDIS_URLS:
-        reader.refuse(name, allowed=_REDIS_FORMS)
-        return "embedded"
-    pattern, form = _REDIS_URLS[scheme]
-    if not (url.isprintable() and re.fullmatch(pattern, rest) and _fits(scheme, rest)):
-        reader.refuse(name, allowed=f"{form}; characters such as / ? # in a password are written %2F %3F %23")
+    try:
+        RedisUrl.parse(url)
+    except ValueError as error:
+        reader.refuse(name, allowed=str(error))
     return url
-
-
-def _fits(scheme: str, rest: str) -> bool:
-    place = rest.partition("?")[0].rpartition("@")[2]
-    if scheme == "unix":
-        return len(place.encode()) <= _SOCKET_PATH_BYTES
-    hosts = place.partition("/")[0].split(",")
-    ports = (re.search(r":([0-9]+)$", host) for host in hosts)
-    return all(1 <= int(port[1]) <= _HIGHEST_PORT for port in ports if port)
 
 
 def _shown(value: str) -> str:

@@ -2,15 +2,15 @@
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Final
 
-from revocation.denylist import Lifetimes
 from revocation.errors import ConfigurationError, DenylistUnavailableError
-from revocation.redis.connect import connect, redacted
 from revocation.redis.denylist import RedisDenylist
 from revocation.redis.embedded import EmbeddedServer, socket_path
+from revocation.redis.url import redact
 from revocation.settings import RevocationSettings
 
 #: A person waits at a terminal, perhaps far from the server: the timeout of a request would be too short.
@@ -58,7 +58,7 @@ class ChosenDenylist:
     @property
     def place(self) -> str:
         """The place of the server, without a password."""
-        return f"unix://{socket_path(self.directory)}" if self.directory else redacted(self.settings.redis_url)
+        return f"unix://{socket_path(self.directory)}" if self.directory else redact(self.settings.redis_url)
 
     def connected(self, *, session_seconds: int = 0) -> RedisDenylist:
         """The deny-list itself; `session_seconds` is the longest life of the sessions that it may have to outlive.
@@ -74,17 +74,8 @@ class ChosenDenylist:
             )
         if self.directory and not EmbeddedServer(self.directory).answers():
             raise DenylistUnavailableError(_nothing_runs(self.directory))
-        return RedisDenylist(
-            connect(self.url, timeout_seconds=max(settings.timeout_seconds, PATIENCE_SECONDS)),
-            namespace=settings.namespace,
-            lifetimes=Lifetimes(
-                max_token_seconds=settings.max_token_lifetime_seconds,
-                leeway_seconds=settings.leeway_seconds,
-                margin_seconds=settings.margin_seconds,
-                session_seconds=session_seconds,
-            ),
-            allow_eviction=settings.allow_eviction,
-            min_replicas=settings.min_replicas,
+        return replace(settings, redis_url=self.url).denylist(
+            session_seconds=session_seconds, timeout_seconds=max(settings.timeout_seconds, PATIENCE_SECONDS)
         )
 
 

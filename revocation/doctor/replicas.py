@@ -3,8 +3,6 @@
 from collections.abc import Iterator
 from typing import Any
 
-from redis.sentinel import SentinelConnectionPool
-
 from revocation.doctor.finding import Finding, fine
 from revocation.doctor.server import ExaminedServer
 from revocation.redis.protocol import majority
@@ -55,7 +53,7 @@ def replication(server: ExaminedServer) -> Iterator[Finding]:
             "replication",
             f"{len(online)} replicas are online, and {least} must hold a revocation before it is acknowledged.",
         )
-    elif server.url.startswith(("redis+sentinel:", "redis+cluster:")):
+    elif "+" in server.url.partition("://")[0]:
         yield Finding(
             "replication",
             "warning",
@@ -69,8 +67,8 @@ def replication(server: ExaminedServer) -> Iterator[Finding]:
 
 def priorities(server: ExaminedServer) -> Iterator[Finding]:
     """Whether the replicas have equal priorities: Sentinel ranks them above offsets, and may choose one that lags."""
-    pool = server.client.connection_pool
-    if not isinstance(pool, SentinelConnectionPool):
+    pool: Any = server.client.connection_pool
+    if not hasattr(pool, "sentinel_manager"):
         return
     listed: Any = pool.sentinel_manager.sentinels[0].sentinel_slaves(pool.service_name)
     distinct = sorted({int(replica.get("slave-priority", 100)) for replica in listed})

@@ -3,12 +3,12 @@
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any, Final, TypeVar
-from urllib.parse import urlsplit
 
 import redis
 
 from revocation.redis.denylist import RedisDenylist
 from revocation.redis.protocol import Head
+from revocation.redis.url import RedisUrl
 from revocation.settings import RevocationSettings
 
 T = TypeVar("T")
@@ -63,13 +63,19 @@ class ExaminedServer:
         """Whether a service on this machine runs the server, behind a socket that only its owner can open."""
         return self.url.startswith("embedded")
 
+    @cached_property
+    def _where(self) -> RedisUrl | None:
+        return None if self.is_embedded else RedisUrl.parse(self.url)
+
+    @property
+    def is_encrypted(self) -> bool:
+        """Whether the connections to the server are TLS."""
+        return self._where is not None and self._where.tls
+
     @property
     def hosts(self) -> tuple[str, ...]:
         """The hosts that the URL names, without ports; empty for a Unix socket."""
-        if self.is_embedded or self.url.startswith("unix:"):
-            return ()
-        addresses = urlsplit(self.url).netloc.rpartition("@")[2].split(",")
-        return tuple(_host(address) for address in addresses)
+        return () if self._where is None else tuple(host for host, _ in self._where.hosts)
 
     @property
     def remote_hosts(self) -> tuple[str, ...]:
@@ -83,11 +89,11 @@ class ExaminedServer:
         kwargs = self.client.connection_pool.connection_kwargs
         if "path" in kwargs:
             parts += ["-s", str(kwargs["path"])]
-        elif self.url.startswith("redis+sentinel"):
+        elif "connection_pool" in kwargs:
             parts += ["-h", "PRIMARY"]
         else:
             parts += ["-h", str(kwargs.get("host", "localhost")), "-p", str(kwargs.get("port", 6379))]
-        if self.url.startswith("rediss:"):
+        if self.is_encrypted:
             parts.append("--tls")
         if kwargs.get("password"):
             parts.append("--askpass")
@@ -101,8 +107,3 @@ class ExaminedServer:
     def grant_info(self) -> str:
         """The command line with which an administrator allows INFO, which most checks need, to this user."""
         return self.mend("ACL SETUSER USER +info")
-
-
-def _host(address: str) -> str:
-    """The host of `host`, `host:port` or `[address]:port`."""
-    return address[1:].partition("]")[0] if address.startswith("[") else address.partition(":")[0]

@@ -12,7 +12,7 @@ def tls(server: ExaminedServer) -> Iterator[Finding]:
         yield fine("tls", "The URL names a Unix socket: nothing leaves this machine.")
     elif not server.remote_hosts:
         yield fine("tls", "The URL names a loopback address: nothing leaves this machine.")
-    elif server.url.startswith("rediss:"):
+    elif server.is_encrypted:
         yield fine("tls", "TLS encrypts the connection, and the client checks the certificate and the host name.")
     else:
         yield Finding(
@@ -21,5 +21,6 @@ def tls(server: ExaminedServer) -> Iterator[Finding]:
             f"TLS does not protect the connection to {', '.join(server.remote_hosts)}.",
             "Whoever controls the network in between reads the password, and can answer in the server's place that "
             "nothing is revoked.",
-            "use rediss:// in REVOCATION_REDIS_URL, with ?ssl_ca_certs=FILE for an authority of your own",
+            "use rediss:// (or rediss+sentinel://, rediss+cluster://) in REVOCATION_REDIS_URL, with "
+            "?ssl_ca_certs=FILE for an authority of your own",
         )

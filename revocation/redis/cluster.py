@@ -3,72 +3,139 @@
 Everything of a namespace is in one slot, so that a cluster is, for us, one server that may move.
 """
 
+import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 import redis
-from redis.cluster import ClusterNode, RedisCluster
+from redis.crc import key_slot
 
 #: Between two looks at the map of the cluster, in seconds.
 _LOOK_SECONDS: Final = 0.25
+
+Address = tuple[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Who held the slot of a key, and when that was asked for."""
+
+    client: "redis.Redis"
+    looked_at: float
 
 
 class ClusterSlot:
     """Finds the node that holds a key's slot, and finds it again after it was told that something went wrong.
 
-    The constructor asks nothing. `client` raises redis-py's errors where the cluster cannot be reached.
+    `client_at` makes the client of a node, and connects nothing yet. The constructor asks nothing. `client` raises
+    redis-py's errors where the cluster cannot be reached. It holds no lock, so that a fork cannot inherit a locked
+    one: two threads that look at once find the same.
     """
 
     def __init__(
         self,
-        nodes: Sequence[tuple[str, int]],
+        nodes: Sequence[Address],
         *,
         timeout_seconds: float,
-        options: dict[str, Any],
+        client_at: "Callable[[str, int], redis.Redis]",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.timeout_seconds = timeout_seconds
         self._nodes = tuple(nodes)
-        self._options = options
+        self._client_at = client_at
         self._clock = clock
-        self._cluster: RedisCluster | None = None
-        self._looked_at = -_LOOK_SECONDS
-        self._stale = True
+        self._clients: dict[Address, redis.Redis] = {}
+        self._places: dict[str, _Place] = {}
+        #: Who is in the cluster by the word of who answered last: the nodes of the URL may be gone one day.
+        self._members: tuple[Address, ...] = ()
+        self._looks = 0
+        self._suspected_at = -math.inf
 
     def client(self, key: str) -> "redis.Redis":
         """The client of the primary that holds this key."""
-        cluster = self._cluster
-        if cluster is None or (self._stale and self._clock() - self._looked_at >= _LOOK_SECONDS):
-            cluster = self._look()
-        try:
-            node = cluster.get_node_from_key(key)  # type: ignore[no-untyped-call]  # redis-py leaves it untyped
-        except redis.exceptions.RedisClusterException:
-            node = None
-        if node is None:
-            self._stale = True
-            raise redis.ConnectionError("no node of the cluster holds the deny-list's slot")
-        client: redis.Redis = cluster.get_redis_connection(node)
-        return client
+        place = self._places.get(key)
+        if place is not None and (
+            place.looked_at > self._suspected_at or self._clock() - place.looked_at < _LOOK_SECONDS
+        ):
+            return place.client
+        return self._look(key)
 
     def suspect(self) -> None:
         """Something went wrong: the slot may have moved."""
-        self._stale = True
+        self._suspected_at = self._clock()
+
+    def drop(self) -> None:
+        """End the connections that are idle, and the others once they are given back, and look at the map again."""
+        self.suspect()
+        for client in tuple(self._clients.values()):
+            client.connection_pool.disconnect_free_connections()
+            client.connection_pool.update_active_connections_for_reconnect()
 
     def close(self) -> None:
-        """Close every connection."""
-        cluster, self._cluster = self._cluster, None
-        if cluster is not None:
-            cluster.close()
+        """Close every connection; the next call opens new ones."""
+        for client in tuple(self._clients.values()):
+            client.close()
 
-    def _look(self) -> RedisCluster:
-        self._looked_at = self._clock()
-        untyped: Any = ClusterNode
-        try:
-            found = RedisCluster(startup_nodes=[untyped(host, port) for host, port in self._nodes], **self._options)
-        except redis.exceptions.RedisClusterException as error:
-            # Which is none of redis-py's own RedisErrors.
-            raise redis.ConnectionError(str(error)) from error
-        # What is in use elsewhere keeps its connection until it is done with it.
-        self._cluster, self._stale = found, False
-        return found
+    def _look(self, key: str) -> "redis.Redis":
+        slot, looked_at = key_slot(key.encode()), self._clock()
+        failure: Exception = redis.ConnectionError("no node of the cluster holds the deny-list's slot")
+        for asked in self._in_turn():
+            try:
+                shares = _slots(self._node(asked))
+            except redis.RedisError as error:
+                failure = error
+                continue
+            holder = next(_primaries(shares, slot, asked), None)
+            if holder is None:
+                continue
+            self._members = tuple(dict.fromkeys(_members(shares, asked)))
+            client = self._node(holder)
+            self._places[key] = _Place(client, looked_at)
+            return client
+        if key in self._places:
+            # A cluster of which nobody answers is not searched by every call.
+            self._places[key] = _Place(self._places[key].client, looked_at)
+        raise failure
+
+    def _in_turn(self) -> list[Address]:
+        """Every node that is known, each look from another one on.
+
+        A node that was cut off answers for as long as it is alone, and would be believed for ever if it came first.
+        """
+        known = list(dict.fromkeys((*self._nodes, *self._members)))
+        first = self._looks % len(known)
+        self._looks += 1
+        return known[first:] + known[:first]
+
+    def _node(self, address: Address) -> "redis.Redis":
+        client = self._clients.get(address)
+        if client is None:
+            client = self._clients.setdefault(address, self._client_at(*address))
+        return client
+
+
+def _slots(client: "redis.Redis") -> Any:
+    untyped: Any = client
+    return untyped.execute_command("CLUSTER SLOTS")
+
+
+def _primaries(shares: Any, slot: int, asked: Address) -> Iterator[Address]:
+    """The address of the slot's primary, in the answer of one node."""
+    for first, last, primary, *_ in shares:
+        if int(first) <= slot <= int(last):
+            yield from _known(primary, asked)
+
+
+def _members(shares: Any, asked: Address) -> Iterator[Address]:
+    for _, _, *nodes in shares:
+        for node in nodes:
+            yield from _known(node, asked)
+
+
+def _known(node: Any, asked: Address) -> Iterator[Address]:
+    """The address of a node as CLUSTER SLOTS names it: no name stands for the one that was asked, `?` for unknown."""
+    name = (node[0] or b"").decode() or asked[0]
+    if name != "?":
+        yield name, int(node[1])

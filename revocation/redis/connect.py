@@ -1,33 +1,30 @@
 """From one URL to a Redis client: every timeout explicit, no hidden retries."""
 
-import re
+import codecs
+import os
+import ssl
 import time
+from collections.abc import Mapping
 from typing import Any, Final
-from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 import redis
+import redis.asyncio
 from redis._parsers import _HiredisParser, _RESP2Parser
 from redis.backoff import NoBackoff
 from redis.retry import Retry
-from redis.sentinel import Sentinel, SentinelConnectionPool
 from redis.utils import HIREDIS_AVAILABLE
 
 from revocation.errors import ConfigurationError
 from revocation.redis.cluster import ClusterSlot
 from revocation.redis.embedded import socket_path
-from revocation.redis.url import redact
+from revocation.redis.pool import WaitingPool
+from revocation.redis.url import RedisUrl, redact
 
 #: How long one answer of Redis may take, in seconds.
 DEFAULT_TIMEOUT_SECONDS = 0.1
 
-_HOST = r"(?:[\w.-]+|\[[0-9a-fA-F:.]+\]):\d{1,5}"
-_SEVERAL: Final = re.compile(
-    r"redis\+(?:sentinel|cluster)://(?:(?P<user>[^:@/]*):(?P<password>[^@/]*)@)?"
-    rf"(?P<hosts>{_HOST}(?:,{_HOST})*)(?:/(?P<service>[\w.-]+)(?:/(?P<db>\d+))?)?/?"
-)
-
-#: Options of redis-py that would change the shape of answers, or bring retries back.
-_CHANGE_ANSWERS: Final = ("decode_responses", "encoding", "legacy_responses", "retry_on_error", "retry_on_timeout")
+#: Files that a URL may name, read once at the start: a missing one would show with the first request.
+_FILES: Final = ("ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile")
 
 
 class _InTime(_HiredisParser):
@@ -56,113 +53,215 @@ class _InTime(_HiredisParser):
 def connect(url: str, *, timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS) -> "redis.Redis | ClusterSlot":
     """Return a client for the server at the URL, without asking it anything yet.
 
-    `redis://`, `rediss://` (TLS, certificate and host name checked) and `unix://` as redis-py reads them;
-    `embedded:DIR` for the Valkey that EmbeddedServer runs in a directory (`embedded` alone: `.data`); `memory` for
-    a private fakeredis of this process; `redis+sentinel://host:port,host:port/service[/db]` for the primary that
-    Sentinels name, asked anew for every connection; `redis+cluster://host:port,host:port` for the node of a cluster
-    that holds the deny-list.
+    `redis://[user:password@]host:port/db` or `unix:///path` for one server; `redis+sentinel://host:port,host:port/service[/db]`
+    for the primary that Sentinels name, asked anew for every connection; `redis+cluster://host:port,host:port` for the
+    node of a cluster that holds the deny-list; `embedded:DIR` for the Valkey that EmbeddedServer runs in a directory
+    (`embedded` alone: `.data`); `memory` for a private fakeredis of this process.
+
+    `rediss://`, `rediss+sentinel://` and `rediss+cluster://` are the same over TLS, to the Sentinels too. Certificates
+    are always checked; host names as well, unless `?ssl_check_hostname=no`, for Sentinels and clusters that give
+    addresses which their certificates do not name. `?ssl_ca_certs=FILE` is for an authority that the system does not
+    know, `ssl_certfile` and `ssl_keyfile` for a certificate of the client. User and password are those of the data
+    nodes; `?sentinel_username=` and `sentinel_password=` are for the Sentinels.
 
     redis-py's own defaults (5 s, ten retries) turn a silent Redis into a hang of a minute per request; here each
-    connection attempt and each answer has `timeout_seconds`, once. Raises ConfigurationError for a URL it cannot use.
+    connection attempt and each answer has `timeout_seconds`, once. A burst of calls waits for a connection
+    (`?max_connections=`, 100 unless set). Raises ConfigurationError for a URL it cannot use.
     """
-    scheme, _, rest = url.partition(":")
     if url == "memory":
         return _memory()
-    if scheme == "embedded":
-        url = f"unix://{quote(str(socket_path(rest or '.data')))}"
-    elif scheme not in ("redis", "rediss", "unix", "redis+sentinel", "redis+cluster"):
-        raise ConfigurationError(
-            f"cannot connect to {redacted(url)}: use redis://, rediss://, unix://, redis+sentinel://, "
-            "redis+cluster://, embedded or memory"
-        )
-    options: dict[str, Any] = {
-        "socket_timeout": timeout_seconds,
-        "socket_connect_timeout": timeout_seconds,
-        "retry": Retry(NoBackoff(), 0),
-        "health_check_interval": 0,
-        # RESP2: one shape of answers over all server versions, and no HELLO that an ACL might forbid.
-        "protocol": 2,
-        "driver_info": None,
-        **({} if url.startswith("unix:") else {"socket_keepalive": True}),
-        # hiredis takes the tickets that TLS 1.3 sends after the handshake for a stale answer, and calls it not ready.
-        "parser_class": _InTime if HIREDIS_AVAILABLE and scheme != "rediss" else _RESP2Parser,
-    }
-    if scheme == "redis+sentinel":
-        return _behind_sentinels(url, options)
-    if scheme == "redis+cluster":
-        return _in_cluster(url, options)
+    scheme, _, directory = url.partition(":")
+    if url == "embedded" or (scheme == "embedded" and not directory.startswith("//")):
+        where = RedisUrl(kind="socket", tls=False, path=str(socket_path(directory or ".data")))
+    else:
+        try:
+            where = RedisUrl.parse(url)
+        except ValueError as error:
+            raise ConfigurationError(f"cannot use {redact(url)}; allowed: {error}") from None
     try:
-        decided = parse_qs(urlsplit(url).query, keep_blank_values=True).keys() & {*options, *_CHANGE_ANSWERS}
-        if decided:
-            raise ConfigurationError(f"{redacted(url)} may not set {', '.join(sorted(decided))}: that is decided here")
-        _ = urlsplit(url).port
-    except ValueError:
-        # Without the cause: a password with an unescaped "/" is taken for the port, and quoted by it.
-        raise ConfigurationError(
-            f"cannot read {redacted(url)}: a port is a number up to 65535, and / ? # [ in a password "
-            "are written %2F %3F %23 %5B"
-        ) from None
-    try:
-        client = redis.Redis.from_url(url, **options)
-        # Builds a connection and opens none: options that redis-py does not know show now, not at the first request.
-        client.connection_pool.connection_class(**client.connection_pool.connection_kwargs)
-    except (ValueError, TypeError) as error:
-        raise ConfigurationError(f"cannot use {redacted(url)}: {error}") from error
-    return client
+        return _Maker(where, timeout_seconds=timeout_seconds).client()
+    except (ValueError, TypeError, redis.RedisError) as error:
+        raise ConfigurationError(f"cannot use {redact(url)}: {error}") from error
 
 
 def with_timeout(client: "redis.Redis", *, added_seconds: float) -> "redis.Redis":
     """A client with one connection of its own to the same server, for questions that wait on purpose."""
-    pool = client.connection_pool
+    pool: Any = client.connection_pool
     kwargs = dict(pool.connection_kwargs)
     if kwargs.get("socket_timeout") is not None:
         kwargs["socket_timeout"] += added_seconds
     if kwargs.get("parser_class") is _InTime:
         # Thousands of log entries are one reply, which takes what it takes on a slow link: nobody waits for it.
         del kwargs["parser_class"]
-    if isinstance(pool, SentinelConnectionPool):
+    served: tuple[Any, ...] = ()
+    if hasattr(pool, "sentinel_manager"):
+        served = (pool.service_name, pool.sentinel_manager)
         del kwargs["connection_pool"]
-        primary: redis.Redis = pool.sentinel_manager.master_for(pool.service_name, **kwargs)
-        return primary
-    return type(client)(connection_pool=type(pool)(connection_class=pool.connection_class, max_connections=1, **kwargs))
+    own = type(pool)(*served, connection_class=pool.connection_class, max_connections=1, **kwargs)
+    return type(client)(connection_pool=own)
 
 
-def redacted(url: str) -> str:
-    """The URL without user, password and query, for messages and logs."""
-    return redact(url)
+def drop_connections(server: "redis.Redis | ClusterSlot") -> None:
+    """End the connections that are idle, and the others once they are given back: the next call opens new ones.
+
+    Where an address, a Sentinel or a cluster names another server by now, they reach that.
+    """
+    if isinstance(server, ClusterSlot):
+        server.drop()
+    else:
+        server.connection_pool.disconnect_free_connections()
+        server.connection_pool.update_active_connections_for_reconnect()
 
 
-def _several(url: str) -> tuple[re.Match[str], list[tuple[str, int]], dict[str, str]]:
-    """The parts of a URL that names several hosts, the hosts, and the credentials."""
-    match = _SEVERAL.fullmatch(url)
-    if match is None:
+def require_usable(client: object) -> None:
+    """Raise ConfigurationError, which says what to do, for a client that a deny-list cannot work with."""
+    if isinstance(client, ClusterSlot):
+        return
+    if isinstance(client, str):
+        # It is not shown: it may hold a password.
+        raise ConfigurationError("A deny-list takes a client, and not a URL: RedisDenylist(connect(url)).")
+    if isinstance(client, redis.asyncio.Redis | redis.asyncio.RedisCluster):
         raise ConfigurationError(
-            f"cannot read {redacted(url)}: use redis+sentinel://host:port,host:port/service[/db] or "
-            "redis+cluster://host:port,host:port"
+            "A deny-list cannot await the answers of redis.asyncio: use connect(url), and guard.decide_async, which "
+            "holds no event loop."
         )
-    hosts = [host.rsplit(":", 1) for host in match["hosts"].split(",")]
-    named = {"username": match["user"], "password": match["password"]}
-    credentials = {name: unquote(value) for name, value in named.items() if value}
-    return match, [(host.strip("[]"), int(port)) for host, port in hosts], credentials
+    if isinstance(client, redis.RedisCluster):
+        raise ConfigurationError(
+            "A RedisCluster of redis-py tries again by its own rules, and a strict check would have no bound: use "
+            "connect('redis+cluster://host:port,host:port')."
+        )
+    if not isinstance(client, redis.Redis) or isinstance(client, redis.client.Pipeline):
+        raise ConfigurationError(f"A deny-list takes a redis.Redis, and no {_name(client)}: use connect(url).")
+    problem = _problem(client)
+    if problem:
+        raise ConfigurationError(f"This client cannot be used: {problem}. Use connect(url).")
 
 
-def _behind_sentinels(url: str, options: dict[str, Any]) -> "redis.Redis":
-    match, hosts, credentials = _several(url)
-    if not match["service"]:
-        raise ConfigurationError(f"{redacted(url)} names no service: redis+sentinel://host:port,host:port/service")
-    # redis-py leaves its Sentinel untyped.
-    untyped: Any = Sentinel
-    asking = {name: value for name, value in options.items() if name != "parser_class"}
-    sentinel = untyped(hosts, sentinel_kwargs=asking)
-    primary: redis.Redis = sentinel.master_for(match["service"], db=int(match["db"] or 0), **credentials, **options)
-    return primary
+def _name(thing: object) -> str:
+    return f"{type(thing).__module__}.{type(thing).__qualname__}"
 
 
-def _in_cluster(url: str, options: dict[str, Any]) -> ClusterSlot:
-    match, hosts, credentials = _several(url)
-    if match["service"]:
-        raise ConfigurationError(f"{redacted(url)}: a cluster has neither services nor databases")
-    return ClusterSlot(hosts, timeout_seconds=options["socket_timeout"], options={**options, **credentials})
+def _problem(client: "redis.Redis") -> str | None:
+    """What is wrong with a client of redis-py, and how it is put right; None where nothing is."""
+    options: Mapping[str, Any] = client.connection_pool.connection_kwargs
+    if options.get("decode_responses"):
+        return "decode_responses=True turns the bytes of entries into text; leave it out"
+    if str(options.get("protocol") or 2) != "2":
+        return f"protocol={options['protocol']} gives answers another shape; set protocol=2"
+    if not options.get("legacy_responses", True):
+        return "legacy_responses=False gives answers another shape; leave it out"
+    if codecs.lookup(options.get("encoding") or "utf-8").name not in ("utf-8", "ascii"):
+        return f"encoding={options['encoding']!r} writes keys that no other process finds; leave it out"
+    if getattr(client, "connection", None) is not None:
+        return "single_connection_client=True is one connection, which forked processes would share; leave it out"
+    if not getattr(client.connection_pool, "is_master", True):
+        return "it asks replicas, which can revoke nothing; use Sentinel.master_for"
+    return None
+
+
+class _Maker:
+    """Makes the clients of one URL."""
+
+    def __init__(self, url: RedisUrl, *, timeout_seconds: float) -> None:
+        self._url = url
+        self._timeout_seconds = timeout_seconds
+
+    def client(self) -> "redis.Redis | ClusterSlot":
+        """The client that the URL asks for. Raises ConfigurationError, and redis-py's errors, for what cannot be."""
+        url = self._url
+        if url.tls:
+            _require_readable(url.options)
+        match url.kind:
+            case "server":
+                return self._server(*url.hosts[0])
+            case "socket":
+                return self._pooled(redis.UnixDomainSocketConnection, {**url.options, "path": url.path})
+            case "cluster":
+                return ClusterSlot(url.hosts, timeout_seconds=self._timeout_seconds, client_at=self._server)
+            case "sentinel":
+                # Only who asks Sentinels needs redis-py's part for them.
+                from revocation.redis.sentinel import behind_sentinels
+
+                return behind_sentinels(
+                    url.hosts,
+                    url.service,
+                    ask=self._sentinel,
+                    tls=url.tls,
+                    options={**self._decided(), **_understood(url.options), "max_connections": url.max_connections},
+                )
+
+    def _server(self, host: str, port: int) -> "redis.Redis":
+        """A client of one data node."""
+        return self._pooled(self._over_tcp, {**self._url.options, "host": host, "port": port})
+
+    def _sentinel(self, host: str, port: int) -> "redis.Redis":
+        """A client of one Sentinel."""
+        return self._pooled(self._over_tcp, {**self._url.sentinel_options, "host": host, "port": port})
+
+    @property
+    def _over_tcp(self) -> type[redis.Connection]:
+        return redis.SSLConnection if self._url.tls else redis.Connection
+
+    def _pooled(self, connection_class: Any, options: Mapping[str, Any]) -> "redis.Redis":
+        kwargs = {**self._decided(), **_understood(options)}
+        # Builds a connection and opens none: what redis-py cannot use shows now, not at the first request.
+        connection_class(**kwargs)
+        return redis.Redis.from_pool(
+            WaitingPool(connection_class=connection_class, max_connections=self._url.max_connections, **kwargs)
+        )
+
+    def _decided(self) -> dict[str, Any]:
+        """The options that no URL may change."""
+        return {
+            "socket_timeout": self._timeout_seconds,
+            "socket_connect_timeout": self._timeout_seconds,
+            "retry": Retry(NoBackoff(), 0),
+            "health_check_interval": 0,
+            # RESP2: one shape of answers over all server versions, and no HELLO that an ACL might forbid.
+            "protocol": 2,
+            "driver_info": None,
+            **({} if self._url.kind == "socket" else {"socket_keepalive": True}),
+            # hiredis takes the tickets that TLS 1.3 sends after the handshake for a stale answer, and calls it not
+            # ready.
+            "parser_class": _InTime if HIREDIS_AVAILABLE and not self._url.tls else _RESP2Parser,
+        }
+
+
+def _understood(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options as redis-py's connections take them."""
+    flags = ("ssl_include_verify_flags", "ssl_exclude_verify_flags")
+    return {name: _flags(name, value) if name in flags else value for name, value in options.items()}
+
+
+def _flags(name: str, text: str) -> list[ssl.VerifyFlags]:
+    try:
+        return [ssl.VerifyFlags[flag.strip()] for flag in text.split(",")]
+    except KeyError:
+        known = ", ".join(flag for flag in ssl.VerifyFlags.__members__)
+        raise ConfigurationError(f"{name} holds none of OpenSSL's flags; there are {known}") from None
+
+
+def _require_readable(options: Mapping[str, Any]) -> None:
+    """Raise ConfigurationError where a file of the URL is missing, or does not hold what it should."""
+    for name in _FILES:
+        path = options.get(name)
+        if path is not None and not os.access(path, os.R_OK):
+            raise ConfigurationError(f"{name} names {path}, which does not exist or cannot be read")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    authority, certificate = options.get("ssl_ca_certs"), options.get("ssl_certfile")
+    try:
+        if authority is not None:
+            context.load_verify_locations(cafile=authority)
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigurationError(f"ssl_ca_certs names {authority}, which holds no certificate in PEM form") from error
+    try:
+        if certificate is not None:
+            # Without a password OpenSSL would ask for one at the terminal.
+            context.load_cert_chain(certificate, options.get("ssl_keyfile"), options.get("ssl_password", ""))
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigurationError(
+            f"ssl_certfile names {certificate}, and it, ssl_keyfile and ssl_password do not go together: {error}"
+        ) from error
 
 
 def _memory() -> "redis.Redis":

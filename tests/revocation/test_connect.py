@@ -1,17 +1,30 @@
 """connect: one URL, explicit timeouts, no hidden retries, no secrets in messages; and what a sick Redis looks like."""
 
+import contextlib
+import os
+import signal
 import socket
+import subprocess
+import sys
+import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import fakeredis
 import pytest
+import redis
 
+import revocation
 from revocation import ConfigurationError, DenylistUnavailableError, Handle, RedisDenylist, connect
 from revocation.denylist import UNCONDITIONAL
-from revocation.redis.connect import DEFAULT_TIMEOUT_SECONDS, redacted
+from revocation.redis.connect import DEFAULT_TIMEOUT_SECONDS, drop_connections, require_usable, with_timeout
+from revocation.redis.url import redact
+from revocation.settings import RevocationSettings
+from tests.support.certificates import certificates
 from tests.support.denylists import opened
 from tests.support.ports import free_port
 from tests.support.servers import Server, StartServer, plain
@@ -33,7 +46,7 @@ def made(url: str) -> Any:
     [
         *("redis://127.0.0.1:1/0", "redis://user:p%40ss@127.0.0.1/3", "redis://localhost?db=2", "redis://[::1]:7000/0"),
         *(
-            "rediss://127.0.0.1:1/0?ssl_ca_certs=/x",
+            "rediss://127.0.0.1:1/0?ssl_check_hostname=no",
             "unix:///tmp/x.sock",
             "unix://u:p@/tmp/x.sock?db=1",
             "embedded:/tmp/x",
@@ -82,6 +95,9 @@ def test_tls_checks_certificate_and_host_unless_told_otherwise() -> None:
         ),
         *("redis://h?socket_timeout=50", "redis://h?retry=5", "redis://h?retry_on_timeout=1", "redis://h?protocol=3"),
         *("redis://h?decode_responses=1", "redis://h?health_check_interval=9", "redis://h?socket_connect_timeout="),
+        *("redis://h/x", "redis://h?timeout=1", "redis://h?redis_connect_func=f", "redis://h?max_connections=0"),
+        *("redis://h/1?db=2", "redis://u@h?username=v", "embedded://", "rediss://h?ssl_min_version=TLSv1"),
+        *("rediss://h?ssl_exclude_verify_flags=NONE_OF_THEM", "rediss://h?ssl_check_hostname=maybe"),
     ],
 )
 def test_a_url_that_cannot_be_used_is_refused_at_once(url: str) -> None:
@@ -101,6 +117,8 @@ def test_a_url_that_cannot_be_used_is_refused_at_once(url: str) -> None:
         *("redis://:s3cret#x@localhost:x", "redis://u:x?s3cret@localhost", "redis://u:[s3cret@localhost/0"),
         *("redis://u:s3cret@[::1", "unix://u:s3cret@/tmp/x?nope=1", "rediss://:x@s3cret@localhost?nope=1"),
         *("redis://localhost?retry=1&password=s3cret", "redis://s3cret@localhost:x"),
+        *("redis://u:6379?s3cret@localhost", "redis+sentinel://u:s3cret@h/m", "rediss+cluster://u:s3cret@h:1/m"),
+        *("redis+sentinel://h:1/m?sentinel_password=s3cret&nope=1", "redis+cluster://h:1?sentinel_password=s3cret"),
     ],
 )
 def test_no_message_shows_a_password(url: str) -> None:
@@ -114,9 +132,163 @@ def test_no_message_shows_a_password(url: str) -> None:
 
 
 def test_a_redacted_url_shows_where_but_not_who() -> None:
-    assert redacted("redis://user:s3cret@localhost:6379/0") == "redis://***@localhost:6379/0"
-    assert redacted("redis://localhost:6379/0") == "redis://localhost:6379/0"
-    assert redacted("embedded") == "embedded"
+    assert redact("redis://user:s3cret@localhost:6379/0") == "redis://***@localhost:6379/0"
+    assert redact("redis://localhost:6379/0") == "redis://localhost:6379/0"
+    assert redact("embedded") == "embedded"
+
+
+# TLS, Sentinel and Cluster
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("redis://h?ssl_ca_certs=/x", "rediss://[user:password@]host"),
+        ("redis+sentinel://h:1/m?ssl_ca_certs=/x", "rediss+sentinel://[user:password@]host:port,host:port/service"),
+        ("redis+cluster://h:1?ssl_check_hostname=no", "rediss+cluster://[user:password@]host:port,host:port"),
+        ("redis+cluster://h:1?sentinel_password=x", "redis+sentinel://[user:password@]host:port,host:port/service"),
+        ("rediss://h?sentinel_username=x", "rediss+sentinel://[user:password@]host:port,host:port/service"),
+        ("redis+sentinel://h:1/m?sentinel_username=x", "sentinel_username together with sentinel_password"),
+        ("redis+cluster://h:1?db=1", "a cluster has no databases"),
+        ("redis+cluster://h:1/m", "redis+cluster://[user:password@]host:port,host:port"),
+        ("redis+sentinel://h:1,i:2", "host:port/service"),
+        ("redis+sentinel://h/m", "host:port,host:port/service"),
+        ("rediss+unix:///x", "rediss+cluster://"),
+        ("unix:///x?ssl_ca_certs=/x", "rediss://"),
+        ("rediss://h?ssl_cert_reqs=none", "certificates are always checked"),
+        ("rediss://h?ssl_cert_reqs=CERT_NONE", "certificates are always checked"),
+        ("rediss+cluster://h:1?ssl_cert_reqs=optional", "certificates are always checked"),
+        ("rediss://h?ssl_keyfile=/x", "ssl_keyfile together with ssl_certfile"),
+        ("redis://h?retry=3", "no retry: this library decides that"),
+    ],
+)
+def test_a_bad_combination_is_refused_with_the_form_that_is_meant(url: str, told: str) -> None:
+    for refused in (connect, lambda url: RevocationSettings.from_mapping({"REVOCATION_REDIS_URL": url})):
+        with pytest.raises(ConfigurationError) as caught:
+            refused(url)
+
+        assert told in str(caught.value)
+
+
+@pytest.mark.parametrize("scheme", ["rediss://h:1/0", "rediss+cluster://h:1", "rediss+sentinel://h:1/m"])
+@pytest.mark.parametrize("option", ["ssl_ca_certs", "ssl_ca_path", "ssl_certfile"])
+def test_a_file_that_is_missing_is_named_at_once(scheme: str, option: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=f"{option} names {tmp_path}/none.pem, which does not exist"):
+        connect(f"{scheme}?{option}={tmp_path}/none.pem")
+
+
+def test_a_file_that_holds_something_else_is_named_at_once(tmp_path: Path) -> None:
+    empty = tmp_path / "empty.pem"
+    empty.touch()
+    for option in ("ssl_ca_certs", "ssl_certfile"):
+        with pytest.raises(ConfigurationError, match=f"{option} names {empty}"):
+            connect(f"rediss://h?{option}={empty}")
+
+
+def test_certificates_of_authority_and_client_are_taken(tmp_path: Path) -> None:
+    own = certificates(tmp_path)
+    client = f"ssl_certfile={tmp_path}/server.pem&ssl_keyfile={tmp_path}/key.pem"
+
+    connection = made(f"rediss://h:1/2?ssl_ca_certs={own.authority}&{client}&ssl_cert_reqs=required&client_name=me")
+
+    assert (connection.host, connection.port, connection.db, connection.client_name) == ("h", 1, 2, "me")
+    assert (connection.ca_certs, connection.certfile) == (str(own.authority), f"{tmp_path}/server.pem")
+    assert connection.cert_reqs.name == "CERT_REQUIRED"
+
+
+def test_sentinels_and_data_nodes_have_users_of_their_own() -> None:
+    url = "rediss+sentinel://u:p%40@h:1,i:2/m/3?sentinel_username=v&sentinel_password=q%26&ssl_check_hostname=no"
+
+    pool: Any = plain(connect(url)).connection_pool
+
+    data = pool.make_connection()
+    assert (data.username, data.password, data.db, pool.service_name) == ("u", "p@", 3, "m")
+    asked = [sentinel.connection_pool.make_connection() for sentinel in pool.sentinel_manager.sentinels]
+    assert [(one.host, one.port, one.username, one.password, one.db) for one in asked] == [
+        ("h", 1, "v", "q&", 0),
+        ("i", 2, "v", "q&", 0),
+    ]
+    for connection in (data, *asked):
+        assert isinstance(connection, redis.SSLConnection)
+        assert connection.cert_reqs.name == "CERT_REQUIRED"
+        assert connection.check_hostname is False
+        assert connection.socket_timeout == connection.socket_connect_timeout == DEFAULT_TIMEOUT_SECONDS
+        assert connection.retry.get_retries() == 0
+
+
+def test_one_connection_for_questions_that_wait_reaches_the_same_primary_in_the_same_way() -> None:
+    client = plain(connect("rediss+sentinel://u:p@h:1/m", timeout_seconds=1))
+
+    pool: Any = with_timeout(client, added_seconds=2).connection_pool
+
+    connection = pool.make_connection()
+    assert isinstance(connection, redis.SSLConnection)
+    assert (connection.username, connection.password, connection.socket_timeout) == ("u", "p", 3)
+    assert (pool.max_connections, pool.service_name, pool.is_master) == (1, "m", True)
+
+
+# Other clients
+
+
+def replicas_only() -> object:
+    untyped: Any = redis.sentinel.Sentinel
+    return untyped([("127.0.0.1", 1)]).slave_for("m", protocol=2)
+
+
+UNUSABLE: dict[str, tuple[Callable[[], object], str]] = {
+    "URL": (lambda: "redis://:s3cret@h", r"RedisDenylist\(connect\(url\)\)"),
+    "nothing": (lambda: None, "builtins.NoneType"),
+    "text": (lambda: redis.Redis(decode_responses=True, protocol=2), "decode_responses=True.*leave it out"),
+    "RESP3": (lambda: redis.Redis(protocol=3), "set protocol=2"),
+    "other shapes": (lambda: redis.Redis(protocol=2, legacy_responses=False), "legacy_responses=False.*leave it out"),
+    "other letters": (lambda: redis.Redis(protocol=2, encoding="utf-16"), "encoding='utf-16'.*leave it out"),
+    "asyncio": (lambda: redis.asyncio.Redis(protocol=2), "decide_async"),
+    "asyncio cluster": (lambda: redis.asyncio.RedisCluster(host="127.0.0.1", protocol=2), "decide_async"),
+    "pipeline": (lambda: redis.Redis(protocol=2).pipeline(), "redis.client.Pipeline"),
+    "replicas": (replicas_only, "master_for"),
+    "fakeredis text": (lambda: fakeredis.FakeRedis(decode_responses=True, protocol=2), "decode_responses=True"),
+}
+
+
+@pytest.mark.parametrize("name", UNUSABLE)
+def test_a_client_that_cannot_work_is_refused_and_told_what_to_do(name: str) -> None:
+    make, told = UNUSABLE[name]
+
+    with pytest.raises(ConfigurationError, match=told) as caught:
+        require_usable(make())
+
+    assert "s3cret" not in str(caught.value)
+
+
+def test_a_cluster_client_of_redis_py_is_refused() -> None:
+    # Its constructor would ask the cluster.
+    client = object.__new__(redis.RedisCluster)
+    with pytest.raises(ConfigurationError, match=r"connect\('redis\+cluster://"):
+        require_usable(client)
+
+
+def test_one_connection_for_all_is_refused(valkey: Server) -> None:
+    client = redis.Redis(unix_socket_path=str(valkey.socket), protocol=2, single_connection_client=True)
+    with pytest.raises(ConfigurationError, match="single_connection_client"):
+        require_usable(client)
+    client.close()
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: redis.Redis(protocol=2),
+        redis.Redis,
+        lambda: fakeredis.FakeRedis(protocol=2),
+        lambda: redis.Redis(connection_pool=redis.BlockingConnectionPool.from_url("redis://h?protocol=2")),
+        *(
+            lambda url=url: connect(url)
+            for url in ("memory", "redis://h", "redis+cluster://h:1", "redis+sentinel://h:1/m")
+        ),
+    ],
+)
+def test_clients_that_work_are_taken(make: Callable[[], object]) -> None:
+    require_usable(make())
 
 
 def test_an_embedded_server_may_live_in_any_directory(tmp_path: Path) -> None:
@@ -265,6 +437,150 @@ def test_more_calls_at_once_than_connections_say_nothing_about_the_server(valkey
 
     denylist.link.client.connection_pool.release(taken)
     assert denylist.latest_cutoff([SESSION]) == 0
+
+
+def checks_at_once(denylist: RedisDenylist, count: int) -> "Counter[str]":
+    """What so many threads are answered that ask at the same moment."""
+    together = threading.Barrier(count)
+
+    def check() -> str:
+        together.wait(30)
+        try:
+            return str(denylist.latest_cutoff([SESSION]))
+        except DenylistUnavailableError as error:
+            return str(error)
+
+    with ThreadPoolExecutor(count) as threads:
+        return Counter(job.result(60) for job in [threads.submit(check) for _ in range(count)])
+
+
+def test_a_burst_waits_for_its_connections(valkey: Server, namespace: str) -> None:
+    opened(valkey.client(), namespace)
+    denylist = RedisDenylist(connect(f"{valkey.url}?max_connections=3", timeout_seconds=10), namespace=namespace)
+
+    assert checks_at_once(denylist, 60) == {"0.0": 60}
+    assert len(denylist.link.client.connection_pool._available_connections) <= 3
+
+
+def test_a_burst_on_a_hung_server_is_over_after_two_timeouts(start_server: StartServer) -> None:
+    server = start_server()
+    opened(server.client(), "denylist")
+    denylist = RedisDenylist(connect(f"{server.url}?max_connections=2", timeout_seconds=0.5))
+    denylist.latest_cutoff([SESSION])
+
+    with server.paused():
+        started = time.monotonic()
+        answers = checks_at_once(denylist, 20)
+        elapsed = time.monotonic() - started
+
+    assert not answers["0.0"]
+    assert sum(answers.values()) == 20
+    assert elapsed < 5
+
+
+def test_four_hundred_strict_checks_at_once_under_gevent_are_all_answered(valkey: Server, namespace: str) -> None:
+    opened(valkey.client(), namespace)
+    program = f"""
+from gevent import monkey; monkey.patch_all()
+import collections, threading, gevent
+from revocation import DenylistUnavailableError, Handle, RedisDenylist, connect
+denylist = RedisDenylist(connect({valkey.url!r}, timeout_seconds=5), namespace={namespace!r})
+handle = Handle("session", "s-1", issuer="https://auth.example")
+denylist.latest_cutoff([handle])
+# Redis holds its answers back until every greenlet has asked, or waits for a connection.
+denylist.link.client.client_pause(500, all=True)
+def check():
+    try:
+        return str(denylist.latest_cutoff([handle]))
+    except DenylistUnavailableError as error:
+        return str(error)
+jobs = [gevent.spawn(check) for _ in range(400)]
+gevent.joinall(jobs, timeout=60)
+print(dict(collections.Counter(job.value for job in jobs)))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=90, check=False)
+
+    assert done.stdout.strip() == "{'0.0': 400}", done.stdout + done.stderr
+
+
+def test_a_fork_inherits_no_locked_pool(valkey: Server, namespace: str) -> None:
+    opened(valkey.client(), namespace)
+    denylist = RedisDenylist(connect(valkey.url, timeout_seconds=5), namespace=namespace)
+    denylist.latest_cutoff([SESSION])
+    pool: Any = denylist.link.client.connection_pool
+    locked, done = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with pool._lock, pool._event_dispatcher._lock:
+            locked.set()
+            done.wait(30)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    assert locked.wait(10)
+    child = os.fork()
+    if child == 0:  # pragma: no cover  # the child leaves by os._exit
+        signal.alarm(20)
+        answer = 1
+        with contextlib.suppress(BaseException):
+            answer = int(denylist.latest_cutoff([SESSION]))
+        os._exit(answer)
+    done.set()
+    holder.join(10)
+
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert denylist.latest_cutoff([SESSION]) == 0
+
+
+@pytest.mark.parametrize("make", ["server", "memory"])
+def test_dropped_connections_end_when_they_are_idle(valkey: Server, make: str) -> None:
+    client = plain(connect(valkey.url if make == "server" else "memory", timeout_seconds=5))
+    pool: Any = client.connection_pool
+    busy, idle = pool.get_connection(), pool.get_connection()
+    pool.release(idle)
+
+    drop_connections(client)
+
+    assert idle._sock is None
+    assert busy._sock is not None
+    pool.release(busy)
+    assert busy._sock is None
+    assert client.ping()
+    client.close()
+
+
+def modules_after(program: str) -> set[str]:
+    """What a new process has imported after this program."""
+    done = subprocess.run(
+        [sys.executable, "-c", f"{program}\nimport sys; print(*sys.modules)"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    return set(done.stdout.split())
+
+
+def test_settings_know_every_url_without_redis_py() -> None:
+    # The package itself is not run: what else it imports is not asked here.
+    program = f"""
+import sys, types
+sys.modules["revocation"] = package = types.ModuleType("revocation")
+package.__path__ = [{str(Path(revocation.__file__).parent)!r}]
+from revocation.settings import RevocationSettings
+RevocationSettings.from_mapping({{"REVOCATION_REDIS_URL": "rediss+sentinel://h:1/m"}})
+"""
+    assert modules_after(program).isdisjoint(
+        {"redis", "fcntl", "revocation.redis.embedded", "revocation.redis.connect"}
+    )
+
+
+def test_only_a_url_with_sentinels_imports_what_is_made_for_them() -> None:
+    """redis-py imports its parts for Sentinels and clusters by itself; this library adds nothing to that."""
+    assert "revocation.redis.sentinel" not in modules_after("from revocation import connect; connect('redis://h')")
+    assert "revocation.redis.sentinel" in modules_after(
+        "from revocation import connect; connect('redis+sentinel://h:1/m')"
+    )
 
 
 def test_a_cluster_of_which_no_node_answers_is_unavailable() -> None:

@@ -14,15 +14,17 @@ PACKAGE = Path(revocation.__file__).parent
 
 #: From the bottom up: a module imports only from rows that stand before its own.
 LAYERS = (
-    ("errors", "redis"),
+    ("errors", "redis", "redis.url"),
     ("handles",),
     ("claims", "keys"),
     ("denylist", "key_directory", "issuer", "token_cache"),
     ("verifier", "memory"),
     ("guard",),
     # The other wing: it knows what a deny-list is, and nothing of tokens and decisions.
-    ("redis.breaker", "redis.clock", "redis.cluster", "redis.embedded", "redis.protocol", "redis.url"),
-    ("redis.connect", "redis.link"),
+    ("redis.breaker", "redis.clock", "redis.cluster", "redis.embedded", "redis.pool", "redis.protocol"),
+    ("redis.sentinel",),
+    ("redis.connect",),
+    ("redis.link",),
     ("redis.script", "redis.view"),
     ("redis.leases",),
     ("redis.epochs",),
