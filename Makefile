@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test bench mutants check lock clean
+.PHONY: help install run test bench mutants check docs lock clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -40,16 +40,20 @@ check: .venv/.installed ## lint, format, types, and the compose file
 	echo "$$compose --profile monitoring config -q"; \
 	APP_ADMIN_PASSWORD=only-checked POSTGRES_PASSWORD=only-checked $$compose --profile monitoring config -q
 
+docs: .venv/.installed ## build the documents, with the Python and HTTP references, into a site
+	@$(BIN)/python -m sphinx --fail-on-warning --fresh-env --quiet -c docs . build/site
+	@echo "The site is built: open build/site/docs/index.html"
+
 lock: ## resolve pyproject.toml into requirements.lock; ARGS=--upgrade for newer versions
 	@uv=$(BIN)/uv; [ -x "$$uv" ] || uv=$$(command -v uv) || \
 		{ echo 'There is no uv here: run `make install`, or install uv, then `make lock` again.' >&2; exit 1; }; \
 	"$$uv" pip compile --quiet --no-config --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' \
-		--all-extras --group service --group bench --group test --group lint --group build \
+		--all-extras --group service --group bench --group test --group lint --group docs --group build \
 		$(ARGS) --output-file requirements.lock pyproject.toml
 
 clean: ## remove .venv and caches; .data (keys, users, revocations) stays
-	rm -rf .venv .hypothesis .mypy_cache .pytest_cache .ruff_cache dist
+	rm -rf .venv .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Two stamps: a new lock means a new environment, a change in pyproject.toml only a new editable install.

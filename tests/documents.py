@@ -9,7 +9,11 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
+CONTRIBUTING = ROOT / "CONTRIBUTING.md"
+MAKEFILE = ROOT / "Makefile"
 DOCS = ROOT / "docs"
+INDEX = DOCS / "index.md"
+ARCHITECTURE = DOCS / "architecture.md"
 COMMANDS = DOCS / "commands.md"
 OPERATING = DOCS / "operating.md"
 MIGRATING = DOCS / "migrating.md"

@@ -1,17 +1,21 @@
-"""What docs/ shows runs, and what it lists is what there is."""
+"""The commands and sessions of the documents run, and their lists name what there is."""
 
 import ast
 import doctest
+import html
+import inspect
 import json
 import os
 import re
 import secrets
 import shlex
 import shutil
+import subprocess
 import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
+from html.parser import HTMLParser
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -19,18 +23,34 @@ from xml.etree import ElementTree as ET
 
 import jwt
 import pytest
+import yaml  # type: ignore[import-untyped]  # it has none, and this reads one file
 from cryptography.hazmat.primitives.asymmetric import rsa
+from sphinx.util.inventory import InventoryFile
 
 import revocation
 from app import settings as app_settings
+from app.openapi.__main__ import described
 from app.settings import Settings
 from revocation import Guard, Handle, RedisDenylist, RevocationSettings, RevokedTokenError, connect
 from revocation.cli.commands import commands
 from revocation.settings import SettingsReader
-from tests.documents import COMMANDS, DOCS, MIGRATING, OPERATING, README, ROOT, blocks, run_session, section
+from tests.documents import (
+    ARCHITECTURE,
+    COMMANDS,
+    CONTRIBUTING,
+    DOCS,
+    INDEX,
+    MAKEFILE,
+    MIGRATING,
+    OPERATING,
+    README,
+    ROOT,
+    blocks,
+    run_session,
+    section,
+)
 from tests.faults.conftest import staged
 from tests.faults.test_table import TABLE
-from tests.python_reference import BESIDE, CHAPTERS, PYTHON, reference
 from tests.revocation.test_access import MINIMAL_ACL
 from tests.support.certificates import certificates
 from tests.support.proxy import Proxy
@@ -39,18 +59,16 @@ from tests.support.servers import Make, Server, StartServer, running
 from tests.support.service import Service, serving
 
 PAGES = sorted(DOCS.glob("*.md"))
-TEXTS = [README, ROOT / "CHANGELOG.md", *PAGES]
+TEXTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "loadtest").glob("*.md")), *PAGES]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_its_python_sessions_run(page: Path) -> None:
-    # The sessions of docstrings are run where they stand.
-    if page != PYTHON:
-        outcome = doctest.testfile(str(page), module_relative=False, optionflags=doctest.IGNORE_EXCEPTION_DETAIL)
-        assert outcome.failed == 0
+    outcome = doctest.testfile(str(page), module_relative=False, optionflags=doctest.IGNORE_EXCEPTION_DETAIL)
+    assert outcome.failed == 0
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if page != PYTHON], ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_its_python_is_python(page: Path) -> None:
     for block in re.findall(r"^```python\n(.*?)^```$", page.read_text("utf-8"), re.MULTILINE | re.DOTALL):
         if not block.startswith(">>>"):
@@ -78,38 +96,155 @@ def test_its_links_lead_somewhere(page: Path) -> None:
             assert not anchor or anchor in _anchors(there), target
 
 
-def test_the_readme_leads_to_every_page() -> None:
-    linked = set(re.findall(r"\]\((docs/[\w.]+\.md)", README.read_text("utf-8")))
-    assert {str(page.relative_to(ROOT)) for page in PAGES} <= linked
+def test_the_readme_and_the_index_lead_to_every_page() -> None:
+    for start in (README, INDEX):
+        linked = re.findall(r"\]\(([\w./]+\.md)", start.read_text("utf-8"))
+        assert {*PAGES} - {(start.parent / path).resolve() for path in linked} - {start} == set(), start
 
 
-def test_its_picture_says_what_it_shows_and_is_legible_in_the_dark() -> None:
-    picture = (DOCS / "timeline.svg").read_text("utf-8")
-    root = ET.fromstring(picture)
+@pytest.mark.parametrize("text", TEXTS, ids=lambda text: text.name)
+def test_it_says_on_top_for_whom_it_is(text: Path) -> None:
+    title, first, *_ = text.read_text("utf-8").split("\n\n")
+    assert title.startswith("# ")
+    assert "For " in first or "is for " in first
+
+
+@pytest.mark.parametrize("picture", sorted(DOCS.glob("*.svg")), ids=lambda picture: picture.name)
+def test_its_picture_says_what_it_shows_and_is_legible_in_the_dark(picture: Path) -> None:
+    text = picture.read_text("utf-8")
+    root = ET.fromstring(text)
     names = {element.tag.rpartition("}")[2] for element in root.iter()}
     assert {"title", "desc"} <= names
     assert "script" not in names
-    assert "prefers-color-scheme: dark" in picture
+    assert "prefers-color-scheme: dark" in text
 
 
-# The Python reference
+# The site
 
 
-def test_the_python_reference_is_what_the_docstrings_say() -> None:
-    assert PYTHON.read_text("utf-8") == reference(), "run: python -m tests.python_reference"
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The site, as `make docs` builds it: a warning is an error."""
+    directory = tmp_path_factory.mktemp("site")
+    [command] = re.findall(r"/python (-m sphinx .*) build/site$", MAKEFILE.read_text("utf-8"), re.MULTILINE)
+    built = subprocess.run(
+        [sys.executable, *command.split(), str(directory)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert built.returncode == 0, built.stdout
+    return directory
 
 
-def test_the_python_reference_has_the_whole_face() -> None:
-    described = {
-        name
-        for modules in CHAPTERS.values()
-        for module, names in modules.items()
-        if module not in BESIDE
-        for name in names
-    }
-    errors = {name for name in revocation.__all__ if name.endswith("Error")}
-    assert described == set(revocation.__all__) - errors
-    assert [name for name in errors if f"- `{name}`: " not in PYTHON.read_text("utf-8")] == []
+class _Loaded(HTMLParser):
+    """Collects the addresses that a browser loads by itself when it shows a page."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.addresses: set[str] = set()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        names = ("src", "srcset", "data", "poster") if tag != "link" else ("href",)
+        self.addresses |= {value for name, value in attrs if name in names and value}
+
+
+def test_the_site_loads_nothing_from_elsewhere(site: Path) -> None:
+    addresses = set()
+    for page in site.rglob("*.html"):
+        loaded = _Loaded()
+        loaded.feed(page.read_text("utf-8"))
+        addresses |= loaded.addresses
+    for style in site.rglob("*.css"):
+        addresses |= set(re.findall(r"(?:url\(|@import )[\"']?([^\"')]+)", style.read_text("utf-8")))
+    assert len(addresses) > 10
+    assert [address for address in addresses if re.match(r"(\w+:)?//", address)] == []
+
+
+def test_the_site_has_every_document_and_leads_to_it(site: Path) -> None:
+    start = (site / "docs" / "index.html").read_text("utf-8")
+    names = {os.path.relpath(text, DOCS).removesuffix(".md") for text in TEXTS}
+    assert [name for name in names if not (site / "docs" / f"{name}.html").exists()] == []
+    assert [name for name in names - {"index"} if f'href="{name}.html' not in start] == []
+
+
+def test_the_python_reference_has_the_whole_face(site: Path) -> None:
+    inventory = InventoryFile.loads((site / "objects.inv").read_bytes(), uri="")
+    described = {name for objects in inventory.data.values() for name in objects}
+    names = set()
+    for name in revocation.__all__:
+        names.add(f"revocation.{name}")
+        if inspect.isclass(thing := getattr(revocation, name)):
+            members = {*vars(thing), *getattr(thing, "__dataclass_fields__", {})}
+            names |= {f"revocation.{name}.{member}" for member in members if not member.startswith("_")}
+    assert len(names) > 100
+    assert names - described == set()
+
+
+def test_the_http_reference_names_every_path_and_method(site: Path) -> None:
+    page = (site / "docs" / "http.html").read_text("utf-8")
+    headings = [html.unescape(heading).rsplit(" ", 1) for heading in re.findall(r"<h3>(.*?)<a ", page)]
+    shown = {(method, path) for methods, path in headings for method in methods.split(", ")}
+    paths = described()["paths"]
+    assert len(paths) > 20
+    assert shown == {(method.upper(), path) for path, methods in paths.items() for method in methods}
+
+
+# Contributing
+
+
+def _lines(text: Path) -> list[list[str]]:
+    """The shell commands of a document, without their comments, as words."""
+    found = re.findall(r"^```sh\n(.*?)^```$", text.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+    return [shlex.split(line, comments=True) for line in "".join(found).splitlines()]
+
+
+def _checks(commands: list[list[str]], tmp_path: Path) -> Iterator[list[str]]:
+    """Commands that show that these can be run, and change nothing."""
+    tests: list[str] = []
+    for command in commands:
+        match command:
+            case ["make", *_]:
+                yield [*command, "--dry-run"]
+            case [".venv/bin/python", "-m", "pytest", *chosen]:
+                tests += chosen
+            case [".venv/bin/ruff", "format"]:
+                yield [sys.executable, "-m", "ruff", "format", "--check"]
+            case [".venv/bin/ruff", "check", "--fix"]:
+                yield [sys.executable, "-m", "ruff", "check"]
+            case [".venv/bin/prek", "install"]:
+                yield [sys.executable, "-m", "prek", "install", "--git-dir", str(tmp_path)]
+            case _:
+                pytest.fail(f"this test has no check for {shlex.join(command)}")
+    assert len(tests) >= 3
+    yield [sys.executable, "-m", "pytest", "--collect-only", "--quiet", *tests]
+
+
+def test_its_commands_can_be_run(tmp_path: Path) -> None:
+    for check in _checks(_lines(CONTRIBUTING), tmp_path):
+        done = subprocess.run(
+            check, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, timeout=300
+        )
+        assert done.returncode == 0, f"{shlex.join(check)}\n{done.stdout}"
+
+
+@pytest.mark.parametrize("text", [CONTRIBUTING, ARCHITECTURE], ids=lambda text: text.name)
+def test_what_it_names_in_the_tree_is_there(text: Path) -> None:
+    folders = (ROOT, ROOT / "revocation", ROOT / "revocation" / "redis", ROOT / "app")
+    named = set(re.findall(r"`(\.?\w+/[\w./]*|\.?[\w-]+\.(?:py|toml|lock|yaml))`", text.read_text("utf-8")))
+    assert len(named) > 15
+    assert [path for path in sorted(named) if not any((folder / path).exists() for folder in folders)] == []
+
+
+def test_the_hooks_are_what_make_check_runs() -> None:
+    [repository] = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text("utf-8"))["repos"]
+    hooks = [hook["entry"] for hook in repository["hooks"]]
+    [recipe] = re.findall(r"^check: .*\n((?:\t.*\n)+)", MAKEFILE.read_text("utf-8"), re.MULTILINE)
+    checks = re.findall(r"^\t\$\(BIN\)(/.*)$", recipe, re.MULTILINE)
+    assert hooks == [f".venv/bin{check}" for check in checks]
 
 
 # Starting from what you have

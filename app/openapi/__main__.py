@@ -1,4 +1,4 @@
-"""`python -m app.openapi`: docs/http.md, from the same description as `/openapi.json` and `/docs`."""
+"""`python -m app.openapi`: the HTTP reference in Markdown, from the same description as `/openapi.json` and `/docs`."""
 
 import sys
 import tempfile
@@ -32,7 +32,7 @@ def described() -> dict[str, Any]:
 
 
 def markdown() -> str:
-    """docs/http.md."""
+    """The HTTP reference, which `make docs` puts into the site."""
     templates = Environment(  # noqa: S701  # of Markdown
         loader=FileSystemLoader(Path(__file__).parents[1] / "templates"), trim_blocks=True, lstrip_blocks=True
     )

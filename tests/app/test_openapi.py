@@ -1,11 +1,9 @@
-"""`/openapi.json` names every route, says of it what the code says, and docs/http.md is what it makes."""
+"""`/openapi.json` names every route, and says of it what the code says."""
 
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from app.openapi.__main__ import markdown
 from app.openapi.document import document, routes
 from app.routes.playground import demo
 from tests.app.api import Api
@@ -69,8 +67,3 @@ def test_the_page_names_every_path(api: Api, described: dict[str, Any]) -> None:
     page = api.get("/docs")
     assert page.status_code == 200
     assert [path for path in described["paths"] if path not in page.text] == []
-
-
-def test_http_md_is_what_the_code_says() -> None:
-    written = (Path(__file__).parents[2] / "docs" / "http.md").read_text("utf-8")
-    assert written == markdown(), "run: python -m app.openapi > docs/http.md"
