@@ -64,9 +64,9 @@ class Service:
         booted = re.findall(r"Booting worker with pid: (\d+)", self.log)
         return {int(pid) for pid in booted if Path(f"/proc/{pid}").exists()}
 
-    def wait_until_ready(self) -> None:
+    def wait_until_ready(self, *, within_seconds: float = _START_SECONDS) -> None:
         """Until this very process serves with all its workers; those of a killed one go on for a second or two."""
-        deadline = time.monotonic() + _START_SECONDS
+        deadline = time.monotonic() + within_seconds
         while True:
             listening = re.search(rf"Listening at: \S+ \({self.process.pid}\)", self.log)
             with contextlib.suppress(requests.RequestException):
