@@ -381,7 +381,7 @@ def test_the_embedded_store_of_a_running_service_is_reached(terminal: Terminal) 
         opened(connect(f"embedded:{name}"), "denylist").link.close()
 
         made = terminal("--data-dir", name, "revoke", *NAMED, "--json")
-        listed = terminal("--data-dir", name, "list", "--json")
+        listed = terminal("list", "--json", REVOCATION_REDIS_URL=f"embedded:{name}")
 
         assert made.code == exits.OK
         assert listed.json["revocations"] == [made.json["revocation"]]
