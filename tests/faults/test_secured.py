@@ -115,12 +115,18 @@ def eventually(ask: Callable[[], str], expected: str) -> None:
 
 
 def assert_well(terminal: Terminal, url: str) -> None:
-    done = terminal("doctor", "--json", REVOCATION_REDIS_URL=url)
-    assert done.code == 0, done.out + done.err
-    findings: Any = {finding["check"]: finding["severity"] for finding in done.json["findings"]}
-    assert "problem" not in findings.values()
-    for check in ("replication", "eviction", "persistence", "acl-needed", "tls", "epoch", "followers"):
-        assert findings[check] == "fine", done.out
+    """The doctor finds no problem at any time, and soon nothing to warn of either."""
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    looked_at = ("replication", "eviction", "persistence", "acl-needed", "tls", "epoch", "followers")
+    while True:
+        done = terminal("doctor", "--json", REVOCATION_REDIS_URL=url)
+        assert done.code == 0, done.out + done.err
+        findings: Any = {finding["check"]: finding["severity"] for finding in done.json["findings"]}
+        assert "problem" not in findings.values()
+        # A follower on a busy machine may be late with one beat, which the doctor says.
+        if all(findings[check] == "fine" for check in looked_at):
+            return
+        assert time.monotonic() < deadline, done.out
 
 
 def test_over_tls_and_with_passwords_the_story_passes_and_a_killed_primary_is_survived(
