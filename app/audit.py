@@ -8,7 +8,8 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
-from app.database import AuditRow, Database, InvalidValueError, utc_now
+from app.database import AuditRow, Database, InvalidValueError
+from app.instants import utc_now
 
 MAX_PAGE = 200
 _ACTION = re.compile(r"[a-z][a-z0-9_.-]{0,63}")

@@ -11,7 +11,8 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
-from app.database import ClientRow, Database, InvalidValueError, utc_now
+from app.database import ClientRow, Database, InvalidValueError
+from app.instants import utc_now
 
 #: The public client of login tokens: it has no secret and no row.
 FIRST_PARTY = "first-party"

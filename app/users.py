@@ -8,7 +8,8 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from app.clients import looks_like_client_id, normalise_scope
-from app.database import Database, InvalidValueError, UserRow, utc_now
+from app.database import Database, InvalidValueError, UserRow
+from app.instants import utc_now
 from app.passwords import Passwords
 
 _USERNAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,63}")
