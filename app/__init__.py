@@ -16,22 +16,21 @@ def create_app(settings: "Settings", *, extend: "Callable[[Flask], None] | None"
     `extend` is called with the finished application and adds further routes to it. The load tests add a route for each
     way to decide who gets in, so that all of them run inside the same service.
     """
-    # Imported here, because prometheus_client decides at its import whether it counts for one process or for several:
-    # `python -m app serve` says so first.
+    # prometheus_client decides at its import whether it counts for one process or for several, and
+    # `python -m app serve` says so after it has imported this module.
     from flask import Flask
     from werkzeug.middleware.proxy_fix import ProxyFix
 
-    from app import logs, metrics, pages, problems
+    from app import logs, metrics, problems
     from app.bearer import bearer
     from app.routes import (
         admin,
         auth,
         console,
         docs,
-        live,
-        lookup,
         oauth,
         operations,
+        pages,
         playground,
         resources,
         verify,
@@ -42,7 +41,7 @@ def create_app(settings: "Settings", *, extend: "Callable[[Flask], None] | None"
     service = Service.of(settings)
     app = Flask("app", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = 64 * 1024
-    # A path is what it is: the redirect to a tidier one would name a host that the client made up.
+    # A redirect to a path with fewer slashes would name a host that the client made up.
     app.url_map.merge_slashes = False
     app.extensions["service"] = service
     if settings.trusted_proxies:
@@ -52,7 +51,7 @@ def create_app(settings: "Settings", *, extend: "Callable[[Flask], None] | None"
     metrics.init_app(app)
     problems.register(app)
     bearer.init_app(app, guard=service.guard)
-    api = (auth, oauth, wellknown, verify, admin, lookup, live, resources, operations)
+    api = (auth, oauth, wellknown, verify, admin, resources, operations)
     for module in (*api, docs, pages, playground, console):
         app.register_blueprint(module.routes)
     if settings.is_embedded:

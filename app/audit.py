@@ -1,6 +1,7 @@
-"""The audit trail: who did what to whom, when, why and from where."""
+"""Audit: the trail of acts, each with its actor, action, target, instant, reason and address."""
 
 import base64
+import logging
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,7 +9,12 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
-from app.database import AuditRow, Database, InvalidValueError, utc_now
+from app.database import AuditRow, Database, DatabaseUnavailableError, InvalidValueError
+from app.instants import utc_now
+from revocation import Receipt
+from revocation.metrics import count
+
+_log = logging.getLogger(__name__)
 
 MAX_PAGE = 200
 _ACTION = re.compile(r"[a-z][a-z0-9_.-]{0,63}")
@@ -30,8 +36,16 @@ class InvalidCursorError(InvalidValueError):
 
 
 @dataclass(frozen=True, slots=True)
+class Actor:
+    """A user, a client or an operator who does something, and the address of the request, if there is one."""
+
+    name: str
+    address: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class AuditRecord:
-    """One line of the trail. Texts are printable: what was not is written as its escape."""
+    """One record of the trail. Its texts are printable: other characters stand in them as escapes."""
 
     id: int
     at: datetime
@@ -44,7 +58,7 @@ class AuditRecord:
 
 
 class Audit:
-    """The trail. There is no way to change or delete a record."""
+    """The audit trail. It offers no way to change or delete a record."""
 
     def __init__(self, database: Database, *, clock: Callable[[], datetime] = utc_now) -> None:
         self._database = database
@@ -79,6 +93,27 @@ class Audit:
         with self._database.session() as session:
             session.add(row)
         return _record(row)
+
+    def note(self, action: str, *, actor: Actor, target: str, receipt: Receipt | None = None, reason: str = "") -> None:
+        """Write down what is done already, and count what was revoked.
+
+        A database that fails now must not make the act look undone: the log gets the record instead.
+        """
+        revocation = receipt.revocation if receipt else None
+        if receipt is not None:
+            count(receipt)
+        fields = {
+            "actor": actor.name,
+            "action": action,
+            "target": target,
+            "reason": reason or (revocation.reason if revocation else ""),
+            "address": actor.address,
+            "revocation_id": revocation.id if revocation else None,
+        }
+        try:
+            self.record(**fields)  # type: ignore[arg-type]  # mypy widens the dict's values
+        except (DatabaseUnavailableError, sa.exc.SQLAlchemyError):
+            _log.exception("%s could not be written into the audit trail.", action, extra={"fields": fields})
 
     def page(self, cursor: str | None = None, *, limit: int = 50) -> tuple[tuple[AuditRecord, ...], str | None]:
         """Records, the newest first, and the cursor of the next page, None at the end.

@@ -1,4 +1,4 @@
-"""Clients of the token endpoint: who may ask for tokens of their own, introspect and revoke."""
+"""Clients of the token endpoint: programs that may ask for tokens of their own, introspect and revoke."""
 
 import hashlib
 import hmac
@@ -11,19 +11,19 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
-from app.database import ClientRow, Database, InvalidValueError, utc_now
+from app.database import ClientRow, Database, InvalidValueError
+from app.instants import utc_now
+from app.scopes import normalise_scope
 
 #: The public client of login tokens: it has no secret and no row.
 FIRST_PARTY = "first-party"
 
-MAX_SCOPE_CHARACTERS = 1000
 _MAX_NAME_CHARACTERS = 100
 _ID_PREFIX = "client"
 _ID_CHARACTERS = 24
 _SECRET_CHARACTERS = 43  # of 62: 256 bits
 
 _CLIENT_ID = re.compile(rf"{_ID_PREFIX}[a-z0-9]{{{_ID_CHARACTERS}}}")
-_SCOPE_TOKEN = re.compile(r"[!#-\[\]-~]+")  # RFC 6749, section 3.3
 _NO_SECRET_HASH = "0" * 64  # no known text has this SHA-256
 
 
@@ -45,21 +45,6 @@ class Client:
 def looks_like_client_id(value: str) -> bool:
     """Whether a person or a machine could take this for a client (RFC 9700, section 4.15)."""
     return _CLIENT_ID.fullmatch(value.lower()) is not None or value.lower() == FIRST_PARTY
-
-
-def normalise_scope(value: str) -> str:
-    """The scope with its tokens sorted and unique, one space between them; InvalidValueError names what is wrong."""
-    if len(value) > MAX_SCOPE_CHARACTERS:
-        raise InvalidValueError("scope", f"a scope has at most {MAX_SCOPE_CHARACTERS} characters")
-    tokens = {token for token in value.split(" ") if token}
-    for token in sorted(tokens):
-        if not _SCOPE_TOKEN.fullmatch(token):
-            raise InvalidValueError(
-                "scope",
-                f"scopes are separated by spaces and made of printable ASCII without quotation marks and backslashes; "
-                f"{token[:50]!a} is not",
-            )
-    return " ".join(sorted(tokens))
 
 
 class Clients:
@@ -132,7 +117,7 @@ class Clients:
 
     def _row(self, client_id: str) -> ClientRow | None:
         if not _CLIENT_ID.fullmatch(client_id):
-            return None  # nobody can have it, and it may be anything: it does not reach SQL
+            return None  # nobody can have this id, and it may be any text: it does not reach SQL
         with self._database.reading() as session:
             return session.get(ClientRow, client_id)
 
@@ -142,7 +127,7 @@ def _random(alphabet: str, length: int) -> str:
 
 
 def _secret_hash(secret: str) -> str:
-    # surrogatepass: anything that was sent is a wrong secret, not an exception.
+    # With surrogatepass any text that a client sends is a wrong secret, and no exception.
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
 
 

@@ -1,16 +1,16 @@
-"""The account of the playground. Its password is published, so it may sign in on the embedded store only."""
+"""Demonstration: the account of the playground. Its password is public, so it lives on the embedded store only."""
 
 from app.users import UserExistsError, Users
 
 USERNAME = "demo"
 PASSWORD = "not a secret"
 
-#: What its tokens may do: nothing that any route asks for.
+#: The scope of its tokens, which no route asks for.
 SCOPE = "demo"
 
 
 def open_account(users: Users) -> None:
-    """Make the account, where it was never made; an admin who disabled it is not overruled."""
+    """Make the account where it was never made. An account that an administrator disabled stays disabled."""
     if users.get(USERNAME) is None:
         try:
             users.create(USERNAME, password=PASSWORD, scope=SCOPE)
@@ -19,7 +19,7 @@ def open_account(users: Users) -> None:
 
 
 def close_account(users: Users) -> None:
-    """Disable the account if it is left over from a start on the embedded store, its published password unchanged."""
+    """Disable the account where an earlier start on the embedded store left it behind with its public password."""
     user = users.get(USERNAME)
     if user is not None and not user.disabled and users.authenticate(USERNAME, PASSWORD) is not None:
         users.change(USERNAME, disabled=True)

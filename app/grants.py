@@ -1,15 +1,10 @@
 """Grants: from credentials to tokens."""
 
 from dataclasses import dataclass
-from typing import Annotated, Literal, NotRequired
-
-from pydantic import Field
-from typing_extensions import TypedDict  # pydantic cannot read the one of typing before 3.12
 
 from app.clients import FIRST_PARTY, Client
 from app.sessions import RefreshRefusedError, Rotation, SessionRevokedError, Sessions
 from app.users import Users
-from app.views import Scope, SessionId
 from revocation import RedisDenylist, TokenIssuer
 
 
@@ -18,39 +13,15 @@ class InvalidCredentialsError(Exception):
 
 
 class InvalidScopeError(Exception):
-    """More is asked for than was granted (RFC 6749, section 6)."""
+    """The client asks for more scope than was granted (RFC 6749, section 6)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a request comes from, as far as it can be believed."""
+    """The address and the program that a request comes from, as far as the service can believe them."""
 
     address: str
     user_agent: str
-
-
-class TokensJson(TypedDict):
-    """Tokens (RFC 6749, section 5.1). A client's own token comes without a refresh token and a session."""
-
-    access_token: Annotated[
-        str,
-        Field(
-            description="A JWT of type `at+jwt` (RFC 9068).", examples=["eyJhbGciOiJFUzI1NiIsInR5cCI6ImF0K2p3dCJ9..."]
-        ),
-    ]
-    token_type: Literal["Bearer"]
-    expires_in: Annotated[int, Field(ge=1, description="Life of the access token in seconds.", examples=[900])]
-    scope: Scope
-    refresh_token: NotRequired[
-        Annotated[
-            str,
-            Field(
-                description="Good for one refresh.",
-                examples=["N3eT0bRrA2CzpmqhyFj3Kw.1.dGhpcyBpcyBub3QgYSByZWFsIG9uZQ"],
-            ),
-        ]
-    ]
-    session_id: NotRequired[SessionId]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,20 +33,6 @@ class Tokens:
     scope: str
     refresh_token: str | None = None
     session_id: str | None = None
-
-    def to_json(self) -> TokensJson:
-        """The members that are there."""
-        members: TokensJson = {
-            "access_token": self.access_token,
-            "token_type": "Bearer",
-            "expires_in": self.expires_in,
-            "scope": self.scope,
-        }
-        if self.refresh_token is not None:
-            members["refresh_token"] = self.refresh_token
-        if self.session_id is not None:
-            members["session_id"] = self.session_id
-        return members
 
 
 class Grants:
@@ -116,7 +73,7 @@ class Grants:
                 user_agent=origin.user_agent,
             )
         except SessionRevokedError as error:
-            # Revoked while the password was checked: perhaps because it is not the user's any more.
+            # Somebody revoked the user while the password was checked, perhaps because it is no longer the user's own.
             raise InvalidCredentialsError from error
         return self._tokens(rotation, user.scope)
 
@@ -128,8 +85,9 @@ class Grants:
         current = self._sessions.is_current(refresh_token)
         if current is not None and scope is not None and not set(scope.split()) <= set(current.scope.split()):
             raise InvalidScopeError
-        # Asked before anything is used up: where the database does not answer, the same request can be sent again.
-        # Who is disabled after this is revoked after this, and so are the tokens.
+        # The database is asked before the refresh token is used up: where it does not answer, the client can repeat
+        # the same request.
+        # An account that is disabled after this moment is also revoked after it, and its new tokens with it.
         subject = self._sessions.subject_of(refresh_token)
         user = self._users.get(subject) if subject is not None else None
         rotation = self._sessions.rotate(
@@ -161,7 +119,7 @@ class Grants:
 
     def _tokens(self, rotation: Rotation, scope: str) -> Tokens:
         session = rotation.session
-        # No longer than its session, which nobody could end any more.
+        # A token must not outlive its session: nobody could end it by the session any more.
         lifetime_seconds = max(1, min(self._access_seconds, (rotation.ends_ms - rotation.now_ms) // 1000))
         access_token = self._issuer.issue(
             session.subject,

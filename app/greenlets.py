@@ -1,4 +1,4 @@
-"""Imported before anything else by a service that runs on gevent: it makes the standard library cooperative."""
+"""Greenlets: makes the standard library cooperative in a service that runs on gevent, before anything else runs."""
 
 import os
 import sys

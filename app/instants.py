@@ -1,6 +1,12 @@
-"""Instants as the API shows and takes them: RFC 3339, UTC, milliseconds."""
+"""Instants: this moment, and how the API shows and takes instants (RFC 3339, UTC, milliseconds)."""
 
 from datetime import UTC, datetime
+
+
+def utc_now() -> datetime:
+    """This instant in UTC, in whole milliseconds."""
+    now = datetime.now(UTC)
+    return now.replace(microsecond=now.microsecond // 1000 * 1000)
 
 
 def rfc3339(milliseconds: float) -> str:

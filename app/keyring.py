@@ -44,11 +44,11 @@ class Keyring:
                 _create(secret, base64.urlsafe_b64encode(secrets.token_bytes(32)))
 
     def source(self) -> KeyDirectory:
-        """The keys of the moment."""
+        """The keys, read from their files."""
         return KeyDirectory(self._directory)
 
     def refresh_secret(self) -> bytes:
-        """What refresh tokens are derived from."""
+        """The secret from which refresh tokens are derived."""
         return base64.urlsafe_b64decode((self._directory / _REFRESH_SECRET).read_bytes())
 
     def rotate(self, *, publish_seconds: int = PUBLISH_SECONDS, keep_seconds: int) -> Key:
@@ -77,7 +77,7 @@ class Keyring:
 
     def _signing_key(self) -> Key | None:
         """The key that signs now, if it is of the algorithm set."""
-        # A file that cannot be read is no reason for yet another key: that one is raised.
+        # An unreadable file is an error and no reason to make another key, so `_files` may raise here.
         keys = KeySet(key for _, key in self._files())
         with contextlib.suppress(ConfigurationError):
             key = keys.signing_key()
@@ -129,7 +129,7 @@ def _generate(algorithm: AlgorithmName) -> bytes:
 def _create(path: Path, text: bytes) -> None:
     """Write a file that only the owner may read, whole or not at all: a reader never sees half a key."""
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    # Left by a process that was killed here; in a container the next one has the same id.
+    # A process that was killed here may have left the file; in a container the next process has the same id.
     unfinished.unlink(missing_ok=True)
     with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
         file.write(text)

@@ -46,8 +46,10 @@ class Passwords:
     def verify(self, password: str, *, password_hash: str | None) -> Verification:
         """Compare with a stored hash, or, where there is no user, do the same work for nothing."""
         if len(password) > MAX_CHARACTERS or not _is_unicode(password):
-            return Verification(matches=False)  # nobody's password, whoever the user
-        stand_in = self._stand_in  # made by the first call of a process, also when that one does not need it
+            return Verification(matches=False)  # no user can have such a password
+        stand_in = (
+            self._stand_in
+        )  # the first call of a process makes it, needed or not, so that no later call takes longer
         try:
             self._hasher.verify(stand_in if password_hash is None else password_hash, password)
         except (VerifyMismatchError, InvalidHashError):

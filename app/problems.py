@@ -22,7 +22,7 @@ M = TypeVar("M", bound=BaseModel)
 
 
 class FieldProblem(TypedDict):
-    """What is wrong with one field."""
+    """The problem with one field."""
 
     field: Annotated[str, Field(description="Its path, with dots.", examples=["username"])]
     problem: Annotated[str, Field(examples=["Field required"])]
@@ -59,7 +59,7 @@ class Problem(Exception):  # noqa: N818 (the RFC's word)
         self.errors = errors
 
     def response(self) -> Response:
-        """As problem details."""
+        """The problem as an answer."""
         body: ProblemJson = {
             "type": "about:blank",
             "title": HTTPStatus(self.status).phrase,
@@ -82,7 +82,7 @@ class BrokenBodyRequest(Request):
     """A request whose body may break off or be no HTTP: the client's mistake, and nothing of it gets into a log."""
 
     def get_data(self, *args: Any, **kwargs: Any) -> Any:
-        """As Flask's, or BadRequest."""
+        """The body, as Flask reads it. Raises BadRequest where the client sent a broken one."""
         with _clients_mistake():
             return super().get_data(*args, **kwargs)
 
@@ -102,7 +102,7 @@ def _clients_mistake() -> Iterator[None]:
 
 
 def register(app: Flask) -> None:
-    """Let every error end as a problem; what nobody foresaw is logged and says nothing."""
+    """Answer every error as a problem. An unforeseen error is logged, and its answer tells nothing of it."""
     app.request_class = BrokenBodyRequest
     app.register_error_handler(Problem, lambda problem: problem.response())
     app.register_error_handler(HTTPException, _from_http)
@@ -121,8 +121,8 @@ def read_json(model: type[M]) -> M:
         return model.model_validate_json(request.get_data(cache=False))
     except ValidationError as error:
         errors: list[FieldProblem] = [
-            {"field": ".".join(map(str, one["loc"])) or "body", "problem": one["msg"]}
-            for one in error.errors(include_input=False, include_url=False, include_context=False)
+            {"field": ".".join(map(str, problem["loc"])) or "body", "problem": problem["msg"]}
+            for problem in error.errors(include_input=False, include_url=False, include_context=False)
         ]
         raise Problem(400, "The body is not what this endpoint takes.", reason="invalid", errors=errors) from error
 

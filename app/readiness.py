@@ -1,4 +1,4 @@
-"""Whether this process should be sent requests: yes, from when it serves until it is told to go."""
+"""Readiness: a process is ready for requests until a signal tells it to stop."""
 
 import signal
 from types import FrameType
@@ -8,12 +8,12 @@ _draining = False
 
 
 def is_draining() -> bool:
-    """Whether the process was told to stop and finishes what it has."""
+    """Whether the process was told to stop, and finishes its last requests."""
     return _draining
 
 
 def watch_sigterm() -> None:
-    """Note the signal, then let the server do what it does on it."""
+    """Note SIGTERM, and pass it on to the handler of the server."""
     server: Any = signal.getsignal(signal.SIGTERM)
 
     def note(number: int, frame: FrameType | None) -> None:

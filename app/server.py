@@ -41,17 +41,17 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
     def load(self) -> Flask:
         logs.spare_what_nobody_reads()
         app = create_app(self._settings, extend=self._extend)
-        # Known to those who revoke from the first moment on, and warm before the first request.
+        # The follower has its lease before the first request, so every revocation waits for it, and it is warm.
         service: Service = app.extensions["service"]
         if self._settings.revocation.redis_url == "memory":
-            # What the parent opened was its own.
+            # The parent opened a Redis in its own memory, and this worker has another.
             open_epoch(service.stores)
         self._guard = service.guard
         self._guard.start()
         return app
 
     def forget(self) -> None:
-        """The worker goes: nobody needs to wait for its follower."""
+        """Stop the follower of a worker that leaves, so that no revocation waits for it."""
         if self._guard is not None:
             self._guard.stop()
 
@@ -60,13 +60,14 @@ def _options(settings: Settings) -> dict[str, Any]:
     return {
         "bind": settings.bind,
         "workers": settings.workers,
-        # gthread by default: nothing is patched, and the follower's thread gets its turn while a request computes;
-        # under gevent it does not.
+        # The default is gthread: the follower's thread gets its turn while a request computes, which it does not under
+        # gevent.
         "worker_class": settings.worker_class,
         "threads": settings.threads,
-        # On by default since 25.1: reload and shutdown for anyone with this user id.
+        # Since 25.1 gunicorn opens a socket by default, through which this user id may reload and stop the server.
         "control_socket_disable": True,
-        # Well above the slowest answer there is (a password hash in a queue), well below a human's patience.
+        # The slowest answer is a password hash that waits in a queue; a person waits longer than that, but not longer
+        # than this.
         "timeout": 30,
         "graceful_timeout": 10,
         "keepalive": 5,
@@ -85,13 +86,13 @@ def _options(settings: Settings) -> dict[str, Any]:
 
 
 def _on_listening(server: Any) -> None:
-    # Accepted sockets inherit it: a client that stops in the middle of a request gives its thread back.
+    # Accepted sockets inherit the limit, so a client that stops in the middle of a request gives its thread back.
     for listener in server.LISTENERS:
         listener.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", _READ_SECONDS, 0))
 
 
 def _on_worker_forked(_server: Any, _worker: Any) -> None:
-    # A killed master must not leave workers behind that hold its port: `sync` ones would look up after 15 s.
+    # The workers of a killed master must not hold its port: `sync` workers would notice its death only after 15 s.
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
@@ -105,5 +106,5 @@ def _on_worker_leaving(_server: Any, worker: Any) -> None:
 
 
 def _on_worker_gone(_server: Any, worker: Any) -> None:
-    # Its gauges must not speak for it any more; its counters stay.
+    # The gauges of a dead worker are forgotten; its counters stay.
     multiprocess.mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]  # the library leaves it untyped

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Final
 
+from app.audit import Actor, Audit
 from app.refresh_tokens import RefreshTokens
 from revocation import Handle, Receipt, RedisDenylist
 from revocation.redis.script import Script
@@ -25,7 +26,7 @@ _MAX_USER_AGENT = 256
 
 
 class SessionRevokedError(Exception):
-    """The user, the client or everyone was revoked after the credentials were asked for."""
+    """The user, the client or everyone was revoked after the time of sign-in."""
 
 
 class RefreshRefusedError(Exception):
@@ -37,12 +38,10 @@ class RefreshRefusedError(Exception):
 
 
 class RefreshReuseError(RefreshRefusedError):
-    """It was used before, so somebody else has it: its session has been ended."""
+    """The token was used before, so somebody else has a copy: its session has been ended, and the audit knows."""
 
-    def __init__(self, session: "Session", receipt: Receipt) -> None:
+    def __init__(self) -> None:
         super().__init__("reuse")
-        self.session = session
-        self.receipt = receipt
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +54,7 @@ class Session:
     scope: str
     signed_in_ms: int
     used_ms: int
-    #: If nobody refreshes it.
+    #: When the session ends if nobody refreshes it.
     ends_ms: int
     address: str
     user_agent: str
@@ -79,6 +78,7 @@ class Sessions:
         self,
         denylist: RedisDenylist,
         tokens: RefreshTokens,
+        audit: Audit,
         *,
         issuer: str,
         idle_seconds: int,
@@ -87,6 +87,7 @@ class Sessions:
     ) -> None:
         self._denylist = denylist
         self._tokens = tokens
+        self._audit = audit
         self._issuer = issuer
         self._idle_ms = idle_seconds * 1000
         self._absolute_ms = absolute_seconds * 1000
@@ -159,8 +160,9 @@ class Sessions:
             ],
         )
         if word == "reuse":
-            receipt = self.end(session_id, reason="refresh token used twice", actor=session.subject)
-            raise RefreshReuseError(session, receipt)
+            actor = Actor(session.subject, address)
+            self.end(session_id, reason="refresh token used twice", actor=actor, action="session.reuse")
+            raise RefreshReuseError
         if word != "ok":
             raise RefreshRefusedError(word)
         now_ms, n, ends_ms = map(int, answer)
@@ -188,19 +190,22 @@ class Sessions:
         session = self.get(read[0])
         return next(self._alive([session]), None) if session else None
 
-    def end(self, session_id: str, *, reason: str, actor: str) -> Receipt:
-        """End a session: in one step its record goes, so that nothing can be refreshed, and its entry comes.
+    def end(self, session_id: str, *, reason: str, actor: Actor, action: str) -> Receipt:
+        """End a session and write down that it ended.
 
-        The entry needs to outlive the access tokens only.
+        One step in Redis deletes the session's record, so that nothing can be refreshed, and makes its entry. The entry
+        needs to outlive the access tokens only.
         """
         lifetimes = self._denylist.lifetimes
         last_token_dead = self._denylist.now_ms() / 1000 + lifetimes.max_token_seconds + lifetimes.leeway_seconds
-        return self._denylist.end(
+        receipt = self._denylist.end(
             Handle("session", session_id, issuer=self._issuer, expires_at=last_token_dead),
             record=_record(session_id),
             reason=reason,
-            actor=actor,
+            actor=actor.name,
         )
+        self._audit.note(action, actor=actor, target=session_id, receipt=receipt)
+        return receipt
 
     def get(self, session_id: str) -> Session | None:
         """The session with this id, revoked or not; None where it has ended."""
@@ -217,16 +222,16 @@ class Sessions:
             case _ if handle.issuer != self._issuer:
                 return []
             case "session":
-                found: Iterable[Session] = self._read([handle.value])
+                sessions: Iterable[Session] = self._read([handle.value])
             case "subject":
-                found = self._read(self._ids(self._index(handle.value)))
+                sessions = self._read(self._ids(self._index(handle.value)))
             case "client" | "issuer":
-                found = self._read(self._ids("app:sessions"))
+                sessions = self._read(self._ids("app:sessions"))
             case _:
                 return []
         return [
             session
-            for session in self._alive(found)
+            for session in self._alive(sessions)
             if (handle.kind == "session" or session.signed_in_ms < issued_before_ms)
             and (handle.kind != "client" or session.client_id == handle.value)
         ]
@@ -284,7 +289,7 @@ class Sessions:
             text["scope"],
             signed_in_ms,
             used_ms,
-            # As rotate.lua judges: by today's absolute life, too.
+            # rotate.lua judges by the absolute life that is set today, too.
             min(int(text["ends"]), signed_in_ms + self._absolute_ms, used_ms + self._idle_ms),
             text["ip"],
             text["user_agent"],

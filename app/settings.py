@@ -1,4 +1,4 @@
-"""What the service is told by its environment, read once and refused all problems at once."""
+"""Settings: how the environment sets the service. All wrong settings are named together."""
 
 import ipaddress
 import re
@@ -192,7 +192,7 @@ def _read_directory(reader: SettingsReader, name: str, default: Path) -> Path:
 
 
 def _read_admin_password(reader: SettingsReader) -> str | None:
-    # Empty is unset: a compose file passes it on as ${APP_ADMIN_PASSWORD:-}, and without one nobody gets in.
+    # An empty password counts as unset: a compose file passes it on as ${APP_ADMIN_PASSWORD:-}.
     value = reader.value("APP_ADMIN_PASSWORD", empty_is_unset=True)
     if value is not None:
         try:

@@ -1,16 +1,14 @@
-"""What must be there before the first request: schema, accounts, keys, secrets, the first epoch."""
+"""Start-up: makes what must be there before the first request: schema, accounts, keys, secrets, the first epoch."""
 
 import secrets
 import time
 
 from app import demonstration
-from app.bearer import ADMIN_SCOPE
-from app.service import Stores
+from app.scopes import ADMIN_SCOPE
 from app.settings import Settings
-from app.users import UserExistsError
+from app.stores import Stores
+from app.users import ADMIN, UserExistsError
 from revocation import ConfigurationError, DenylistUnavailableError
-
-ADMIN = "admin"
 
 _ADMIN_SCOPE = f"reports:read {ADMIN_SCOPE}"
 

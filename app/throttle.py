@@ -19,7 +19,7 @@ PER_ADDRESS: Final = parse("50 per 5 minutes")
 
 
 class ThrottledError(Exception):
-    """Too many failures; `retry_after_seconds` says when the next attempt is looked at."""
+    """Too many failures; `retry_after_seconds` says when the throttle admits the next attempt."""
 
     def __init__(self, retry_after_seconds: int) -> None:
         self.retry_after_seconds = retry_after_seconds
@@ -57,7 +57,7 @@ class Throttle:
         self._limiter(client).hit(item, key)
 
     def _limiter(self, client: redis.Redis) -> MovingWindowRateLimiter:
-        """Through the deny-list's connections of the moment: its timeouts, its cluster slot."""
+        """A limiter on the present connections of the deny-list, with their timeouts and in its cluster slot."""
         known = self._limiters
         if known is None or known[0] is not client:
             prefix = self._denylist.key("app:limits")
@@ -67,6 +67,6 @@ class Throttle:
 
     @staticmethod
     def _limits(account: str, address: str) -> list[tuple[RateLimitItem, str]]:
-        # Hashed: a name that was typed in may be a password, and may be long.
+        # The account is hashed, because a person may type a password there, and because a name may be long.
         hashed = hashlib.sha256(account.encode("utf-8", "surrogatepass")).hexdigest()
         return [(PER_ACCOUNT, f"account:{hashed}"), (PER_ADDRESS, f"address:{address}")]

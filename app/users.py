@@ -7,9 +7,14 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
-from app.clients import looks_like_client_id, normalise_scope
-from app.database import Database, InvalidValueError, UserRow, utc_now
+from app.clients import looks_like_client_id
+from app.database import Database, InvalidValueError, UserRow
+from app.instants import utc_now
 from app.passwords import Passwords
+from app.scopes import normalise_scope
+
+#: The account that the first start makes.
+ADMIN = "admin"
 
 _USERNAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,63}")
 
@@ -117,12 +122,12 @@ class Users:
 
     def _row(self, username: str) -> UserRow | None:
         if not _USERNAME.fullmatch(username):
-            return None  # nobody can have it, and it may be anything: it does not reach SQL
+            return None  # nobody can have this name, and it may be any text: it does not reach SQL
         with self._database.reading() as session:
             return session.get(UserRow, username)
 
     def _rehash(self, row: UserRow, password: str) -> None:
-        # Only over the hash that was verified: the password may have been changed since.
+        # The new hash replaces only the hash that was verified: the password may have been changed since.
         unchanged = (UserRow.username == row.username) & (UserRow.password_hash == row.password_hash)
         with self._database.session() as session:
             session.execute(sa.update(UserRow).where(unchanged).values(password_hash=self._passwords.hash(password)))

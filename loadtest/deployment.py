@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from app.service import Stores
 from app.settings import Settings
+from app.stores import Stores
 from loadtest.connection import Answer, Connection, Header
 from loadtest.contestants import MAX_STALENESS, NAMES, PATH, REVOCABLE, SIGN_IN, SIGN_OUT
 from loadtest.counters import Counters

@@ -9,7 +9,8 @@ from typing import Any, Final
 
 from flask import Flask, Response, jsonify, request
 
-from app.service import Service, denylist
+from app.service import Service
+from app.stores import denylist
 from loadtest.contestants import CATCH_UP, CHECK, PATH, SIGN_IN, SIGN_OUT
 from loadtest.peers import FlaskJwtExtended, FlaskSession, Introspection
 from loadtest.processes import memory_bytes

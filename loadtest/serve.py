@@ -10,7 +10,8 @@ import signal
 import sys
 from typing import TYPE_CHECKING, Final, cast
 
-from app.__main__ import run
+import app.greenlets  # noqa: F401  # gevent patches only what nobody has imported yet
+from app.commands.serve import run
 from app.settings import Settings
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from jinja2 import Environment, FileSystemLoader
 from app import create_app
 from app.openapi.document import document
 from app.openapi.reference import reference
-from app.service import Stores
 from app.settings import Settings
+from app.stores import Stores
 
 ISSUER = "https://auth.example"
 

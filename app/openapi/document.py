@@ -26,8 +26,6 @@ PARTS: Final[dict[str, str]] = {
     "verify": "Forward authentication",
     "resources": "Sample API",
     "admin": "Administration",
-    "lookup": "Administration",
-    "live": "Administration",
     "console": "Console",
     "wellknown": "Discovery",
     "operations": "Operations",

@@ -8,15 +8,21 @@ from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import TypedDict  # pydantic cannot read the one of typing before 3.12
 
 from app import metrics
-from app.audited import audit
 from app.bearer import bearer
-from app.grants import InvalidCredentialsError, Origin, Tokens, TokensJson
+from app.grants import InvalidCredentialsError, Tokens
 from app.openapi import operation
 from app.problems import Problem, read_json
-from app.service import service
-from app.sessions import RefreshRefusedError, RefreshReuseError
+from app.routes.context import actor, origin, service
+from app.routes.formats import (
+    ReceiptAnswer,
+    SessionJson,
+    TokensJson,
+    receipt_json,
+    session_json,
+    tokens_json,
+)
+from app.sessions import RefreshRefusedError
 from app.throttle import ThrottledError
-from app.views import ReceiptAnswer, SessionJson, receipt_json, session_json
 from revocation import Claims, Handle, InvalidTokenError, Receipt
 from revocation.flask import bearer_token
 
@@ -26,7 +32,7 @@ _SESSION_ID = re.compile(r"[A-Za-z0-9_-]{22}")
 
 
 class Login(BaseModel):
-    """What `POST /auth/login` takes."""
+    """Credentials."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -35,7 +41,7 @@ class Login(BaseModel):
 
 
 class Refresh(BaseModel):
-    """What `POST /auth/refresh` takes."""
+    """The refresh token to use."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -43,7 +49,7 @@ class Refresh(BaseModel):
 
 
 class Logout(BaseModel):
-    """What `POST /auth/logout` takes, where it takes a body."""
+    """The refresh token of the session to end."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -67,19 +73,14 @@ class OwnSessions(TypedDict):
 
 
 class OwnSession(TypedDict):
-    """Which session."""
+    """The session."""
 
     sid: Annotated[str, Field(description="The `session_id` of a session.", examples=["N3eT0bRrA2CzpmqhyFj3Kw"])]
 
 
-def origin() -> Origin:
-    """Where this request comes from."""
-    return Origin(request.remote_addr or "", request.user_agent.string)
-
-
 def token_response(tokens: Tokens) -> Response:
-    """Never kept by anybody in between (RFC 6749, section 5.1)."""
-    response = jsonify(tokens.to_json())
+    """Tokens, in an answer that no cache may keep (RFC 6749, section 5.1)."""
+    response = jsonify(tokens_json(tokens))
     response.headers["Cache-Control"] = "no-store"
     response.headers["Pragma"] = "no-cache"
     return response
@@ -171,10 +172,13 @@ def logout_all() -> Response:
     Signing in right after works.
     """
     claims = bearer.claims
-    receipt = service().stores.denylist.revoke(
-        Handle.subject(claims), reason="logged out everywhere", actor=claims.subject
+    receipt = service().revocations.revoke(
+        Handle.subject(claims),
+        reason="logged out everywhere",
+        actor=actor(claims.subject),
+        action="session.logout_all",
+        target=claims.subject,
     )
-    audit("session.logout_all", actor=claims.subject, target=claims.subject, receipt=receipt)
     return _receipt(receipt)
 
 
@@ -184,8 +188,12 @@ def logout_all() -> Response:
 def sessions() -> Response:
     """The caller's living sessions."""
     current = bearer.claims.session_id
-    listed = service().sessions.of_subject(bearer.claims.subject)
-    answer: OwnSessions = {"sessions": [{**session_json(one), "current": one.id == current} for one in listed]}
+    answer: OwnSessions = {
+        "sessions": [
+            {**session_json(session), "current": session.id == current}
+            for session in service().sessions.of_subject(bearer.claims.subject)
+        ]
+    }
     return jsonify(answer)
 
 
@@ -196,17 +204,15 @@ def end_session(sid: str) -> Response:
     """End one of the caller's sessions. Somebody else's is as unknown as one that never was."""
     session = service().sessions.get(sid) if _SESSION_ID.fullmatch(sid) else None
     subject = bearer.claims.subject
-    # One's own may have timed out by now; its access tokens have not.
+    # The caller's own session may have timed out by now; its access tokens have not.
     if sid != bearer.claims.session_id and (session is None or session.subject != subject):
         raise Problem(404, "You have no session with this id.", reason="unknown_session")
-    receipt = service().sessions.end(sid, reason="ended by its user", actor=subject)
-    audit("session.end", actor=subject, target=sid, receipt=receipt)
-    return _receipt(receipt)
+    return _receipt(service().sessions.end(sid, reason="ended by its user", actor=actor(subject), action="session.end"))
 
 
 def signed_in(body: Login) -> Tokens:
     """A new session, counted and throttled. Raises Problem 401 and 429."""
-    address = request.remote_addr or ""
+    address = origin().address
     try:
         service().throttle.admit(account=body.username, address=address)
         tokens = service().grants.sign_in(body.username, body.password, origin=origin())
@@ -227,13 +233,9 @@ def signed_in(body: Login) -> Tokens:
 
 
 def refreshed(refresh_token: str, *, client_id: str | None, scope: str | None) -> Tokens:
-    """Refresh, counted; a reuse is audited."""
+    """The next tokens of a session, counted. Raises RefreshRefusedError."""
     try:
         tokens = service().grants.refresh(refresh_token, client_id=client_id, scope=scope, origin=origin())
-    except RefreshReuseError as error:
-        metrics.REFRESHES.labels("reuse").inc()
-        audit("session.reuse", actor=error.session.subject, target=error.session.id, receipt=error.receipt)
-        raise
     except RefreshRefusedError as error:
         metrics.REFRESHES.labels(error.reason).inc()
         raise
@@ -247,18 +249,18 @@ def too_many(error: ThrottledError) -> Problem:
 
 
 def _ended(sessions: set[str], claims: Claims | None) -> Receipt:
-    actor = claims.subject if claims else "session"
+    caller = actor(claims.subject if claims else "session")
     if sessions:
-        receipts = []
-        for sid in sorted(sessions):
-            receipts.append(service().sessions.end(sid, reason="logged out", actor=actor))
-            audit("session.logout", actor=actor, target=sid, receipt=receipts[-1])
+        receipts = [
+            service().sessions.end(sid, reason="logged out", actor=caller, action="session.logout")
+            for sid in sorted(sessions)
+        ]
         return receipts[-1]
     if claims is None or claims.token_id is None:
         raise InvalidTokenError("missing_sid", "The token belongs to no session.")
-    receipt = service().stores.denylist.revoke(Handle.token(claims), reason="logged out", actor=actor)
-    audit("token.logout", actor=actor, target=claims.token_id, receipt=receipt)
-    return receipt
+    return service().revocations.revoke(
+        Handle.token(claims), reason="logged out", actor=caller, action="token.logout", target=claims.token_id
+    )
 
 
 def _receipt(receipt: Receipt) -> Response:

@@ -14,16 +14,16 @@ from pydantic import Field
 from typing_extensions import TypedDict  # pydantic cannot read the one of typing before 3.12
 from werkzeug.http import dump_cookie
 
-from app.audited import audit
-from app.bearer import ADMIN_SCOPE, bearer
+from app.bearer import bearer
 from app.grants import Tokens
 from app.openapi import Answer, operation
-from app.pages import page
 from app.problems import Problem, read_json
 from app.routes.auth import Login, refreshed, signed_in
-from app.service import service
+from app.routes.context import actor, service
+from app.routes.formats import SessionId
+from app.routes.pages import page
+from app.scopes import ADMIN_SCOPE
 from app.sessions import RefreshRefusedError
-from app.views import SessionId
 
 routes = Blueprint("console", __name__)
 
@@ -33,7 +33,7 @@ _PATH: Final = "/console/session"
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 
-#: What the cookie's routes refuse beyond what all do.
+#: The refusals of the cookie's routes, beyond those of all routes.
 _FOREIGN: Final = "`foreign_origin`: a page of this service did not send it."
 _NO_ADMIN: Final = "`not_an_admin`: the account lacks the scope `revocation:admin`."
 
@@ -126,8 +126,7 @@ def sign_out() -> Response:
 
 def _end(session_id: str | None, subject: str, *, reason: str) -> None:
     if session_id is not None:
-        receipt = service().sessions.end(session_id, reason=reason, actor=subject)
-        audit("session.logout", actor=subject, target=session_id, receipt=receipt)
+        service().sessions.end(session_id, reason=reason, actor=actor(subject), action="session.logout")
 
 
 def _answer(tokens: Tokens) -> Response:
@@ -157,7 +156,7 @@ def _require_own_origin() -> None:
     set it or `Sec-Fetch-Site`. Where either is missing or foreign the request is refused, whatever else it carries.
     """
     origin = request.headers.get("Origin")
-    # As clients call the service, and as this one did: a tunnel, or localhost for 127.0.0.1.
+    # A browser may know the service by its issuer, or by the host it asked: a tunnel, or localhost for 127.0.0.1.
     ours = (_origin_of(service().settings.issuer), _origin_of(request.host_url))
     site = request.headers.get("Sec-Fetch-Site", "same-origin")
     if origin not in ours or site != "same-origin":

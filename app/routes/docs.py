@@ -8,8 +8,8 @@ from flask import Blueprint, Flask, Response, current_app, jsonify
 from app.openapi import operation
 from app.openapi.document import document
 from app.openapi.reference import reference
-from app.pages import page
-from app.service import service
+from app.routes.context import service
+from app.routes.pages import page
 
 routes = Blueprint("docs", __name__)
 

@@ -17,17 +17,16 @@ from pydantic import Field
 from typing_extensions import TypedDict  # pydantic cannot read the one of typing before 3.12
 from werkzeug.exceptions import HTTPException
 
-from app.audited import audit
 from app.clients import FIRST_PARTY, Client
 from app.database import DatabaseUnavailableError
-from app.grants import InvalidScopeError, TokensJson
+from app.grants import InvalidScopeError
 from app.openapi import Answer, operation
 from app.openapi.refusals import OAuthErrorCode, OAuthErrorJson
 from app.routes.auth import refreshed, token_response
-from app.service import service
+from app.routes.context import actor, origin, service
+from app.routes.formats import ClientId, Issuer, Scope, SessionId, Subject, TokensJson
 from app.sessions import RefreshRefusedError
 from app.throttle import ThrottledError
-from app.views import ClientId, Issuer, Scope, SessionId, Subject
 from revocation import Claims, DenylistUnavailableError, Handle, InvalidTokenError
 
 routes = Blueprint("oauth", __name__, url_prefix="/oauth")
@@ -69,7 +68,7 @@ class Nothing(TypedDict):
 
 
 class Active(TypedDict):
-    """What a token is worth now (RFC 7662, section 2.2). A token that is not active says nothing else of itself."""
+    """The state of a token (RFC 7662, section 2.2). Of a token that is not active nothing else is told."""
 
     active: Annotated[bool, Field(examples=[True])]
     token_type: NotRequired[Annotated[Literal["Bearer"], Field(description="Of access tokens.")]]
@@ -103,7 +102,7 @@ class OAuthError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks: a registered client that proved it, or the public first-party client."""
+    """The client that asks: a registered client that proved itself, or the public first-party client."""
 
     client_id: str
     client: Client | None
@@ -183,7 +182,7 @@ def revoke() -> Response:
     refuses={401: _UNAUTHENTICATED, 429: _THROTTLED},
 )
 def introspect() -> Response:
-    """What a token is worth now (RFC 7662). Only registered clients may ask, and Redis always answers."""
+    """The state of a token (RFC 7662). Only registered clients may ask, and Redis always answers."""
     form = _form()
     if _caller(form).client is None:
         raise _unauthenticated("Only a client with a secret may introspect.")
@@ -234,19 +233,25 @@ def _introspected(claims: Claims) -> Active:
 
 def _revoke_session(session_id: str, caller: Caller) -> None:
     session = service().sessions.get(session_id)
-    # Where it has timed out its access tokens may live; sessions are the first party's.
+    # The access tokens of a session that has timed out may live; every session belongs to the first party.
     if (session.client_id if session is not None else FIRST_PARTY) != caller.client_id:
         raise OAuthError("invalid_grant", "The token was issued to another client.")
-    receipt = service().sessions.end(session_id, reason="revoked by its client", actor=caller.client_id)
-    audit("session.revoke", actor=caller.client_id, target=session_id, receipt=receipt)
+    service().sessions.end(
+        session_id, reason="revoked by its client", actor=actor(caller.client_id), action="session.revoke"
+    )
 
 
 def _revoke_access_token(claims: Claims, caller: Caller) -> None:
     if claims.client_id != caller.client_id:
         raise OAuthError("invalid_grant", "The token was issued to another client.")
     handle = Handle.token(claims)
-    receipt = service().stores.denylist.revoke(handle, reason="revoked by its client", actor=caller.client_id)
-    audit("token.revoke", actor=caller.client_id, target=handle.value, receipt=receipt)
+    service().revocations.revoke(
+        handle,
+        reason="revoked by its client",
+        actor=actor(caller.client_id),
+        action="token.revoke",
+        target=handle.value,
+    )
 
 
 def _done() -> Response:
@@ -262,7 +267,7 @@ def _form() -> dict[str, str]:
         raise OAuthError("invalid_request", "Send the parameters as application/x-www-form-urlencoded.")
     for name, values in request.form.lists():
         if len(values) > 1:
-            # A name that is none may be a secret in the wrong place.
+            # A text that is no name may be a secret in the wrong place.
             named = f"The parameter {name}" if _PARAMETER.fullmatch(name) else "A parameter"
             raise OAuthError("invalid_request", f"{named} is there twice.")
     return {name: value for name, value in request.form.items() if value}
@@ -281,7 +286,7 @@ def _caller(form: dict[str, str]) -> Caller:
         return Caller(FIRST_PARTY, None, now_ms)
     if not client_id or not secret:
         raise _unauthenticated("Authenticate with a client id and its secret.")
-    address = request.remote_addr or ""
+    address = origin().address
     # A secret has 256 bits: nobody guesses it, and nobody must be able to keep a client out by trying.
     client = service().stores.clients.authenticate(client_id, secret)
     if client is None:

@@ -1,19 +1,17 @@
 """For those who run it: liveness, readiness, metrics."""
 
-import math
-from typing import Annotated, Literal, NotRequired
+from dataclasses import asdict
+from typing import Annotated, Literal, NotRequired, cast
 
 from flask import Blueprint, Response, jsonify
 from pydantic import Field
 from typing_extensions import TypedDict  # pydantic cannot read the one of typing before 3.12
 
 from app import metrics
-from app.instants import rfc3339
+from app.health import ProcessHealth
 from app.openapi import Answer, operation
-from app.readiness import is_draining
-from app.service import service
-from app.views import Instant
-from revocation import DenylistEmptyError, DenylistUnavailableError
+from app.routes.context import service
+from app.routes.formats import Instant, epoch_bounds
 
 routes = Blueprint("operations", __name__)
 
@@ -57,15 +55,16 @@ class Health(TypedDict):
 @operation(Health)
 def healthz() -> Response:
     """Alive; with what it knows of Redis. That is a field and no status: every process would leave together."""
-    return jsonify(_health("ok"))
+    return jsonify({**_health(service().health.process()), "status": "ok"})
 
 
 @routes.get("/readyz")
 @operation({200: Answer(Health, "Send requests here."), 503: Answer(Health, "`draining`: send them elsewhere.")})
 def readyz() -> Response:
     """503 while the process finishes its last requests."""
-    response = jsonify(_health("draining" if is_draining() else "ok"))
-    response.status_code = 503 if is_draining() else 200
+    health = service().health.process()
+    response = jsonify(_health(health))
+    response.status_code = 503 if health.status == "draining" else 200
     return response
 
 
@@ -76,30 +75,22 @@ def exposition() -> Response:
     return metrics.exposition()
 
 
-def _health(status: Literal["ok", "draining"]) -> Health:
-    return {"status": status, "denylist": _denylist(), "follower": _follower()}
-
-
-def _follower() -> FollowerJson | None:
-    """What the process that answers knows by itself; null where it always asks Redis, or never."""
-    follower = service().guard.follower
-    if follower is None:
-        return None
-    state = follower.state
+def _health(health: ProcessHealth) -> Health:
+    follower = health.follower
     return {
-        "age_seconds": None if state.age_seconds == math.inf else round(state.age_seconds, 3),
-        "entries": state.entries,
-        "connected": state.is_connected,
-        "amnesia_noticed": state.amnesia,
+        "status": health.status,
+        "denylist": _denylist(health),
+        "follower": None if follower is None else cast("FollowerJson", asdict(follower)),
     }
 
 
-def _denylist() -> DenylistJson:
-    try:
-        head = service().stores.denylist.head()
-    except DenylistEmptyError:
-        return {"status": "empty"}
-    except DenylistUnavailableError:
-        return {"status": "unavailable"}
-    accepts_from = rfc3339(head.everything_ms) if head.everything_ms else None
-    return {"status": "ok", "epoch": head.epoch, "opened_at": rfc3339(head.birth_ms), "accepts_from": accepts_from}
+def _denylist(health: ProcessHealth) -> DenylistJson:
+    if health.epoch is None:
+        return {"status": health.denylist}
+    opened_at, accepts_from = epoch_bounds(health.epoch)
+    return {
+        "status": health.denylist,
+        "epoch": health.epoch.id,
+        "opened_at": opened_at,
+        "accepts_from": accepts_from,
+    }

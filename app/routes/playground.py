@@ -9,12 +9,11 @@ from pydantic import Field
 from typing_extensions import TypedDict  # pydantic cannot read the one of typing before 3.12
 
 from app import demonstration
-from app.audited import audit
 from app.bearer import bearer
 from app.openapi import operation
-from app.pages import page
-from app.service import service
-from app.views import ReceiptAnswer, Subject, receipt_json
+from app.routes.context import actor, service
+from app.routes.formats import ReceiptAnswer, Subject, receipt_json
+from app.routes.pages import page
 from revocation import Claims, Handle
 from revocation.denylist import is_revoked
 from revocation.handles import Kind
@@ -33,7 +32,7 @@ class Greeting(TypedDict):
 
 
 class EntryJson(TypedDict):
-    """What the deny-list holds under one handle of the token."""
+    """The entry of the deny-list under one handle of the token."""
 
     kind: Kind
     key: Annotated[str, Field(description="In Redis.", examples=["{denylist}:subject:~9f86d081:demo"])]
@@ -91,10 +90,13 @@ def strict() -> Response:
 def revoke() -> Response:
     """Revoke the token that this request carries: what `/oauth/revoke` does, but with a receipt."""
     claims = bearer.claims
-    receipt = service().stores.denylist.revoke(
-        Handle.token(claims), reason="tried in the playground", actor=claims.subject
+    receipt = service().revocations.revoke(
+        Handle.token(claims),
+        reason="tried in the playground",
+        actor=actor(claims.subject),
+        action="token.revoke",
+        target=claims.token_id,
     )
-    audit("token.revoke", actor=claims.subject, target=claims.token_id or "", receipt=receipt)
     return _unkept({"receipt": receipt_json(receipt)})
 
 
@@ -102,7 +104,7 @@ def revoke() -> Response:
 @bearer.required(max_staleness=math.inf)
 @operation(Entries)
 def denylist() -> Response:
-    """What a check of this token asks Redis for, and what is there; also for a token that was revoked."""
+    """The entries that a check of this token asks Redis for. A token that was revoked may ask as well."""
     return _unkept({"entries": _entries(bearer.claims)})
 
 
@@ -126,7 +128,7 @@ def _entries(claims: Claims) -> list[dict[str, Any]]:
         {
             "kind": handle.kind,
             "key": name,
-            # Of a key that is not there PTTL says -2, of one that does not expire -1.
+            # PTTL says -2 for a key that is not there, and -1 for one that does not expire.
             "present": left_ms != -2,  # noqa: PLR2004 (see above)
             "refuses": is_revoked(claims, cutoff),
             "expires_in_seconds": left_ms / 1000 if left_ms >= 0 else None,

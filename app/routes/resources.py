@@ -8,13 +8,13 @@ from typing_extensions import TypedDict  # pydantic cannot read the one of typin
 
 from app.bearer import bearer
 from app.openapi import operation
-from app.views import ClientId, Scope, SessionId, Subject
+from app.routes.formats import ClientId, Scope, SessionId, Subject
 
 routes = Blueprint("resources", __name__, url_prefix="/api")
 
 
 class Me(TypedDict):
-    """Who the token speaks for."""
+    """The subject and the client that the token speaks for."""
 
     sub: Subject
     client_id: ClientId | None
@@ -39,7 +39,7 @@ class Reports(TypedDict):
 @bearer.required()
 @operation(Me)
 def me() -> Response:
-    """Who the token speaks for."""
+    """The subject and the client that the token speaks for."""
     claims = bearer.claims
     answer: Me = {
         "sub": claims.subject,

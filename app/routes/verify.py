@@ -29,7 +29,7 @@ _ALLOWED: Final = Answer(
 
 
 class Dial(TypedDict):
-    """What a proxy may ask for."""
+    """The demands that a proxy may make."""
 
     scope: NotRequired[Annotated[str, Field(description="What the token must cover.", examples=["reports:read"])]]
     max_staleness: NotRequired[

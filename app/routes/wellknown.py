@@ -1,4 +1,4 @@
-"""What clients and other verifiers discover: metadata (RFC 8414) and keys (RFC 7517)."""
+"""Discovery for clients and other verifiers: metadata (RFC 8414) and keys (RFC 7517)."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any
@@ -11,8 +11,8 @@ from typing_extensions import TypedDict  # pydantic cannot read the one of typin
 from app.keyring import JWKS_MAX_AGE_SECONDS
 from app.openapi import Answer, operation
 from app.problems import Problem
-from app.service import service
-from app.views import Issuer
+from app.routes.context import service
+from app.routes.formats import Issuer
 
 routes = Blueprint("wellknown", __name__, url_prefix="/.well-known")
 

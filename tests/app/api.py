@@ -14,9 +14,10 @@ from werkzeug.test import TestResponse
 
 from app import create_app
 from app.passwords import Passwords
-from app.service import Service, Stores
+from app.service import Service
 from app.settings import Settings
 from app.startup import prepare
+from app.stores import Stores
 from revocation import Claims, TokenIssuer
 from tests.support.servers import Server
 

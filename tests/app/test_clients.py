@@ -5,8 +5,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from app.clients import FIRST_PARTY, Client, ClientNotFoundError, Clients, looks_like_client_id, normalise_scope
+from app.clients import FIRST_PARTY, Client, ClientNotFoundError, Clients, looks_like_client_id
 from app.database import ClientRow, Database, DatabaseUnavailableError, InvalidValueError
+from app.scopes import normalise_scope
 
 NOON = datetime(2026, 3, 1, 12, 0, 0, 123_000, tzinfo=UTC)
 

@@ -21,8 +21,8 @@ from app.database import (
     InvalidValueError,
     UserRow,
     parse_database_url,
-    utc_now,
 )
+from app.instants import utc_now
 
 ROOT = Path(__file__).parents[2]
 NOON = datetime(2026, 3, 1, 12, 0, 0, 123_000, tzinfo=UTC)
@@ -339,7 +339,7 @@ def test_a_connection_that_breaks_in_a_transaction_is_unavailable(postgres_url: 
 
 def test_a_locked_file_is_unavailable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "app.sqlite3"
-    monkeypatch.setattr("app.database._TIMEOUT_SECONDS", 0)
+    monkeypatch.setattr("app.database.sqlite.TIMEOUT_SECONDS", 0)
     database = Database(f"sqlite:///{path}")
     database.create_schema()
 
@@ -413,7 +413,7 @@ def test_a_process_that_keeps_the_lock_does_not_hang_the_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "app.sqlite3"
-    monkeypatch.setattr("app.database._SCHEMA_LOCK_SECONDS", 0)
+    monkeypatch.setattr("app.database.sqlite._SCHEMA_LOCK_SECONDS", 0)
     holder = (
         "import fcntl, os, sys\n"
         "fcntl.flock(os.open(sys.argv[1], os.O_RDWR | os.O_CREAT, 0o600), fcntl.LOCK_EX)\n"

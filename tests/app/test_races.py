@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import pytest
 
+from app.audit import Actor
 from app.grants import Origin, Tokens
 from app.passwords import Passwords, Verification
 from app.sessions import RefreshRefusedError, Rotation
@@ -190,7 +191,7 @@ def test_nothing_of_a_session_outlives_a_logout_that_races_a_refresh(api: Api, p
 
         def end(session_id: str = session.session.id, pause: float = pause) -> None:
             time.sleep(pause)
-            api.service.sessions.end(session_id, reason="logged out", actor="test")
+            api.service.sessions.end(session_id, reason="logged out", actor=Actor("test"), action="session.logout")
 
         pair(refresh, end)
 

@@ -10,7 +10,7 @@ from werkzeug.test import TestResponse
 
 from app.database import DatabaseUnavailableError
 from app.refresh_tokens import RefreshTokens
-from app.service import Stores
+from app.stores import Stores
 from revocation import Handle
 from tests.app.api import ADMIN_PASSWORD, PASSWORD, Api, Login, another
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from app.service import Stores
 from app.settings import Settings
 from app.startup import prepare
+from app.stores import Stores
 from revocation import TokenIssuer
 from tests.app.api import ADMIN_PASSWORD, Api, another, quick_passwords, settings_for
 from tests.support.servers import Server

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from app import create_app, startup
-from app.service import Stores
 from app.settings import Settings
 from app.startup import prepare
+from app.stores import Stores
 from revocation import ConfigurationError
 from tests.app.api import Api, prepared, settings_for
 from tests.support.servers import Server, StartServer

@@ -4,6 +4,7 @@ FAULTS_SABOTAGE breaks it on purpose, so that the checker can show that it would
 """
 
 import os
+import runpy
 from collections.abc import Callable
 from typing import Any
 
@@ -64,9 +65,7 @@ def main() -> None:
     chosen = os.environ.pop("FAULTS_SABOTAGE", "")
     if chosen:
         SABOTAGE[chosen]()
-    from app.__main__ import main as run
-
-    run()
+    runpy.run_module("app", run_name="__main__")
 
 
 if __name__ == "__main__":

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import requests
 
-from app.service import denylist
 from app.settings import Settings
+from app.stores import denylist
 from revocation import DenylistUnavailableError, Handle
 from tests.faults.history import History, Issue, Request, Revoke, check
 from tests.support.ports import free_port

@@ -13,8 +13,8 @@ import requests
 
 from app import create_app
 from app.clients import FIRST_PARTY
-from app.service import Stores
 from app.settings import Settings
+from app.stores import Stores
 from tests.faults.conftest import ADMIN, PASSWORD, PATIENCE_SECONDS, TIMEOUT_SECONDS, Ask, Stage, patiently
 from tests.support.proxy import Fault, cut, late, swallowed, trickled, truncated
 

@@ -22,8 +22,8 @@ from typing import Any
 import requests
 
 from app.keyring import Keyring
-from app.service import denylist as denylist_of
 from app.settings import Settings
+from app.stores import denylist as denylist_of
 from revocation import DenylistUnavailableError, Handle, RedisDenylist, TokenIssuer
 from tests.faults.history import EVERYTHING, STALL, Fault, History, Issue, Outcome, Request, Revoke
 from tests.support.ports import free_port

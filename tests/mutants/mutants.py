@@ -441,9 +441,9 @@ MUTANTS = (
     ),
     Mutant(
         "an admin route is decided within the service's bound",
-        "app/routes/admin.py",
-        '@routes.post("/revocations")\n@bearer.required(scope=ADMIN_SCOPE, max_staleness=0)',
-        '@routes.post("/revocations")\n@bearer.required(scope=ADMIN_SCOPE)',
+        "app/bearer.py",
+        "bearer.required(scope=ADMIN_SCOPE, max_staleness=0)",
+        "bearer.required(scope=ADMIN_SCOPE)",
         ("tests/app/test_matrix.py",),
     ),
     Mutant(

@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from app import demonstration
-from app.pages import CONTENT_SECURITY_POLICY
+from app.routes.pages import CONTENT_SECURITY_POLICY
 from tests.app.api import prepared, settings_for
 from tests.pages.browsers import Visitor, visiting
 from tests.support.servers import Server

@@ -1,17 +1,24 @@
-"""How sessions, revocations and receipts look in JSON.
+"""Formats: how tokens, sessions, revocations and receipts look in JSON.
 
 The types say it once: mypy holds the code to them, and `/openapi.json` is made of them.
 """
 
-from typing import Annotated
+from typing import Annotated, Final, Literal, NotRequired
 
 from pydantic import Field
 from typing_extensions import TypedDict  # pydantic cannot read the one of typing before 3.12
 
+from app.grants import Tokens
+from app.health import Epoch
 from app.instants import rfc3339
 from app.sessions import Session
 from revocation import Receipt, Revocation
 from revocation.handles import Kind
+
+#: The size of the pages of a list.
+PAGE_SIZE: Final = 50
+
+UNKNOWN_USER: Final = "`unknown_user`: there is no user of this name."
 
 #: RFC 3339, UTC, milliseconds.
 Instant = Annotated[str, Field(json_schema_extra={"format": "date-time"}, examples=["2026-11-24T17:00:00.000Z"])]
@@ -24,6 +31,32 @@ Scope = Annotated[str, Field(description="What it may do, space-separated.", exa
 Cursor = Annotated[
     str | None, Field(description="Give it as `cursor` to read on; null on the last page.", examples=[None])
 ]
+AtCursor = Annotated[str, Field(description="The `next_cursor` of the page before; left out: from the beginning.")]
+Username = Annotated[str, Field(description="The `sub` of the user's tokens.", examples=["ada"])]
+
+
+class TokensJson(TypedDict):
+    """Tokens (RFC 6749, section 5.1). A client's own token comes without a refresh token and a session."""
+
+    access_token: Annotated[
+        str,
+        Field(
+            description="A JWT of type `at+jwt` (RFC 9068).", examples=["eyJhbGciOiJFUzI1NiIsInR5cCI6ImF0K2p3dCJ9..."]
+        ),
+    ]
+    token_type: Literal["Bearer"]
+    expires_in: Annotated[int, Field(ge=1, description="Life of the access token in seconds.", examples=[900])]
+    scope: Scope
+    refresh_token: NotRequired[
+        Annotated[
+            str,
+            Field(
+                description="Good for one refresh.",
+                examples=["N3eT0bRrA2CzpmqhyFj3Kw.1.dGhpcyBpcyBub3QgYSByZWFsIG9uZQ"],
+            ),
+        ]
+    ]
+    session_id: NotRequired[SessionId]
 
 
 class SessionJson(TypedDict):
@@ -72,7 +105,7 @@ class FollowersJson(TypedDict):
 
 
 class ReceiptJson(TypedDict):
-    """What a revocation has reached by the time of the answer."""
+    """How far a revocation has reached by the time of the answer."""
 
     enforced: Annotated[
         bool,
@@ -90,6 +123,21 @@ class ReceiptAnswer(TypedDict):
     """Done; the receipt says by how many processes already."""
 
     receipt: ReceiptJson
+
+
+def tokens_json(tokens: Tokens) -> TokensJson:
+    """Tokens; a client's own token has neither a refresh token nor a session."""
+    members: TokensJson = {
+        "access_token": tokens.access_token,
+        "token_type": "Bearer",
+        "expires_in": tokens.expires_in,
+        "scope": tokens.scope,
+    }
+    if tokens.refresh_token is not None:
+        members["refresh_token"] = tokens.refresh_token
+    if tokens.session_id is not None:
+        members["session_id"] = tokens.session_id
+    return members
 
 
 def session_json(session: Session) -> SessionJson:
@@ -123,9 +171,14 @@ def revocation_json(revocation: Revocation) -> RevocationJson:
 
 
 def receipt_json(receipt: Receipt) -> ReceiptJson:
-    """What a revocation has reached."""
+    """How far a revocation has reached."""
     return {
         "enforced": receipt.enforced,
         "followers": {"confirmed": receipt.followers_confirmed, "total": receipt.followers_total},
         "elapsed_seconds": round(receipt.elapsed_seconds, 6),
     }
+
+
+def epoch_bounds(epoch: Epoch) -> tuple[str, str | None]:
+    """The members `opened_at` and `accepts_from` of an epoch."""
+    return rfc3339(epoch.opened_ms), None if epoch.accepts_from_ms is None else rfc3339(epoch.accepts_from_ms)

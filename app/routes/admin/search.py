@@ -1,30 +1,41 @@
-"""For admins who look for something: a user, a client, a session, a token, a key, a revocation. Asks Redis."""
+"""Search: a user, a client, a session, a token, a key or a revocation, by a text that may stand for any of them."""
 
 import re
+from typing import Annotated, Literal, NotRequired
 
 from flask import Blueprint, Response, jsonify
 from pydantic import BaseModel, ConfigDict, Field
+from typing_extensions import TypedDict  # pydantic cannot read the one of typing before 3.12
 
-from app.bearer import ADMIN_SCOPE, bearer
+from app.bearer import admin_required
 from app.clients import FIRST_PARTY, Client
 from app.instants import milliseconds, rfc3339
 from app.openapi import operation
 from app.problems import read_json
-from app.routes.admin import REVOCATION_ID
-from app.routes.lookup_answers import FoundJson, SearchResult, SessionOfJson, State, TokenJson
-from app.service import service
+from app.routes.context import service
+from app.routes.formats import (
+    ClientId,
+    Instant,
+    Issuer,
+    RevocationJson,
+    Scope,
+    SessionId,
+    SessionJson,
+    Subject,
+    revocation_json,
+    session_json,
+)
 from app.users import User
-from app.views import revocation_json, session_json
 from revocation import Claims, Handle, InvalidTokenError
 from revocation.denylist import is_revoked
 from revocation.handles import Kind
 
-routes = Blueprint("lookup", __name__, url_prefix="/admin")
+routes = Blueprint("search", __name__)
 
-#: So many users, and so many clients, are shown of those that match.
+#: The number of users, and of clients, that are shown of those that match.
 _MOST = 20
 
-#: The longest token there is, and the word before it in a header that was copied whole.
+#: The longest token there is, and the word before it in a header that somebody copied whole.
 _MAX_QUERY = 8192 + len("Bearer ")
 
 #: A `jti` is of no use to anybody if it can be guessed; ours have 22 characters.
@@ -33,7 +44,7 @@ _SESSION_ID = re.compile(r"[A-Za-z0-9_-]{22}")
 
 
 class Query(BaseModel):
-    """What `POST /admin/search` takes: in the body, because a token must not get into a log of addresses."""
+    """The text to look for. It is in the body, because a token must not get into a log of addresses."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -45,8 +56,65 @@ class Query(BaseModel):
     )
 
 
+State = Literal["active", "revoked", "expired", "ended", "disabled"]
+
+
+class TokenJson(TypedDict):
+    """The claims of an access token."""
+
+    subject: Subject
+    client_id: ClientId | None
+    session_id: SessionId | None
+    scope: Scope
+    issued_at: Instant
+    expires_at: Instant
+
+
+class SessionOfJson(SessionJson):
+    """A session, and whose it is."""
+
+    subject: Subject
+
+
+class UserOfJson(TypedDict):
+    """An account."""
+
+    scope: Scope
+    created_at: Instant
+
+
+class ClientOfJson(TypedDict):
+    """A registered client."""
+
+    name: Annotated[str, Field(examples=["billing"])]
+    scope: Scope
+    created_at: Instant
+
+
+class FoundJson(TypedDict):
+    """One thing that was found. It can be revoked by its kind, value and issuer."""
+
+    kind: Kind
+    value: Annotated[str | None, Field(description="Null for kind `issuer`.", examples=["ada"])]
+    issuer: Issuer
+    state: Annotated[
+        State | None, Field(description="Null where nobody keeps one: of a `jti` alone, a key, an unregistered client.")
+    ]
+    revocations: Annotated[list[RevocationJson], Field(description="In force by exactly this handle, newest first.")]
+    token: NotRequired[TokenJson]
+    session: NotRequired[SessionOfJson]
+    user: NotRequired[UserOfJson]
+    client: NotRequired[ClientOfJson]
+
+
+class SearchResult(TypedDict):
+    """Whatever the text may stand for."""
+
+    found: list[FoundJson]
+
+
 @routes.post("/search")
-@bearer.required(scope=ADMIN_SCOPE, max_staleness=0)
+@admin_required
 @operation(SearchResult, body=Query)
 def search() -> Response:
     """Whatever a text may stand for, with its state and the live revocations of it.
@@ -57,24 +125,24 @@ def search() -> Response:
     text = read_json(Query).query.strip()
     text = re.sub(r"(?i)^bearer\s+", "", text)
     if not text or not text.isprintable():
-        # Nothing has such a name, and a database may not even take the question.
+        # Nothing has such a name, and a database may refuse the text.
         return _answer([])
-    found = _exact(text)
-    known = {(one["kind"], one["value"]) for one in found}
-    found += [one for one in _named(text) if (one["kind"], one["value"]) not in known]
-    if not found and _TOKEN_ID.fullmatch(text):
-        # Of a token nothing is stored, so this may be the jti of one.
-        found.append(_found("token", text))
-    return _answer(found)
+    matches = _exact(text)
+    known = {(match["kind"], match["value"]) for match in matches}
+    matches += [match for match in _named(text) if (match["kind"], match["value"]) not in known]
+    if not matches and _TOKEN_ID.fullmatch(text):
+        # The service stores nothing of a token, so this may be the jti of one.
+        matches.append(_match("token", text))
+    return _answer(matches)
 
 
-def _answer(found: list[FoundJson]) -> Response:
-    answer: SearchResult = {"found": found}
+def _answer(matches: list[FoundJson]) -> Response:
+    answer: SearchResult = {"found": matches}
     return jsonify(answer)
 
 
 def _exact(text: str) -> list[FoundJson]:
-    """What the text names and nothing else could: a token brings all that it can be revoked by."""
+    """The one thing that the text names; a token brings everything by which it can be revoked."""
     try:
         claims = service().verifier.verify_ignoring_expiry(text)
     except InvalidTokenError:
@@ -84,13 +152,12 @@ def _exact(text: str) -> list[FoundJson]:
     session_id = service().sessions.of_refresh_token(text) or (text if _SESSION_ID.fullmatch(text) else None)
     if session_id is not None and (session := _session(session_id)):
         return [session]
-    key = service().keys.refreshed().find(text, "")
-    if key is not None:
-        return [_found("key", text)]
-    revocation = service().stores.denylist.find(text) if REVOCATION_ID.fullmatch(text) else None
+    if service().keys.refreshed().find(text, "") is not None:
+        return [_match("key", text)]
+    revocation = service().revocations.find(text)
     if revocation is not None:
         handle = revocation.handle
-        return [_found(handle.kind, handle.value, issuer=handle.issuer)]
+        return [_match(handle.kind, handle.value, issuer=handle.issuer)]
     return []
 
 
@@ -114,32 +181,32 @@ def _of_token(claims: Claims) -> list[FoundJson]:
         "issued_at": rfc3339(claims.issued_at * 1000),
         "expires_at": rfc3339(claims.expires_at * 1000),
     }
-    found: list[FoundJson] = []
+    matches: list[FoundJson] = []
     for handle in handles:
         match handle.kind:
             case "token":
-                found.append({**_found("token", handle.value, state=state), "token": token})
+                matches.append({**_match("token", handle.value, state=state), "token": token})
             case "session":
-                found.append(_session(handle.value) or _found("session", handle.value, state="ended"))
+                matches.append(_session(handle.value) or _match("session", handle.value, state="ended"))
             case "subject" if (user := service().stores.users.get(handle.value)) is not None:
-                found.append(_user(user))
+                matches.append(_user(user))
             case "client":
-                found.append(_client_of(handle.value))
+                matches.append(_client_of(handle.value))
             case "key":
-                found.append(_found("key", handle.value))
+                matches.append(_match("key", handle.value))
             case _:
-                # A client's own token: it is its own subject.
+                # In its own token a client is the subject.
                 pass
-    return found
+    return matches
 
 
 def _named(text: str) -> list[FoundJson]:
     """Users and clients by a part of their names."""
     stores = service().stores
-    found = [_user(user) for user in stores.users.search(text, limit=_MOST)]
+    matches = [_user(user) for user in stores.users.search(text, limit=_MOST)]
     if text.lower() in FIRST_PARTY:
-        found.append(_client_of(FIRST_PARTY))
-    return found + [_client(client) for client in stores.clients.search(text, limit=_MOST)]
+        matches.append(_client_of(FIRST_PARTY))
+    return matches + [_client(client) for client in stores.clients.search(text, limit=_MOST)]
 
 
 def _session(session_id: str) -> FoundJson | None:
@@ -150,13 +217,13 @@ def _session(session_id: str) -> FoundJson | None:
     handle = Handle("session", session_id, issuer=service().settings.issuer)
     alive = service().sessions.reached_by(handle, issued_before_ms=0)
     detail: SessionOfJson = {**session_json(session), "subject": session.subject}
-    return {**_found("session", session_id, state="active" if alive else "revoked"), "session": detail}
+    return {**_match("session", session_id, state="active" if alive else "revoked"), "session": detail}
 
 
 def _user(user: User) -> FoundJson:
     state: State = "disabled" if user.disabled else "active"
     return {
-        **_found("subject", user.username, state=state),
+        **_match("subject", user.username, state=state),
         "user": {"scope": user.scope, "created_at": rfc3339(milliseconds(user.created_at))},
     }
 
@@ -164,7 +231,7 @@ def _user(user: User) -> FoundJson:
 def _client(client: Client) -> FoundJson:
     state: State = "disabled" if client.disabled else "active"
     return {
-        **_found("client", client.client_id, state=state),
+        **_match("client", client.client_id, state=state),
         "client": {
             "name": client.name,
             "scope": client.scope,
@@ -175,16 +242,15 @@ def _client(client: Client) -> FoundJson:
 
 def _client_of(client_id: str) -> FoundJson:
     client = service().stores.clients.get(client_id)
-    return _client(client) if client is not None else _found("client", client_id)
+    return _client(client) if client is not None else _match("client", client_id)
 
 
-def _found(kind: Kind, value: str, *, issuer: str | None = None, state: State | None = None) -> FoundJson:
+def _match(kind: Kind, value: str, *, issuer: str | None = None, state: State | None = None) -> FoundJson:
     handle = Handle(kind, value, issuer=issuer or service().settings.issuer)
-    revocations = service().stores.denylist.of_handle(handle)
     return {
         "kind": kind,
         "value": value or None,
         "issuer": handle.issuer,
         "state": state,
-        "revocations": [revocation_json(one) for one in reversed(revocations)],
+        "revocations": [revocation_json(revocation) for revocation in service().revocations.of_handle(handle)],
     }

@@ -1,35 +1,18 @@
-"""What the routes for admins who watch take and answer."""
+"""Health: followers, Redis and the epoch, for administrators."""
 
-from typing import Annotated, Literal, NotRequired
+from dataclasses import asdict
+from typing import Annotated, Literal, cast
 
+from flask import Blueprint, Response, jsonify
 from pydantic import Field
 from typing_extensions import TypedDict  # pydantic cannot read the one of typing before 3.12
 
-from app.views import Instant, RevocationJson
+from app.bearer import admin_required
+from app.openapi import operation
+from app.routes.context import service
+from app.routes.formats import Instant, epoch_bounds
 
-
-class ChangesQuery(TypedDict):
-    """Where to go on."""
-
-    cursor: NotRequired[Annotated[str, Field(description="The last `next_cursor`; left out: the end of the log.")]]
-
-
-class ChangeJson(TypedDict):
-    """A revocation, or the undoing of one."""
-
-    undone: Annotated[bool, Field(description="Whether it was undone here; else it was made.")]
-    revocation_id: Annotated[str, Field(examples=["1795539600000-0-5f0c2b1e"])]
-    revocation: Annotated[RevocationJson | None, Field(description="Null where the log has forgotten an undone one.")]
-    at: Instant
-    actor: Annotated[str, Field(description="Who did it.", examples=["admin"])]
-    reason: Annotated[str, Field(examples=["laptop stolen"])]
-
-
-class Changes(TypedDict):
-    """What happened since the cursor, at most 100 things, oldest first."""
-
-    changes: list[ChangeJson]
-    next_cursor: Annotated[str, Field(description="Give it as `cursor` the next time.", examples=["1795539600000-0"])]
+routes = Blueprint("health", __name__)
 
 
 class EpochJson(TypedDict):
@@ -51,7 +34,7 @@ class LivingFollowerJson(TypedDict):
 
 
 class RedisJson(TypedDict):
-    """What the server says of itself; null what it does not tell."""
+    """The facts that the server tells of itself; null where it does not tell."""
 
     server: Literal["redis", "valkey"]
     version: str | None
@@ -74,3 +57,19 @@ class SystemHealth(TypedDict):
     followers: list[LivingFollowerJson]
     redis: RedisJson
     warnings: Annotated[list[str], Field(description="For people: what somebody should look at, and what to do.")]
+
+
+@routes.get("/health")
+@admin_required
+@operation(SystemHealth)
+def health() -> Response:
+    """Every follower with its age, Redis, the epoch, and warnings about them."""
+    system = service().health.system()
+    opened_at, accepts_from = epoch_bounds(system.epoch)
+    answer: SystemHealth = {
+        "epoch": {"id": system.epoch.id, "opened_at": opened_at, "accepts_from": accepts_from},
+        "followers": [cast("LivingFollowerJson", asdict(follower)) for follower in system.followers],
+        "redis": cast("RedisJson", asdict(system.redis)),
+        "warnings": list(system.warnings),
+    }
+    return jsonify(answer)

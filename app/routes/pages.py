@@ -2,7 +2,7 @@
 
 from flask import Blueprint, Response, current_app, make_response, render_template, send_from_directory
 
-from app.service import service
+from app.routes.context import service
 
 routes = Blueprint("pages", __name__)
 

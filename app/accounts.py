@@ -1,0 +1,141 @@
+"""Accounts: everything that an administrator does to users, clients, keys and tokens, over HTTP or at the command line.
+
+An account that changes takes its tokens with it, in one order of steps: ask Redis, change the account, revoke, tell the
+audit. Redis is asked first, so that a Redis that is down leaves the account as it is. The revocation comes after the
+change: whoever signs in from then on does so by the new state of the account, and stays signed in.
+"""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from app.audit import Actor
+from app.clients import Client
+from app.database import InvalidValueError
+from app.revocations import Revocations
+from app.stores import Stores
+from app.users import User
+from revocation import Handle, Key, KeySet, Receipt
+from revocation.handles import Kind
+
+T = TypeVar("T")
+
+
+class SigningKeyError(Exception):
+    """The key signs now or will sign: without it nobody could sign in."""
+
+    def __init__(self) -> None:
+        super().__init__("This key signs, or will: `python -m app keys revoke` replaces it first.")
+
+
+class Accounts:
+    """Users, clients and keys, as administrators change them. Every change is audited with its actor."""
+
+    def __init__(self, stores: Stores, revocations: Revocations, *, keys: Callable[[], KeySet], issuer: str) -> None:
+        self._stores = stores
+        self._revocations = revocations
+        self._keys = keys
+        self._issuer = issuer
+
+    def create_user(self, username: str, *, password: str, scope: str, actor: Actor) -> User:
+        """A new user. Raises UserExistsError and InvalidValueError."""
+        user = self._stores.users.create(username, password=password, scope=scope)
+        self._stores.audit.note("user.create", actor=actor, target=user.username)
+        return user
+
+    def change_user(
+        self,
+        username: str,
+        *,
+        password: str | None = None,
+        scope: str | None = None,
+        disabled: bool | None = None,
+        actor: Actor,
+    ) -> tuple[User, Receipt]:
+        """Change what is given, and revoke every token of the user. Raises UserNotFoundError and InvalidValueError."""
+        changes = {"password": password, "scope": scope, "disabled": disabled}
+        changed = ", ".join(name for name, value in changes.items() if value is not None)
+        return self._change(
+            lambda: self._stores.users.change(username, password=password, scope=scope, disabled=disabled),
+            kind="subject",
+            value=username,
+            reason=f"account changed: {changed}",
+            actor=actor,
+            action="user.change",
+        )
+
+    def create_client(self, name: str, *, scope: str, actor: Actor) -> tuple[Client, str]:
+        """A new client and its secret, which nobody can read later. Raises InvalidValueError."""
+        client, secret = self._stores.clients.create(name, scope=scope)
+        self._stores.audit.note("client.create", actor=actor, target=client.client_id)
+        return client, secret
+
+    def disable_client(self, client_id: str, *, actor: Actor) -> tuple[Client, Receipt]:
+        """Refuse the client from now on, and revoke its tokens. Raises ClientNotFoundError."""
+        return self._change(
+            lambda: self._stores.clients.disable(client_id),
+            kind="client",
+            value=client_id,
+            reason="client disabled",
+            actor=actor,
+            action="client.disable",
+        )
+
+    def rotate_key(self, *, keep_seconds: int, actor: Actor) -> Key:
+        """Publish the next key, which signs later; keys whose last token died `keep_seconds` ago go."""
+        key = self._stores.keyring.rotate(keep_seconds=keep_seconds)
+        self._stores.audit.note("key.rotate", actor=actor, target=key.id)
+        return key
+
+    def revoke_key(self, key_id: str, *, actor: Actor) -> tuple[bool, Receipt]:
+        """Withdraw a key that leaked and revoke what it signed; False where the key is not among the files.
+
+        Redis is not asked first: the withdrawal alone makes this service refuse the key's tokens. The key is revoked
+        also where its file is gone: an earlier attempt may have ended between the two steps.
+        """
+        withdrawn = self._stores.keyring.withdraw(key_id)
+        return withdrawn, self._revoke("key", key_id, reason="key revoked", actor=actor, action="key.revoke")
+
+    def revoke(self, handle: Handle, *, reason: str, actor: Actor, issued_before_ms: int | None = None) -> Receipt:
+        """Revoke by any handle. Raises like `check`, and ConflictError from the deny-list."""
+        self.check(handle, issued_before_ms=issued_before_ms)
+        return self._revocations.revoke(
+            handle, reason=reason, actor=actor, action="revocation.create", issued_before_ms=issued_before_ms
+        )
+
+    def check(self, handle: Handle, *, issued_before_ms: int | None) -> None:
+        """Raise SigningKeyError or InvalidValueError where this must not be revoked, or not from this cut-off on.
+
+        A cut-off in the future would lock out users who sign in until then; before a cut-off that lies too far back
+        nothing lives that it could concern.
+        """
+        if handle.kind == "key" and self._signs_now_or_later(handle.value):
+            raise SigningKeyError
+        if issued_before_ms is None:
+            return
+        if handle.unconditional:
+            raise InvalidValueError(
+                "issued_before", f"Revoking a {handle.kind} is unconditional: leave issued_before out."
+            )
+        now_ms = self._stores.denylist.now_ms()
+        if issued_before_ms > now_ms:
+            raise InvalidValueError("issued_before", "issued_before lies in the future.")
+        if issued_before_ms < now_ms - self._stores.denylist.lifetimes.entry_ms(handle.kind):
+            raise InvalidValueError(
+                "issued_before", "issued_before lies so far back that nothing from before it lives."
+            )
+
+    def _change(
+        self, change: Callable[[], T], *, kind: Kind, value: str, reason: str, actor: Actor, action: str
+    ) -> tuple[T, Receipt]:
+        self._stores.denylist.now_ms()
+        changed = change()
+        return changed, self._revoke(kind, value, reason=reason, actor=actor, action=action)
+
+    def _revoke(self, kind: Kind, value: str, *, reason: str, actor: Actor, action: str) -> Receipt:
+        handle = Handle(kind, value, issuer=self._issuer)
+        return self._revocations.revoke(handle, reason=reason, actor=actor, action=action, target=value)
+
+    def _signs_now_or_later(self, key_id: str) -> bool:
+        keys = self._keys()
+        key = keys.find(key_id, "")
+        return key is not None and key.signing is not None and key.signs_from >= keys.signing_key().signs_from

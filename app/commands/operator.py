@@ -1,0 +1,24 @@
+"""Operator: the person at the command line, and the accounts as that person changes them."""
+
+import getpass
+
+from app.accounts import Accounts
+from app.audit import Actor
+from app.revocations import Revocations
+from app.settings import Settings
+from app.stores import Stores
+
+
+def operator() -> Actor:
+    """The person at the command line, by the name of the system's user."""
+    return Actor(f"operator {getpass.getuser()}")
+
+
+def accounts(stores: Stores, settings: Settings) -> Accounts:
+    """The accounts of the service, which also works before there are keys."""
+    return Accounts(
+        stores,
+        Revocations(stores.denylist, stores.audit),
+        keys=lambda: stores.keyring.source().key_set(),
+        issuer=settings.issuer,
+    )

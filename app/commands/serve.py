@@ -1,0 +1,73 @@
+"""`python -m app serve`."""
+
+import logging.config
+import os
+import shlex
+import shutil
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from app.commands.embedded_store import embedded_store
+from app.settings import Settings
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+
+@click.command()
+@click.pass_obj
+def serve(settings: Settings) -> None:
+    """Serve, after doing what `init` does."""
+    run(settings)
+
+
+def run(settings: Settings, *, extend: "Callable[[Flask], None] | None" = None) -> None:
+    """Do what `init` does, and serve until told to stop. `extend` goes to `create_app`."""
+    # Until gunicorn handles the signal, this handler stops the embedded store that was just started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+
+    with embedded_store(settings, alone=True):
+        # prometheus_client reads this at its import, which happens below. No other process counts here now.
+        counters = settings.data_dir.resolve() / "metrics"
+        shutil.rmtree(counters, ignore_errors=True)
+        counters.mkdir(parents=True)
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(counters)
+
+        from app import logs
+        from app.commands.init import show_password
+        from app.server import Server
+        from app.startup import prepare
+        from app.stores import Stores
+
+        stores = Stores.of(settings)
+        password = prepare(stores, settings)
+        # The workers must not share an open connection.
+        stores.close()
+        logging.config.dictConfig(logs.CONFIG)
+        show_password(password)
+        _greet(settings, password)
+        Server(settings, extend=extend).run()
+
+
+def _greet(settings: Settings, password: str | None) -> None:
+    click.echo(f"Serving {settings.issuer} on {settings.bind} with {settings.workers} workers.")
+    if settings.is_embedded:
+        click.echo(
+            f"  playground  {settings.issuer}/          open it in a browser: what revocation is, in five minutes"
+        )
+    click.echo(f"  console     {settings.issuer}/console   for the account admin")
+    command = os.path.relpath(Path(sys.executable).with_name("revocation"))
+    if settings.is_embedded and "APP_DATA_DIR" in os.environ:
+        command += f" --data-dir {shlex.quote(str(settings.data_dir))}"
+    known = f"REVOCATION_ISSUER={settings.issuer} REVOCATION_AUDIENCE={settings.audience}"
+    click.echo(f"  terminal    {known} {command} --help")
+    click.echo(f"  reference   {settings.issuer}/docs      every endpoint, or by hand:")
+    click.echo(
+        f"  curl -s {settings.issuer}/auth/login -H 'Content-Type: application/json' "
+        f"""-d '{{"username": "admin", "password": "{password or "..."}"}}'"""
+    )

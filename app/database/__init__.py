@@ -1,0 +1,18 @@
+"""Users, clients and the audit trail in SQL: SQLite in a file, or PostgreSQL."""
+
+from app.database.database import Database
+from app.database.errors import DatabaseUnavailableError, InvalidValueError
+from app.database.rows import AuditRow, Base, ClientRow, UserRow
+from app.database.url import DATABASE_URLS, parse_database_url
+
+__all__ = [
+    "DATABASE_URLS",
+    "AuditRow",
+    "Base",
+    "ClientRow",
+    "Database",
+    "DatabaseUnavailableError",
+    "InvalidValueError",
+    "UserRow",
+    "parse_database_url",
+]

@@ -1,0 +1,107 @@
+"""Database: the one way to SQL.
+
+Every statement of the service runs in `Database.session()` or `Database.reading()`. A database that cannot run it
+raises DatabaseUnavailableError: "could not ask" is never "no such user".
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import sqlalchemy as sa
+from sqlalchemy import exc
+from sqlalchemy.orm import Session
+
+from app.database.errors import DatabaseUnavailableError
+from app.database.postgresql import lock_schema, postgresql_engine
+from app.database.rows import Base, UserRow
+from app.database.sqlite import locked_file, sqlite_engine
+from app.database.url import parse_database_url
+
+
+class Database:
+    """A database of the service. Making one connects to nothing.
+
+    Safe to inherit through a fork, as gunicorn's workers do: each process has a pool of its own, made at its first
+    statement. Connections of the parent stay untouched in the child, because closing them there would end the parent's
+    sessions (PostgreSQL) or break its locks (SQLite); a parent that forks should `close` first all the same.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._url = parse_database_url(url)
+        self._engines: dict[int, sa.Engine] = {}  # by process id; the docstring says why those of a parent are kept
+
+    def __repr__(self) -> str:
+        return f"Database({self._url.render_as_string(hide_password=True)!r})"
+
+    @property
+    def dialect(self) -> str:
+        """`sqlite` or `postgresql`."""
+        return self._url.get_backend_name()
+
+    @contextmanager
+    def session(self) -> Iterator[Session]:
+        """One transaction that may write: committed at the end, rolled back on any error."""
+        with self._transaction("IMMEDIATE") as session:
+            yield session
+
+    @contextmanager
+    def reading(self) -> Iterator[Session]:
+        """One transaction that only reads; in SQLite it waits for no writer."""
+        with self._transaction("DEFERRED") as session:
+            yield session
+
+    def ping(self) -> None:
+        """Return when the database answers and has the tables of the service."""
+        try:
+            with self.reading() as session:
+                session.execute(sa.select(UserRow.username).limit(1))
+        except exc.ProgrammingError as error:
+            raise DatabaseUnavailableError(
+                f"{self!r} does not have the tables of this service; `python -m app init` creates them."
+            ) from error
+
+    def create_schema(self) -> None:
+        """Create the tables that are missing. Any number of processes may do it at once."""
+        if self.dialect == "sqlite":
+            with locked_file(Path(str(self._url.database))), self.session() as session:
+                Base.metadata.create_all(session.connection())
+        else:
+            with self.session() as session:
+                lock_schema(session)
+                Base.metadata.create_all(session.connection())
+
+    def close(self) -> None:
+        """Close this process's idle connections; the next statement opens new ones."""
+        engine = self._engines.pop(os.getpid(), None)
+        if engine is not None:
+            engine.dispose()
+
+    @contextmanager
+    def _transaction(self, begin: str) -> Iterator[Session]:
+        bind = self._engine().execution_options(sqlite_begin=begin)
+        with self._errors(), Session(bind, expire_on_commit=False) as session, session.begin():
+            yield session
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except (exc.IntegrityError, exc.DataError, exc.ProgrammingError, exc.NotSupportedError):
+            raise  # these are about the statement or its values, and say nothing of the database's health
+        except (exc.DBAPIError, exc.TimeoutError) as error:
+            raise DatabaseUnavailableError(f"{self!r} cannot be used: {_first_line(error)}") from error
+
+    def _engine(self) -> sa.Engine:
+        # A lock here would stay locked in the child for ever if a thread of the parent held it during the fork.
+        pid = os.getpid()
+        return self._engines.get(pid) or self._engines.setdefault(pid, self._new_engine())
+
+    def _new_engine(self) -> sa.Engine:
+        return sqlite_engine(self._url) if self.dialect == "sqlite" else postgresql_engine(self._url)
+
+
+def _first_line(error: BaseException) -> str:
+    original = getattr(error, "orig", None) or error
+    return next(iter(str(original).splitlines()), type(original).__name__)

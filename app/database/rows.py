@@ -1,0 +1,72 @@
+"""Rows: the tables of the service, and how an instant is stored in them."""
+
+from datetime import UTC, datetime
+
+import sqlalchemy as sa
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+
+class Instant(sa.TypeDecorator[datetime]):
+    """An instant in UTC with milliseconds. SQLite keeps no zone, so there it is stored without one."""
+
+    impl = sa.DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("An instant needs a time zone.")
+        utc = value.astimezone(UTC)
+        utc = utc.replace(microsecond=utc.microsecond // 1000 * 1000)
+        return utc.replace(tzinfo=None) if dialect.name == "sqlite" else utc
+
+    def process_result_value(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class Base(DeclarativeBase):
+    """The tables that `Database.create_schema` creates."""
+
+
+class UserRow(Base):
+    """An account. Rows are never deleted, so that a username never comes to mean somebody else."""
+
+    __tablename__ = "users"
+
+    username: Mapped[str] = mapped_column(sa.String(64), primary_key=True)
+    password_hash: Mapped[str] = mapped_column(sa.String(255))
+    scope: Mapped[str] = mapped_column(sa.String(1000))
+    disabled: Mapped[bool] = mapped_column(default=False)
+    created_at: Mapped[datetime] = mapped_column(Instant)
+
+
+class ClientRow(Base):
+    """A confidential client of the token endpoint."""
+
+    __tablename__ = "clients"
+
+    client_id: Mapped[str] = mapped_column(sa.String(64), primary_key=True)
+    name: Mapped[str] = mapped_column(sa.String(100))
+    secret_hash: Mapped[str] = mapped_column(sa.String(64))
+    scope: Mapped[str] = mapped_column(sa.String(1000))
+    disabled: Mapped[bool] = mapped_column(default=False)
+    created_at: Mapped[datetime] = mapped_column(Instant)
+
+
+class AuditRow(Base):
+    """One record of the audit trail. The service inserts records, and never changes or deletes one."""
+
+    __tablename__ = "audit"
+    __table_args__ = ({"sqlite_autoincrement": True},)  # SQLite never uses an id twice, so a cursor stays true
+
+    id: Mapped[int] = mapped_column(sa.BigInteger().with_variant(sa.Integer(), "sqlite"), primary_key=True)
+    at: Mapped[datetime] = mapped_column(Instant)
+    actor: Mapped[str] = mapped_column(sa.String(300))
+    action: Mapped[str] = mapped_column(sa.String(64))
+    target: Mapped[str] = mapped_column(sa.String(1000))
+    reason: Mapped[str] = mapped_column(sa.String(1000))
+    address: Mapped[str] = mapped_column(sa.String(100))
+    revocation_id: Mapped[str | None] = mapped_column(sa.String(100))

@@ -1,0 +1,230 @@
+"""Health: whether everything that enforces revocations is well, and what of it an administrator should look at.
+
+This is asked and judged here, and shown in three places: at `/healthz` and `/readyz`, at `/admin/health`, and in the
+console.
+"""
+
+import math
+import time
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import redis
+
+from app.instants import milliseconds, rfc3339
+from app.readiness import is_draining
+from app.users import ADMIN, Users
+from revocation import DenylistEmptyError, DenylistUnavailableError, Guard, RedisDenylist
+from revocation.redis.protocol import Head
+
+#: A follower that is older than this many seconds is slow; a beat takes a quarter of one at most.
+_SLOW_SECONDS = 1.0
+
+#: The share of its memory that Redis may use before a warning: with noeviction a full one takes no more revocations.
+_FULL = 0.9
+
+#: How far clocks may differ before a warning, as a share of what verifiers forgive.
+_SKEWED = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """Since when the deny-list remembers without a gap."""
+
+    id: str
+    opened_ms: int
+    #: Nothing that was issued earlier is accepted; None: there is no such cut-off.
+    accepts_from_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class OwnFollower:
+    """The copy of the deny-list in this process."""
+
+    #: None until the follower has caught up.
+    age_seconds: float | None
+    entries: int
+    connected: bool
+    amnesia_noticed: int
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessHealth:
+    """This process, and the deny-list as it sees it."""
+
+    status: Literal["ok", "draining"]
+    denylist: Literal["ok", "empty", "unavailable"]
+    #: None unless the deny-list is ok.
+    epoch: Epoch | None
+    #: None where the process always asks Redis, or never.
+    follower: OwnFollower | None
+
+
+@dataclass(frozen=True, slots=True)
+class LivingFollower:
+    """A process that decides from its own copy of the deny-list."""
+
+    id: str
+    age_seconds: float
+    #: Whether it has read the log to its end.
+    caught_up: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RedisServer:
+    """The facts that Redis tells of itself; None where it does not tell."""
+
+    server: Literal["redis", "valkey"]
+    version: str | None
+    role: str | None
+    replicas: int | None
+    uptime_seconds: int | None
+    round_trip_seconds: float
+    #: How far the clock of Redis is ahead of this host's.
+    clock_ahead_seconds: float
+    memory_used_bytes: int | None
+    memory_limit_bytes: int | None
+    eviction_policy: str | None
+    append_only: bool | None
+    last_write_ok: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SystemHealth:
+    """Everything that enforces revocations, and warnings for people, each with what to do."""
+
+    epoch: Epoch
+    followers: tuple[LivingFollower, ...]
+    redis: RedisServer
+    warnings: tuple[str, ...]
+
+
+class Health:
+    """Asks the parts of the system, and judges their answers."""
+
+    def __init__(self, denylist: RedisDenylist, guard: Guard, users: Users) -> None:
+        self._denylist = denylist
+        self._guard = guard
+        self._users = users
+
+    def process(self) -> ProcessHealth:
+        """This process. A Redis that does not answer is a fact about it, and not an error."""
+        status: Literal["ok", "draining"] = "draining" if is_draining() else "ok"
+        follower = self._follower()
+        try:
+            epoch = _epoch(self._denylist.head())
+        except DenylistEmptyError:
+            return ProcessHealth(status, "empty", None, follower)
+        except DenylistUnavailableError:
+            return ProcessHealth(status, "unavailable", None, follower)
+        return ProcessHealth(status, "ok", epoch, follower)
+
+    def system(self) -> SystemHealth:
+        """Every process and Redis. Raises DenylistUnavailableError where Redis does not answer."""
+        head, leases, ages = self._denylist.head(), self._denylist.leases.living(), self._denylist.leases.ages()
+        end = f"{head.last_id}-{head.last_tag}"
+        followers = tuple(
+            LivingFollower(id_, round(max(0.0, age), 3), caught_up=leases.get(id_, ("", 0))[0] == end)
+            for id_, age in sorted(ages.items())
+        )
+        epoch, server = _epoch(head), self._redis()
+        warnings = (*self._epoch_warnings(epoch), *_follower_warnings(followers), *self._redis_warnings(server))
+        return SystemHealth(epoch, followers, server, warnings)
+
+    def _follower(self) -> OwnFollower | None:
+        follower = self._guard.follower
+        if follower is None:
+            return None
+        state = follower.state
+        age = None if state.age_seconds == math.inf else round(state.age_seconds, 3)
+        return OwnFollower(age, state.entries, state.is_connected, state.amnesia)
+
+    def _redis(self) -> RedisServer:
+        asked, started = time.time(), time.perf_counter()
+        seconds, microseconds = self._denylist.link.call(lambda client: client.time())
+        round_trip = time.perf_counter() - started
+        info = self._denylist.link.call(_info)
+        append_only = info.get("aof_enabled")
+        return RedisServer(
+            server="valkey" if "valkey_version" in info else "redis",
+            version=info.get("valkey_version") or info.get("redis_version"),
+            role=info.get("role"),
+            replicas=info.get("connected_slaves"),
+            uptime_seconds=info.get("uptime_in_seconds"),
+            round_trip_seconds=round(round_trip, 6),
+            clock_ahead_seconds=round(seconds + microseconds / 1e6 - asked - round_trip / 2, 3),
+            memory_used_bytes=info.get("used_memory"),
+            memory_limit_bytes=info.get("maxmemory") or None,
+            eviction_policy=info.get("maxmemory_policy"),
+            append_only=None if append_only is None else bool(append_only),
+            last_write_ok=info.get("aof_last_write_status", "ok") == "ok",
+        )
+
+    def _epoch_warnings(self, epoch: Epoch) -> list[str]:
+        admin = self._users.get(ADMIN)
+        # The first epoch is opened before the first account is made.
+        if admin is None or milliseconds(admin.created_at) >= epoch.opened_ms:
+            return []
+        if 1000 * time.time() - epoch.opened_ms > self._denylist.lifetimes.entry_ms("session"):
+            return []
+        return [
+            (
+                f"The deny-list was opened anew at {rfc3339(epoch.opened_ms)}: Redis had lost its data, or somebody "
+                "ran `revocation init --new-epoch`. Nothing issued before that is accepted, so everyone signs in again."
+            )
+        ]
+
+    def _redis_warnings(self, server: RedisServer) -> list[str]:
+        warnings = []
+        if server.eviction_policy not in (None, "noeviction"):
+            warnings.append(
+                f"maxmemory-policy is {server.eviction_policy}: Redis may forget revocations, and revoked tokens would "
+                "work again. Run `CONFIG SET maxmemory-policy noeviction`."
+            )
+        used, limit = server.memory_used_bytes, server.memory_limit_bytes
+        if used is not None and limit is not None and used > _FULL * limit:
+            warnings.append(
+                f"Redis has used {100 * used // limit} % of its memory; when it is full, nothing can "
+                "be revoked. Raise maxmemory."
+            )
+        if server.append_only is False:
+            warnings.append(
+                "Redis keeps no append-only file: after a restart everyone signs in again. Run "
+                "`CONFIG SET appendonly yes`, and put it into its configuration."
+            )
+        if not server.last_write_ok:
+            warnings.append("Redis could not write its append-only file. Look at its disk.")
+        leeway = self._denylist.lifetimes.leeway_seconds
+        if abs(server.clock_ahead_seconds) > _SKEWED * leeway:
+            warnings.append(
+                f"Redis' clock is {server.clock_ahead_seconds:+.1f} s from this host's; {leeway} s are forgiven. Keep "
+                "both with NTP."
+            )
+        return warnings
+
+
+def _epoch(head: Head) -> Epoch:
+    return Epoch(head.epoch, head.birth_ms, head.everything_ms or None)
+
+
+def _follower_warnings(followers: tuple[LivingFollower, ...]) -> list[str]:
+    slow = [follower.id for follower in followers if follower.age_seconds > _SLOW_SECONDS]
+    if not slow:
+        return []
+    return [
+        (
+            f"{len(slow)} of {len(followers)} followers have not been heard of for more than {_SLOW_SECONDS:g} s: "
+            f"{', '.join(slow[:3])}. Their processes ask Redis meanwhile, or have ended."
+        )
+    ]
+
+
+def _info(client: redis.Redis) -> dict[str, Any]:
+    try:
+        info: dict[str, Any] = client.info()
+    except redis.ConnectionError:
+        raise
+    except redis.ResponseError:
+        # This user of Redis may not run INFO, or the server does not know it.
+        return {}
+    return info

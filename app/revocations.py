@@ -1,0 +1,81 @@
+"""Revocations: everything that the service takes back, in one order of steps: revoke, count, audit."""
+
+import re
+
+from app.audit import Actor, Audit
+from app.database import InvalidValueError
+from revocation import Handle, Receipt, RedisDenylist, Revocation
+from revocation.metrics import UNDONE
+
+#: Nineteen digits always fit into 64 bits, and Redis takes no more.
+_ID = re.compile(r"[0-9]{1,19}-[0-9]{1,19}-[0-9a-f]{8}")
+
+
+class RevocationNotFoundError(LookupError):
+    """No revocation of this id is in force."""
+
+    def __init__(self) -> None:
+        super().__init__("No such revocation is in force: unknown, expired, or undone.")
+
+
+class Revocations:
+    """Revokes and undoes on the deny-list, for users, clients and administrators alike."""
+
+    def __init__(self, denylist: RedisDenylist, audit: Audit) -> None:
+        self._denylist = denylist
+        self._audit = audit
+
+    def revoke(
+        self,
+        handle: Handle,
+        *,
+        reason: str,
+        actor: Actor,
+        action: str,
+        target: str | None = None,
+        issued_before_ms: int | None = None,
+    ) -> Receipt:
+        """Revoke, then write down that it is done. Raises InvalidValueError, and ConflictError from the deny-list.
+
+        `target` is what the audit trail calls the handle.
+        """
+        try:
+            receipt = self._denylist.revoke(handle, reason=reason, actor=actor.name, issued_before_ms=issued_before_ms)
+        except ValueError as error:
+            raise InvalidValueError("revocation", str(error)) from error
+        self._audit.note(
+            action,
+            actor=actor,
+            target=target or f"{handle.kind}:{handle.value or handle.issuer}",
+            receipt=receipt,
+            reason=reason,
+        )
+        return receipt
+
+    def undo(self, revocation_id: str, *, reason: str, actor: Actor) -> Revocation:
+        """Take exactly this revocation back, and return what it was. Raises RevocationNotFoundError, ConflictError."""
+        revocation = self.get(revocation_id)
+        try:
+            undone = self._denylist.undo(revocation_id, reason=reason, actor=actor.name)
+        except ValueError as error:
+            raise InvalidValueError("reason", str(error)) from error
+        if not undone:
+            raise RevocationNotFoundError
+        UNDONE.inc()
+        self._audit.note("revocation.undo", actor=actor, target=revocation_id, reason=reason)
+        return revocation
+
+    def get(self, revocation_id: str) -> Revocation:
+        """The revocation in force with this id, or RevocationNotFoundError."""
+        revocation = self.find(revocation_id)
+        if revocation is None:
+            raise RevocationNotFoundError
+        return revocation
+
+    def find(self, text: str) -> Revocation | None:
+        """The revocation in force that has this text as its id."""
+        return self._denylist.find(text) if _ID.fullmatch(text) else None
+
+    def of_handle(self, handle: Handle) -> tuple[Revocation, ...]:
+        """The revocations in force of exactly this handle, newest first."""
+        return tuple(reversed(self._denylist.of_handle(handle)))

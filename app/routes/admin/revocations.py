@@ -1,0 +1,268 @@
+"""Revocations: make, list, read and undo them."""
+
+from typing import Annotated, Literal, NotRequired
+
+from flask import Blueprint, Response, jsonify, request
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from typing_extensions import TypedDict  # pydantic cannot read the one of typing before 3.12
+
+from app.bearer import admin_required, bearer
+from app.instants import milliseconds
+from app.openapi import Answer, operation
+from app.problems import Problem, read_json
+from app.routes.context import actor, service
+from app.routes.formats import (
+    PAGE_SIZE,
+    AtCursor,
+    Cursor,
+    ReceiptJson,
+    RevocationJson,
+    receipt_json,
+    revocation_json,
+)
+from revocation import Handle, InvalidTokenError
+from revocation.handles import KINDS, Kind
+
+routes = Blueprint("revocations", __name__)
+
+_UNKNOWN_REVOCATION = "`unknown_revocation`: no such revocation is in force: unknown, expired, or undone."
+
+Reason = Annotated[str, StringConstraints(min_length=1, max_length=256)]
+
+
+class NewRevocation(BaseModel):
+    """A new revocation: by a handle, or by a token that leaked."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {"kind": "subject", "value": "ada", "reason": "laptop stolen"},
+                {"kind": "subject", "value": "ada", "reason": "laptop stolen", "dry_run": True},
+                {"kind": "issuer", "reason": "everyone signs in again"},
+                {"token": "eyJhbGciOiJFUzI1NiIsInR5cCI6ImF0K2p3dCJ9...", "reason": "found in a log"},
+            ]
+        },
+    )
+
+    kind: Kind | None = Field(default=None, description="What to revoke by. This, or `token`.")
+    value: str | None = Field(default=None, description="Whose; left out for kind `issuer`.")
+    issuer: str | None = Field(default=None, description="The issuer of the tokens; left out: this service.")
+    issued_before: AwareDatetime | None = Field(
+        default=None, description="For kinds `subject`, `client` and `issuer`: only what is older; left out: now."
+    )
+    token: str | None = Field(default=None, description="An access token that leaked, expired or not.")
+    reason: Reason = Field(description="Why. It stands in the audit log.")
+    dry_run: bool = Field(default=False, description="Only tell what it would hit.")
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> "NewRevocation":
+        if (self.kind is None) == (self.token is None):
+            raise ValueError("give either a kind (with its value) or a token")
+        if self.token is not None and (self.value, self.issuer, self.issued_before) != (None, None, None):
+            raise ValueError("a token brings its own issuer and value, and is revoked unconditionally")
+        return self
+
+
+class WouldEnd(TypedDict):
+    """Living sessions that a revocation would end, and how many users and clients they belong to."""
+
+    sessions: Annotated[int, Field(ge=0, examples=[312])]
+    subjects: Annotated[int, Field(ge=0, examples=[40])]
+
+
+class Preview(TypedDict):
+    """The sessions that a revocation would end. Nothing is revoked yet."""
+
+    dry_run: Literal[True]
+    kind: Annotated[Kind, Field(examples=["subject"])]
+    value: Annotated[str | None, Field(examples=["ada"])]
+    would_end: WouldEnd
+    includes_you: Annotated[bool, Field(description="Whether the asking token is hit as well.", examples=[False])]
+
+
+class Revoked(TypedDict):
+    """Revoked."""
+
+    revocation: RevocationJson
+    receipt: ReceiptJson
+
+
+class NothingToRevoke(TypedDict):
+    """Nothing had to be written: what it concerns is dead already."""
+
+    revocation: None
+    receipt: ReceiptJson
+
+
+class OneRevocation(TypedDict):
+    """One revocation in force."""
+
+    revocation: RevocationJson
+
+
+class Undone(TypedDict):
+    """The revocation that is no more."""
+
+    undone: RevocationJson
+
+
+class Revocations(TypedDict):
+    """A page of revocations."""
+
+    revocations: list[RevocationJson]
+    next_cursor: Cursor
+
+
+class RevocationsQuery(TypedDict):
+    """The revocations to list."""
+
+    kind: NotRequired[Annotated[Kind, Field(description="Only of this kind.", examples=["subject"])]]
+    value: NotRequired[Annotated[str, Field(description="Only of this handle; needs its `kind`.", examples=["ada"])]]
+    issuer: NotRequired[Annotated[str, Field(description="The issuer of the handle; left out: this service.")]]
+    cursor: NotRequired[AtCursor]
+
+
+class NamedRevocation(TypedDict):
+    """The revocation."""
+
+    revocation_id: Annotated[str, Field(description="Its `id`.", examples=["1795539600000-0-5f0c2b1e"])]
+
+
+class Undo(NamedRevocation):
+    """The revocation, and why it is undone."""
+
+    reason: NotRequired[
+        Annotated[str, Field(description="Why. It stands in the audit log.", examples=["laptop found again"])]
+    ]
+
+
+@routes.post("/revocations")
+@admin_required
+@operation(
+    {
+        201: Revoked,
+        200: Answer(Preview | NothingToRevoke, "A preview, or: what it concerns is dead already."),
+    },
+    body=NewRevocation,
+    refuses={
+        400: "Or the token is none of ours, and `reason` says why.",
+        409: "`signing_key`: the key signs. `conflict`: no more keys can be revoked.",
+    },
+)
+def revoke() -> tuple[Response, int]:
+    """Take back everything under a handle, or one token that leaked.
+
+    Revoking a token, a session or a key takes back everything under it, for good; revoking a subject, a client or an
+    issuer takes back what was issued before a moment, and signing in after it works.
+    """
+    body = read_json(NewRevocation)
+    handle = _handle_of(body)
+    cutoff_ms = None if body.issued_before is None else milliseconds(body.issued_before)
+    if body.dry_run:
+        return _preview(handle, cutoff_ms), 200
+    receipt = service().accounts.revoke(
+        handle, reason=body.reason, actor=actor(bearer.claims.subject), issued_before_ms=cutoff_ms
+    )
+    revocation = receipt.revocation
+    answer = {"revocation": revocation and revocation_json(revocation), "receipt": receipt_json(receipt)}
+    return jsonify(answer), 201 if revocation else 200
+
+
+@routes.get("/revocations")
+@admin_required
+@operation(
+    Revocations,
+    parameters=RevocationsQuery,
+    refuses={400: "`invalid`: an unknown kind, a value that is none, or a cursor from elsewhere."},
+)
+def revocations() -> Response:
+    """The revocations in force, newest first; with a kind and a value, of exactly this handle."""
+    kind = next((known for known in KINDS if known == request.args.get("kind")), None)
+    if kind is None and "kind" in request.args:
+        raise Problem(400, f"Known kinds are {', '.join(KINDS)}.", reason="invalid")
+    if "value" in request.args:
+        return _of_handle(kind, request.args["value"])
+    try:
+        page = service().stores.denylist.page(kind=kind, cursor=request.args.get("cursor"), limit=PAGE_SIZE)
+    except ValueError as error:
+        raise Problem(400, str(error), reason="invalid") from error
+    answer: Revocations = {
+        "revocations": [revocation_json(revocation) for revocation in page.revocations],
+        "next_cursor": page.next_cursor,
+    }
+    return jsonify(answer)
+
+
+@routes.get("/revocations/<revocation_id>")
+@admin_required
+@operation(OneRevocation, parameters=NamedRevocation, refuses={404: _UNKNOWN_REVOCATION})
+def revocation(revocation_id: str) -> Response:
+    """One revocation that is in force."""
+    answer: OneRevocation = {"revocation": revocation_json(service().revocations.get(revocation_id))}
+    return jsonify(answer)
+
+
+@routes.delete("/revocations/<revocation_id>")
+@admin_required
+@operation(
+    Undone,
+    parameters=Undo,
+    refuses={
+        400: "`invalid`: the reason is too long.",
+        404: _UNKNOWN_REVOCATION,
+        409: "`conflict`: it was merged with others of its handle.",
+    },
+)
+def undo(revocation_id: str) -> Response:
+    """Take exactly this revocation back. Others of the same handle stay in force."""
+    undone = service().revocations.undo(
+        revocation_id, reason=request.args.get("reason", ""), actor=actor(bearer.claims.subject)
+    )
+    answer: Undone = {"undone": revocation_json(undone)}
+    return jsonify(answer)
+
+
+def _handle_of(body: NewRevocation) -> Handle:
+    if body.token is None:
+        return _handle(body.kind or "token", body.value or "", issuer=body.issuer)
+    try:
+        return Handle.token(service().verifier.verify_ignoring_expiry(body.token))
+    except InvalidTokenError as error:
+        raise Problem(400, f"This token is none that could be accepted: {error}", reason=error.reason) from error
+    except ValueError as error:
+        raise Problem(400, str(error), reason="invalid") from error
+
+
+def _handle(kind: Kind, value: str, *, issuer: str | None) -> Handle:
+    try:
+        return Handle(kind, value, issuer=issuer or service().settings.issuer)
+    except ValueError as error:
+        raise Problem(400, str(error), reason="invalid") from error
+
+
+def _of_handle(kind: Kind | None, value: str) -> Response:
+    if kind is None:
+        raise Problem(400, "Give the kind of the value as well.", reason="invalid")
+    in_force = service().revocations.of_handle(_handle(kind, value, issuer=request.args.get("issuer")))
+    answer: Revocations = {
+        "revocations": [revocation_json(revocation) for revocation in in_force],
+        "next_cursor": None,
+    }
+    return jsonify(answer)
+
+
+def _preview(handle: Handle, cutoff_ms: int | None) -> Response:
+    service().accounts.check(handle, issued_before_ms=cutoff_ms)
+    before_ms = service().stores.denylist.now_ms() + 1 if cutoff_ms is None else cutoff_ms
+    sessions = service().sessions.reached_by(handle, issued_before_ms=before_ms)
+    claims = bearer.claims
+    answer: Preview = {
+        "dry_run": True,
+        "kind": handle.kind,
+        "value": handle.value or None,
+        "would_end": {"sessions": len(sessions), "subjects": len({session.subject for session in sessions})},
+        # The administrator who asks would have to sign in again, and could not undo it with this token.
+        "includes_you": handle in claims.handles and (handle.unconditional or claims.judged_at_ms < before_ms),
+    }
+    return jsonify(answer)

@@ -1,0 +1,27 @@
+"""Scopes: what tokens may do, as words separated by spaces (RFC 6749, section 3.3)."""
+
+import re
+
+from app.database import InvalidValueError
+
+#: The scope of administrators.
+ADMIN_SCOPE = "revocation:admin"
+
+_MAX_CHARACTERS = 1000
+
+_WORD = re.compile(r"[!#-\[\]-~]+")
+
+
+def normalise_scope(value: str) -> str:
+    """The scope with its words sorted and unique, one space between them; InvalidValueError names a wrong word."""
+    if len(value) > _MAX_CHARACTERS:
+        raise InvalidValueError("scope", f"a scope has at most {_MAX_CHARACTERS} characters")
+    words = {word for word in value.split(" ") if word}
+    for word in sorted(words):
+        if not _WORD.fullmatch(word):
+            raise InvalidValueError(
+                "scope",
+                f"scopes are separated by spaces and made of printable ASCII without quotation marks and backslashes; "
+                f"{word[:50]!a} is not",
+            )
+    return " ".join(sorted(words))

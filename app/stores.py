@@ -1,0 +1,65 @@
+"""Stores: what outlives a process of the service, made from the settings."""
+
+from dataclasses import dataclass
+from typing import cast
+
+from app.audit import Audit
+from app.clients import Clients
+from app.database import Database
+from app.keyring import Keyring
+from app.settings import Settings
+from app.users import Users
+from revocation import Lifetimes, RedisDenylist, connect
+from revocation.keys import AlgorithmName
+
+#: How long an answer waits for the followers to confirm a revocation.
+_RECEIPT_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """The database and what is kept in it, the deny-list, and the key files. Building it opens no connection."""
+
+    database: Database
+    users: Users
+    clients: Clients
+    audit: Audit
+    denylist: RedisDenylist
+    keyring: Keyring
+
+    @classmethod
+    def of(cls, settings: Settings) -> "Stores":
+        """The stores that the settings name."""
+        database = Database(settings.database_url)
+        return cls(
+            database,
+            Users(database),
+            Clients(database),
+            Audit(database),
+            denylist(settings),
+            Keyring(settings.keys_dir, algorithm=cast("AlgorithmName", settings.algorithm)),
+        )
+
+    def close(self) -> None:
+        """Close this process's connections; the next use opens new ones."""
+        self.database.close()
+        self.denylist.link.close()
+
+
+def denylist(settings: Settings) -> RedisDenylist:
+    """The deny-list that the settings name."""
+    chosen = settings.revocation
+    url = f"embedded:{settings.data_dir}" if settings.is_embedded else chosen.redis_url
+    return RedisDenylist(
+        connect(url, timeout_seconds=chosen.timeout_seconds),
+        namespace=chosen.namespace,
+        lifetimes=Lifetimes(
+            max_token_seconds=chosen.max_token_lifetime_seconds,
+            leeway_seconds=chosen.leeway_seconds,
+            margin_seconds=chosen.margin_seconds,
+            session_seconds=settings.session_ttl_seconds,
+        ),
+        allow_eviction=chosen.allow_eviction,
+        wait_seconds=_RECEIPT_SECONDS,
+        min_replicas=chosen.min_replicas,
+    )
