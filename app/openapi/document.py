@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any, Final
 
-from apispec import APISpec
 from flask import Flask
 from werkzeug.routing import Rule
 
@@ -38,6 +37,21 @@ Tokens that can be taken back: sign in, call an API, log out, and be refused at 
 
 Times are RFC 3339, in UTC, with milliseconds. Durations are seconds. Names that end in `_id` are opaque."""
 
+_SECURITY_SCHEMES: Final = {
+    BEARER: {
+        "type": "http",
+        "scheme": "bearer",
+        "bearerFormat": "JWT",
+        "description": "An access token in the `Authorization` header, and nowhere else (RFC 6750, section 2.1).",
+    },
+    CLIENT: {
+        "type": "http",
+        "scheme": "basic",
+        "description": "A client's id and secret (RFC 6749, section 2.3.1). The form fields `client_id` and "
+        "`client_secret` will do as well. `first-party`, the client of login tokens, is public and has no secret.",
+    },
+}
+
 #: What Flask adds to every GET by itself.
 _AUTOMATIC: Final = frozenset({"HEAD", "OPTIONS"})
 
@@ -56,8 +70,6 @@ class Route:
     told: Operation
     #: What its token must be; None where it needs none.
     required: Requirement | None
-    #: What is in the path: of this rule, or of another one of the same view.
-    in_path: frozenset[str]
     blueprint: str
     view: Any
 
@@ -70,48 +82,31 @@ def routes(app: Flask) -> Iterator[Route]:
         if told is None:
             continue
         added = _AUTOMATIC if getattr(rule, "provide_automatic_options", True) else frozenset()
-        in_path = frozenset[str]().union(*(one.arguments for one in app.url_map.iter_rules(rule.endpoint)))
         required = requirement(view) or (Requirement(None, None) if told.proof == "bearer" else None)
         for method in sorted((rule.methods or set()) - added, key=_METHODS.index):
-            yield Route(rule, method, told, required, in_path, rule.endpoint.partition(".")[0], view)
+            yield Route(rule, method, told, required, rule.endpoint.partition(".")[0], view)
 
 
 def document(app: Flask, *, issuer: str) -> dict[str, Any]:
     """The description, as JSON takes it. `issuer` is the address that clients use."""
     known = list(routes(app))
     models = Models([*_types(known), PROBLEM[0], OAUTH_ERROR[0]])
-    spec = APISpec(
-        title="revocation: the auth service",
-        version=version("revocation"),
-        openapi_version="3.1.0",
-        info={"description": _SUMMARY, "license": {"name": "MIT", "identifier": "MIT"}},
-        servers=[{"url": issuer}],
-        tags=_tags(app, known),
-    )
-    for name, schema in sorted(models.schemas.items()):
-        spec.components.schema(name, schema)
-    spec.components.security_scheme(
-        BEARER,
-        {
-            "type": "http",
-            "scheme": "bearer",
-            "bearerFormat": "JWT",
-            "description": "An access token in the `Authorization` header, and nowhere else (RFC 6750, section 2.1).",
-        },
-    )
-    spec.components.security_scheme(
-        CLIENT,
-        {
-            "type": "http",
-            "scheme": "basic",
-            "description": "A client's id and secret (RFC 6749, section 2.3.1). The form fields `client_id` and "
-            "`client_secret` will do as well. `first-party`, the client of login tokens, is public and has no secret.",
-        },
-    )
+    paths: dict[str, dict[str, Any]] = {}
     for route in known:
-        spec.path(path=_path(route.rule), operations={route.method.lower(): _operation(route, models)})
-    described: dict[str, Any] = spec.to_dict()
-    return described
+        paths.setdefault(_path(route.rule), {})[route.method.lower()] = _operation(route, models)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "revocation: the auth service",
+            "version": version("revocation"),
+            "description": _SUMMARY,
+            "license": {"name": "MIT", "identifier": "MIT"},
+        },
+        "servers": [{"url": issuer}],
+        "tags": _tags(app, known),
+        "paths": paths,
+        "components": {"schemas": dict(sorted(models.schemas.items())), "securitySchemes": _SECURITY_SCHEMES},
+    }
 
 
 def _path(rule: Rule) -> str:
@@ -170,26 +165,29 @@ def _operation(route: Route, models: Models) -> dict[str, Any]:
 
 
 def _parameters(route: Route) -> Iterator[dict[str, Any]]:
-    """Those that the rule names are in the path, the others in the query."""
-    if route.told.parameters is None:
-        return
-    models = Models([route.told.parameters])
-    schema = models.resolved(models.of(route.told.parameters))
-    for name, told in schema["properties"].items():
-        in_path = name in route.in_path
-        if in_path and name not in route.rule.arguments:
-            continue
-        parameter = {key: value for key, value in told.items() if key not in ("description", "examples")}
-        described = {
-            "name": name,
-            "in": "path" if in_path else "query",
-            "required": in_path or name in schema.get("required", ()),
-            "description": told.get("description", ""),
-            "schema": parameter,
-        }
-        if "examples" in told:
-            described["example"] = told["examples"][0]
-        yield described
+    in_path = {name: model for name, model in route.told.path.items() if name in route.rule.arguments}
+    for name, model in in_path.items():
+        yield _parameter(name, "path", Models([model]).of(model), required=True)
+    if route.told.query is not None:
+        models = Models([route.told.query], mode="validation")
+        schema = models.resolved(models.of(route.told.query))
+        for name, member in schema["properties"].items():
+            if name in route.told.path:
+                continue
+            yield _parameter(name, "query", member, required=name in schema.get("required", ()))
+
+
+def _parameter(name: str, place: str, schema: dict[str, Any], *, required: bool) -> dict[str, Any]:
+    shown = {"example": schema["examples"][0]} if "examples" in schema else {}
+    bare = {key: value for key, value in schema.items() if key not in ("description", "examples")}
+    return {
+        "name": name,
+        "in": place,
+        "required": required,
+        "description": schema.get("description", ""),
+        "schema": bare,
+        **shown,
+    }
 
 
 def _answer(answer: Answer, route: Route, models: Models) -> dict[str, Any]:

@@ -25,11 +25,11 @@ class Models:
     What is answered is closed: a member that its type does not know is a mistake of ours.
     """
 
-    def __init__(self, types: Iterable[Any]) -> None:
+    def __init__(self, types: Iterable[Any], *, mode: JsonSchemaMode | None = None) -> None:
         self._known = list(dict.fromkeys(types))
-        inputs = [(str(n), _mode(one), TypeAdapter(one)) for n, one in enumerate(self._known)]
+        inputs = [(str(n), mode or _mode(one), TypeAdapter(one)) for n, one in enumerate(self._known)]
         by_key, definitions = TypeAdapter.json_schemas(inputs, schema_generator=_Untitled, ref_template=_REF)
-        self._schemas = [_renamed(by_key[key, mode]) for key, mode, _ in inputs]
+        self._schemas = [_renamed(by_key[key, used]) for key, used, _ in inputs]
         self.schemas: dict[str, dict[str, Any]] = {
             name.removesuffix(_SUFFIX): _renamed(schema) for name, schema in definitions.get("$defs", {}).items()
         }

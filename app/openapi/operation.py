@@ -1,10 +1,21 @@
-"""Operation: what a route takes and answers, said beside the route. `/openapi.json` is made of these."""
+"""Operation: what a route takes and answers, read from the signature of its view.
 
-from collections.abc import Callable, Mapping
+One declaration serves three readers: the request is checked against it before the view runs, mypy holds the view to
+it, and `/openapi.json` describes it.
+"""
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal, TypeVar
+from functools import wraps
+from typing import Any, Final, Literal, get_args, get_origin, get_type_hints
 
-V = TypeVar("V", bound=Callable[..., Any])
+from flask import Response, jsonify, request
+from pydantic import TypeAdapter, ValidationError
+
+from app.problems import Problem, read_json
+
+View = Callable[..., Any]
 
 #: How a caller may prove who it is, where the route itself decides about that. `@bearer.required` needs no word here.
 Proof = Literal["nothing", "bearer", "bearer, if any", "client"]
@@ -29,50 +40,109 @@ class Operation:
 
     answers: Mapping[int, Answer]
     refuses: Mapping[int, str]
-    #: A JSON body.
+    #: The type of each parameter in the path, by its name.
+    path: Mapping[str, Any]
+    #: A TypedDict.
+    query: Any
+    #: A pydantic model of a JSON body.
     body: Any
     body_required: bool
     #: A form. Such routes answer errors as RFC 6749, section 5.2, writes them, all others as problem details.
     form: Any
-    #: A TypedDict: the fields that the rule names are in the path, the others in the query.
-    parameters: Any
     proof: Proof
 
 
 def operation(
-    answers: Mapping[int, Any] | Any,
+    answers: Mapping[int, Any] | Any = None,
     *,
     refuses: Mapping[int, str] | None = None,
-    body: Any = None,
-    body_required: bool = True,
+    status: int = 200,
     form: Any = None,
-    parameters: Any = None,
     proof: Proof = "nothing",
-) -> Callable[[V], V]:
-    """Say what a view takes and answers: `@operation(Me)`, or `@operation({201: Created}, refuses={409: "..."})`.
+    body: Any = None,
+    parameters: Any = None,
+) -> Callable[[View], Callable[..., Response]]:
+    """Check what a view takes, turn what it returns into JSON, and describe both in `/openapi.json`.
 
-    What follows from `@bearer.required`, from a body or from a form is known already, 401, 403, 413, 415 and 503
-    among it; `refuses` adds to it.
+    The view's argument `query` is a TypedDict and `body` a pydantic model, or `Model | None` where the body may be
+    left out; its other arguments are in the path. It returns the answer's TypedDict, or a pair of it and
+    `Literal[status]`. A view that makes its own Response names its `answers`: `@operation(Me)`, or
+    `@operation({201: Created})`. What follows from `@bearer.required`, from a body or from a form is documented
+    already, 401, 403, 413, 415 and 503 among it; `refuses` adds to it.
     """
-    by_status = answers if isinstance(answers, Mapping) else {200: answers}
-    told = Operation(
-        {status: one if isinstance(one, Answer) else Answer(one) for status, one in by_status.items()},
-        refuses or {},
-        body,
-        body_required,
-        form,
-        parameters,
-        proof,
-    )
 
-    def tell(view: V) -> V:
-        vars(view)[_ATTRIBUTE] = told
-        return view
+    def tell(view: View) -> Callable[..., Response]:
+        hints = get_type_hints(view, include_extras=True)
+        returned = hints.pop("return")
+        query, taken_body = hints.pop("query", None), hints.pop("body", None)
+        if parameters is not None:
+            hints = {k: v for k, v in get_type_hints(parameters, include_extras=True).items() if k in hints}
+        models = [one for one in (get_args(taken_body) or (taken_body,)) if one is not type(None)]
+        by_status = dict(_returned(returned, status)) if answers is None else answers
+        told = Operation(
+            answers={
+                number: answer if isinstance(answer, Answer) else Answer(answer)
+                for number, answer in (by_status if isinstance(by_status, Mapping) else {status: by_status}).items()
+            },
+            refuses=refuses or {},
+            path=hints,
+            query=query or parameters,
+            body=models[0] or body,
+            body_required=type(None) not in get_args(taken_body),
+            form=form,
+            proof=proof,
+        )
+        read_query = None if query is None else _reader(query)
+
+        @wraps(view)
+        def answering(**taken: Any) -> Response:
+            if read_query is not None:
+                taken["query"] = read_query()
+            if models[0] is not None:
+                # Whether there is a body can only be told by its length: a client may send an empty one in chunks.
+                there = told.body_required or request.get_data()
+                taken["body"] = read_json(told.body) if there else None
+            return _response(view(**taken), status)
+
+        vars(answering)[_ATTRIBUTE] = told
+        return answering
 
     return tell
 
 
-def operation_of(view: Callable[..., Any]) -> Operation | None:
+def operation_of(view: View) -> Operation | None:
     """What a view was told to take and answer; None for pages and files."""
-    found: Operation | None = vars(view).get(_ATTRIBUTE)
+    found: Operation | None = vars(inspect.unwrap(view, stop=lambda inner: _ATTRIBUTE in vars(inner))).get(_ATTRIBUTE)
     return found
+
+
+def _returned(annotation: Any, status: int) -> Iterator[tuple[int, Any]]:
+    """The statuses of a return annotation with their models: `Me`, or `tuple[Made, Literal[201]] | tuple[...]`."""
+    pairs = get_args(annotation) if any(get_origin(one) is tuple for one in get_args(annotation)) else (annotation,)
+    for pair in pairs:
+        model, number = get_args(pair) if get_origin(pair) is tuple else (pair, None)
+        yield get_args(number)[0] if number is not None else status, model
+
+
+def _reader(model: Any) -> Callable[[], Any]:
+    """Read the query as its model says. A parameter that must be there and is not counts as an empty one."""
+    adapter = TypeAdapter(model)
+    empty = dict.fromkeys(model.__required_keys__, "")
+
+    def read() -> Any:
+        try:
+            return adapter.validate_python({**empty, **request.args.to_dict()})
+        except ValidationError as error:
+            said = " ".join(one["msg"] for one in error.errors(include_input=False, include_url=False))
+            raise Problem(400, said, reason="invalid") from error
+
+    return read
+
+
+def _response(returned: Any, status: int) -> Response:
+    if isinstance(returned, Response):
+        return returned
+    answer, number = returned if isinstance(returned, tuple) else (returned, status)
+    response = jsonify(answer)
+    response.status_code = number
+    return response

@@ -11,7 +11,7 @@ from app import metrics
 from app.bearer import bearer
 from app.grants import InvalidCredentialsError, Tokens
 from app.openapi import operation
-from app.problems import Problem, read_json
+from app.problems import Problem
 from app.routes.context import actor, origin, service
 from app.routes.formats import (
     ReceiptAnswer,
@@ -72,10 +72,7 @@ class OwnSessions(TypedDict):
     sessions: list[OwnSessionJson]
 
 
-class OwnSession(TypedDict):
-    """The session."""
-
-    sid: Annotated[str, Field(description="The `session_id` of a session.", examples=["N3eT0bRrA2CzpmqhyFj3Kw"])]
+OwnSessionId = Annotated[str, Field(description="The `session_id` of a session.", examples=["N3eT0bRrA2CzpmqhyFj3Kw"])]
 
 
 def token_response(tokens: Tokens) -> Response:
@@ -89,34 +86,31 @@ def token_response(tokens: Tokens) -> Response:
 @routes.post("/login")
 @operation(
     TokensJson,
-    body=Login,
     refuses={
         401: "`invalid_credentials`: unknown user, wrong password or disabled account; nobody learns which.",
         429: "`throttled`: too many failures of this account (10 in five minutes) or address (50).",
         503: "`denylist_unavailable`, `unavailable`: a store does not answer. Try again.",
     },
 )
-def login() -> Response:
+def login(body: Login) -> Response:
     """Sign in with a password."""
-    return token_response(signed_in(read_json(Login)))
+    return token_response(signed_in(body))
 
 
 @routes.post("/refresh")
 @operation(
     TokensJson,
-    body=Refresh,
     refuses={
         401: "`invalid_refresh_token`: used long ago, expired, revoked, or none at all. Sign in again.",
         503: "`denylist_unavailable`, `unavailable`: nothing is used up. Send the same request again.",
     },
 )
-def refresh() -> Response:
+def refresh(body: Refresh) -> Response:
     """The next tokens of a session; the refresh token is used up.
 
     For a few seconds (`APP_REFRESH_GRACE`) it gives the same successor again, for retries and second tabs. Used later,
     it ends the session: somebody has a copy.
     """
-    body = read_json(Refresh)
     try:
         return token_response(refreshed(body.refresh_token, client_id=None, scope=None))
     except RefreshRefusedError as error:
@@ -131,8 +125,6 @@ def refresh() -> Response:
 @routes.post("/logout")
 @operation(
     ReceiptAnswer,
-    body=Logout,
-    body_required=False,
     proof="bearer, if any",
     refuses={
         400: "`invalid_request`: the token is sent twice.",
@@ -140,18 +132,18 @@ def refresh() -> Response:
         503: "`denylist_unavailable`, `unavailable`: nobody is logged out. Send the same request again.",
     },
 )
-def logout() -> Response:
+def logout(body: Logout | None) -> Response:
     """End the session of the bearer token (also of an expired one) or of the refresh token, for good.
 
     Access tokens and refresh token end together. A token that belongs to no session is revoked by itself.
     """
-    body = read_json(Logout) if request.get_data() else Logout()
+    refresh_token = body.refresh_token if body is not None else None
     claims = None
-    if "Authorization" in request.headers or body.refresh_token is None:
+    if "Authorization" in request.headers or refresh_token is None:
         claims = service().verifier.verify_ignoring_expiry(bearer_token())
     sessions = {claims.session_id} if claims is not None and claims.session_id else set()
-    if body.refresh_token is not None:
-        named = service().sessions.of_refresh_token(body.refresh_token)
+    if refresh_token is not None:
+        named = service().sessions.of_refresh_token(refresh_token)
         if named is None and claims is None:
             raise Problem(
                 401,
@@ -184,23 +176,22 @@ def logout_all() -> Response:
 
 @routes.get("/sessions")
 @bearer.required()
-@operation(OwnSessions)
-def sessions() -> Response:
+@operation()
+def sessions() -> OwnSessions:
     """The caller's living sessions."""
     current = bearer.claims.session_id
-    answer: OwnSessions = {
+    return {
         "sessions": [
             {**session_json(session), "current": session.id == current}
             for session in service().sessions.of_subject(bearer.claims.subject)
         ]
     }
-    return jsonify(answer)
 
 
 @routes.delete("/sessions/<sid>")
 @bearer.required()
-@operation(ReceiptAnswer, parameters=OwnSession, refuses={404: "`unknown_session`: the caller has no such session."})
-def end_session(sid: str) -> Response:
+@operation(ReceiptAnswer, refuses={404: "`unknown_session`: the caller has no such session."})
+def end_session(sid: OwnSessionId) -> Response:
     """End one of the caller's sessions. Somebody else's is as unknown as one that never was."""
     session = service().sessions.get(sid) if _SESSION_ID.fullmatch(sid) else None
     subject = bearer.claims.subject

@@ -6,7 +6,9 @@ so a request must also come from a page of this very origin. And its answer can 
 no CORS here. Everything else the console does is `/admin`, with the access token in a header.
 """
 
-from typing import Annotated, Final
+from collections.abc import Callable
+from functools import wraps
+from typing import Annotated, Final, ParamSpec, TypeVar
 from urllib.parse import urlsplit
 
 from flask import Blueprint, Response, jsonify, request
@@ -17,13 +19,16 @@ from werkzeug.http import dump_cookie
 from app.bearer import bearer
 from app.grants import Tokens
 from app.openapi import Answer, operation
-from app.problems import Problem, read_json
+from app.problems import Problem
 from app.routes.auth import Login, refreshed, signed_in
 from app.routes.context import actor, service
 from app.routes.formats import SessionId
 from app.routes.pages import page
 from app.scopes import ADMIN_SCOPE
 from app.sessions import RefreshRefusedError
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 routes = Blueprint("console", __name__)
 
@@ -47,6 +52,26 @@ class SignedIn(TypedDict):
     session_id: SessionId | None
 
 
+def _own_origin_required(view: Callable[P, R]) -> Callable[P, R]:
+    """Refuse with Problem 403 what no page of this service sent, by the word of the browser.
+
+    `Origin` is on every request but GET and HEAD that a script sends (Fetch standard, section 3.2), and no script can
+    set it or `Sec-Fetch-Site`. Where either is missing or foreign the request is refused, whatever else it carries.
+    """
+
+    @wraps(view)
+    def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
+        origin = request.headers.get("Origin")
+        # A browser may know the service by its issuer, or by the host it asked: a tunnel, or localhost for 127.0.0.1.
+        ours = (_origin_of(service().settings.issuer), _origin_of(request.host_url))
+        site = request.headers.get("Sec-Fetch-Site", "same-origin")
+        if origin not in ours or site != "same-origin":
+            raise Problem(403, "Only the console itself may ask this.", reason="foreign_origin")
+        return view(*args, **kwargs)
+
+    return guarded
+
+
 @routes.get("/console")
 def console() -> Response:
     """The page. It holds nothing: what it shows, it asks `/admin` for."""
@@ -54,9 +79,9 @@ def console() -> Response:
 
 
 @routes.post(_PATH)
+@_own_origin_required
 @operation(
     SignedIn,
-    body=Login,
     refuses={
         401: "`invalid_credentials`: unknown user, wrong password or disabled account; nobody learns which.",
         403: f"{_FOREIGN} {_NO_ADMIN}",
@@ -64,10 +89,8 @@ def console() -> Response:
         503: "`denylist_unavailable`, `unavailable`: a store does not answer. Try again.",
     },
 )
-def sign_in() -> Response:
+def sign_in(body: Login) -> Response:
     """Sign in with a password: an access token in the answer, a refresh token in a cookie. 403 for who is no admin."""
-    _require_own_origin()
-    body = read_json(Login)
     tokens = signed_in(body)
     if ADMIN_SCOPE not in tokens.scope.split():
         _end(tokens.session_id, body.username, reason="no admin")
@@ -76,6 +99,7 @@ def sign_in() -> Response:
 
 
 @routes.post(f"{_PATH}/refresh")
+@_own_origin_required
 @operation(
     {200: SignedIn, 204: Answer(description="Nobody is signed in: there was no cookie.")},
     refuses={
@@ -86,7 +110,6 @@ def sign_in() -> Response:
 )
 def renew() -> Response:
     """The next access token of the session in the cookie, whose refresh token is used up; 204 without one."""
-    _require_own_origin()
     cookie = request.cookies.get(_cookie_name())
     if cookie is None:
         # Not an error: this is how the page asks whether somebody is signed in.
@@ -107,13 +130,13 @@ def renew() -> Response:
 
 
 @routes.delete(_PATH)
+@_own_origin_required
 @operation(
     {204: Answer(description="Signed out, or nobody was signed in.")},
     refuses={403: _FOREIGN, 503: "`denylist_unavailable`, `unavailable`: nobody is signed out. Try again."},
 )
 def sign_out() -> Response:
     """End the session in the cookie, its access tokens included, and forget the cookie."""
-    _require_own_origin()
     session_id = service().sessions.of_refresh_token(request.cookies.get(_cookie_name(), ""))
     session = service().sessions.get(session_id) if session_id else None
     if session is not None:
@@ -147,20 +170,6 @@ def _answer(tokens: Tokens) -> Response:
 
 def _no_admin() -> Problem:
     return Problem(403, f"This account may not administer: it lacks the scope {ADMIN_SCOPE}.", reason="not_an_admin")
-
-
-def _require_own_origin() -> None:
-    """Raise Problem 403 unless a page of this service sent the request, by the word of the browser.
-
-    `Origin` is on every request but GET and HEAD that a script sends (Fetch standard, section 3.2), and no script can
-    set it or `Sec-Fetch-Site`. Where either is missing or foreign the request is refused, whatever else it carries.
-    """
-    origin = request.headers.get("Origin")
-    # A browser may know the service by its issuer, or by the host it asked: a tunnel, or localhost for 127.0.0.1.
-    ours = (_origin_of(service().settings.issuer), _origin_of(request.host_url))
-    site = request.headers.get("Sec-Fetch-Site", "same-origin")
-    if origin not in ours or site != "same-origin":
-        raise Problem(403, "Only the console itself may ask this.", reason="foreign_origin")
 
 
 def _origin_of(url: str) -> str:

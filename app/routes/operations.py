@@ -52,10 +52,10 @@ class Health(TypedDict):
 
 
 @routes.get("/healthz")
-@operation(Health)
-def healthz() -> Response:
+@operation()
+def healthz() -> Health:
     """Alive; with what it knows of Redis. That is a field and no status: every process would leave together."""
-    return jsonify({**_health(service().health.process()), "status": "ok"})
+    return {**_health(service().health.process()), "status": "ok"}
 
 
 @routes.get("/readyz")

@@ -2,13 +2,13 @@
 
 from typing import Annotated, Final, NotRequired
 
-from flask import Blueprint, Response, request
-from pydantic import Field
+from flask import Blueprint, Response
+from pydantic import Field, PlainValidator
+from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict  # pydantic cannot read the one of typing before 3.12
 
 from app.bearer import bearer
 from app.openapi import Answer, operation
-from app.problems import Problem
 from revocation import Claims, ConfigurationError
 from revocation.guard import checked_staleness
 
@@ -28,49 +28,52 @@ _ALLOWED: Final = Answer(
 )
 
 
+def _seconds(text: str) -> float:
+    """A bound as the guard takes it."""
+    try:
+        return checked_staleness(float(text))
+    except (ValueError, ConfigurationError) as error:
+        raise PydanticCustomError("staleness", "max_staleness is a number of seconds, or inf.") from error
+
+
 class Dial(TypedDict):
     """The demands that a proxy may make."""
 
     scope: NotRequired[Annotated[str, Field(description="What the token must cover.", examples=["reports:read"])]]
     max_staleness: NotRequired[
         Annotated[
-            str,
+            float,
+            PlainValidator(_seconds, json_schema_input_type=str),
             Field(description="Seconds, or `inf`: how old what is known of revocations may be.", examples=["0"]),
         ]
     ]
 
 
-class Original(TypedDict):
-    """The path that the proxy guards."""
-
-    original: Annotated[str, Field(description="The guarded path. It is not read.", examples=["orders/7"])]
+Original = Annotated[str, Field(description="The guarded path. It is not read.", examples=["orders/7"])]
 
 
 @routes.route("/verify", methods=_METHODS, provide_automatic_options=False)
 @operation(
     {204: _ALLOWED},
     proof="bearer",
-    parameters=Dial,
     refuses={
         400: "`invalid`: `max_staleness` is no number of seconds.",
         403: "`insufficient_scope`: it does not cover `scope`.",
     },
 )
-def verify() -> Response:
+def verify(query: Dial) -> Response:
     """204 with headers that say who it is, or 401, 403 or 503 as a protected route would.
 
     The proxy may ask for a scope (`/verify?scope=reports:read`) and set the dial (`&max_staleness=0`). A bound above
     `REVOCATION_MAX_STALENESS` counts as that.
     """
-    return _identity(bearer.require(scope=request.args.get("scope") or None, max_staleness=_staleness()))
+    return _identity(bearer.require(scope=query.get("scope") or None, max_staleness=query.get("max_staleness")))
 
 
 @routes.route("/verify/", methods=_METHODS, provide_automatic_options=False)
 @routes.route("/verify/<path:original>", methods=_METHODS, provide_automatic_options=False)
-@operation(
-    {204: _ALLOWED}, proof="bearer", parameters=Original, refuses={404: "The path begins with a slash of its own."}
-)
-def verify_original(original: str = "") -> Response:  # noqa: ARG001 (the guarded path is not ours to judge)
+@operation({204: _ALLOWED}, proof="bearer", refuses={404: "The path begins with a slash of its own."})
+def verify_original(original: Original = "") -> Response:  # noqa: ARG001 (the guarded path is not ours to judge)
     """The same for proxies that put the original path behind theirs, and keep the method.
 
     There the query is the client's own, who must not set the dial: it is not read.
@@ -89,13 +92,3 @@ def _identity(claims: Claims) -> Response:
         response.headers[name] = value or ""
     response.headers["Cache-Control"] = "no-store"
     return response
-
-
-def _staleness() -> float | None:
-    text = request.args.get("max_staleness")
-    if text is None:
-        return None
-    try:
-        return checked_staleness(float(text))
-    except (ValueError, ConfigurationError) as error:
-        raise Problem(400, "max_staleness is a number of seconds, or inf.", reason="invalid") from error

@@ -34,10 +34,7 @@ class Metadata(TypedDict):
     jwks_uri: Annotated[str, Field(examples=["https://auth.example/.well-known/jwks.json"])]
 
 
-class Tenant(TypedDict):
-    """The path of the issuer."""
-
-    tenant: Annotated[str, Field(description="The path of the issuer, where it has one.", examples=["login"])]
+Tenant = Annotated[str, Field(description="The path of the issuer, where it has one.", examples=["login"])]
 
 
 class Jwks(TypedDict):
@@ -48,8 +45,8 @@ class Jwks(TypedDict):
 
 @routes.get("/oauth-authorization-server")
 @routes.get("/oauth-authorization-server/<path:tenant>")
-@operation(Metadata, parameters=Tenant, refuses={404: "`unknown_issuer`: no issuer of this path lives here."})
-def metadata(tenant: str = "") -> Response:
+@operation(Metadata, refuses={404: "`unknown_issuer`: no issuer of this path lives here."})
+def metadata(tenant: Tenant = "") -> Response:
     """Where everything is. An issuer with a path has it behind the well-known part (section 3.1)."""
     issuer = service().settings.issuer
     if f"/{tenant}".rstrip("/") != urlsplit(issuer).path.rstrip("/"):
