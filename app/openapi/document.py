@@ -172,8 +172,6 @@ def _parameters(route: Route) -> Iterator[dict[str, Any]]:
         models = Models([route.told.query], mode="validation")
         schema = models.resolved(models.of(route.told.query))
         for name, member in schema["properties"].items():
-            if name in route.told.path:
-                continue
             yield _parameter(name, "query", member, required=name in schema.get("required", ()))
 
 

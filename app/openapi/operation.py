@@ -59,8 +59,6 @@ def operation(
     status: int = 200,
     form: Any = None,
     proof: Proof = "nothing",
-    body: Any = None,
-    parameters: Any = None,
 ) -> Callable[[View], Callable[..., Response]]:
     """Check what a view takes, turn what it returns into JSON, and describe both in `/openapi.json`.
 
@@ -74,10 +72,8 @@ def operation(
     def tell(view: View) -> Callable[..., Response]:
         hints = get_type_hints(view, include_extras=True)
         returned = hints.pop("return")
-        query, taken_body = hints.pop("query", None), hints.pop("body", None)
-        if parameters is not None:
-            hints = {k: v for k, v in get_type_hints(parameters, include_extras=True).items() if k in hints}
-        models = [one for one in (get_args(taken_body) or (taken_body,)) if one is not type(None)]
+        query, body = hints.pop("query", None), hints.pop("body", None)
+        models = [one for one in (get_args(body) or (body,)) if one is not type(None)]
         by_status = dict(_returned(returned, status)) if answers is None else answers
         told = Operation(
             answers={
@@ -86,9 +82,9 @@ def operation(
             },
             refuses=refuses or {},
             path=hints,
-            query=query or parameters,
-            body=models[0] or body,
-            body_required=type(None) not in get_args(taken_body),
+            query=query,
+            body=models[0],
+            body_required=type(None) not in get_args(body),
             form=form,
             proof=proof,
         )
@@ -98,7 +94,7 @@ def operation(
         def answering(**taken: Any) -> Response:
             if read_query is not None:
                 taken["query"] = read_query()
-            if models[0] is not None:
+            if told.body is not None:
                 # Whether there is a body can only be told by its length: a client may send an empty one in chunks.
                 there = told.body_required or request.get_data()
                 taken["body"] = read_json(told.body) if there else None

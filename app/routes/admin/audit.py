@@ -2,7 +2,7 @@
 
 from typing import Annotated, NotRequired
 
-from flask import Blueprint, Response, jsonify, request
+from flask import Blueprint
 from pydantic import Field
 from typing_extensions import TypedDict  # pydantic cannot read the one of typing before 3.12
 
@@ -45,12 +45,11 @@ class AuditPage(TypedDict):
 
 @routes.get("/audit")
 @admin_required
-@operation(AuditPage, parameters=PageQuery, refuses={400: "`invalid`: a cursor from elsewhere."})
-def audit_log() -> Response:
+@operation(refuses={400: "`invalid`: a cursor from elsewhere."})
+def audit_log(query: PageQuery) -> AuditPage:
     """The acts of the audit log, newest first: actor, action, target, instant, reason and address."""
-    records, next_cursor = service().stores.audit.page(request.args.get("cursor"), limit=PAGE_SIZE)
-    answer: AuditPage = {"records": [_record_json(record) for record in records], "next_cursor": next_cursor}
-    return jsonify(answer)
+    records, next_cursor = service().stores.audit.page(query.get("cursor"), limit=PAGE_SIZE)
+    return {"records": [_record_json(record) for record in records], "next_cursor": next_cursor}
 
 
 def _record_json(record: AuditRecord) -> AuditRecordJson:

@@ -2,7 +2,7 @@
 
 from typing import Annotated, NotRequired
 
-from flask import Blueprint, Response, jsonify, request
+from flask import Blueprint
 from pydantic import Field
 from typing_extensions import TypedDict  # pydantic cannot read the one of typing before 3.12
 
@@ -43,19 +43,18 @@ class Changes(TypedDict):
 
 @routes.get("/changes")
 @admin_required
-@operation(Changes, parameters=ChangesQuery, refuses={400: "`invalid`: a cursor that did not come from here."})
-def changes() -> Response:
+@operation(refuses={400: "`invalid`: a cursor that did not come from here."})
+def changes(query: ChangesQuery) -> Changes:
     """Revocations and undoings after a cursor, oldest first.
 
     Without a cursor the answer has no changes yet, and says where to go on. Asked every second or two, it shows
     revocations as they happen.
     """
     try:
-        read, cursor = service().stores.denylist.changes(after=request.args.get("cursor"))
+        read, cursor = service().stores.denylist.changes(after=query.get("cursor"))
     except ValueError as error:
         raise Problem(400, str(error), reason="invalid") from error
-    answer: Changes = {"changes": [_change_json(change) for change in read], "next_cursor": cursor}
-    return jsonify(answer)
+    return {"changes": [_change_json(change) for change in read], "next_cursor": cursor}
 
 
 def _change_json(change: Change) -> ChangeJson:

@@ -8,7 +8,6 @@ from typing_extensions import TypedDict  # pydantic cannot read the one of typin
 
 from app.bearer import admin_required, bearer
 from app.openapi import operation
-from app.problems import read_json
 from app.routes.context import actor, service
 from app.routes.formats import ClientId, Scope
 
@@ -35,10 +34,9 @@ class ClientCreated(TypedDict):
 
 @routes.post("/clients")
 @admin_required
-@operation({201: ClientCreated}, body=NewClient)
-def create_client() -> tuple[Response, int]:
+@operation({201: ClientCreated})
+def create_client(body: NewClient) -> Response:
     """A new client; its secret is shown here and never again."""
-    body = read_json(NewClient)
     client, secret = service().accounts.create_client(body.name, scope=body.scope, actor=actor(bearer.claims.subject))
     answer: ClientCreated = {
         "client_id": client.client_id,
@@ -47,5 +45,6 @@ def create_client() -> tuple[Response, int]:
         "scope": client.scope,
     }
     response = jsonify(answer)
+    response.status_code = 201
     response.headers["Cache-Control"] = "no-store"
-    return response, 201
+    return response

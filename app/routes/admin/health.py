@@ -3,7 +3,7 @@
 from dataclasses import asdict
 from typing import Annotated, Literal, cast
 
-from flask import Blueprint, Response, jsonify
+from flask import Blueprint
 from pydantic import Field
 from typing_extensions import TypedDict  # pydantic cannot read the one of typing before 3.12
 
@@ -61,15 +61,14 @@ class SystemHealth(TypedDict):
 
 @routes.get("/health")
 @admin_required
-@operation(SystemHealth)
-def health() -> Response:
+@operation()
+def health() -> SystemHealth:
     """Every follower with its age, Redis, the epoch, and warnings about them."""
     system = service().health.system()
     opened_at, accepts_from = epoch_bounds(system.epoch)
-    answer: SystemHealth = {
+    return {
         "epoch": {"id": system.epoch.id, "opened_at": opened_at, "accepts_from": accepts_from},
         "followers": [cast("LivingFollowerJson", asdict(follower)) for follower in system.followers],
         "redis": cast("RedisJson", asdict(system.redis)),
         "warnings": list(system.warnings),
     }
-    return jsonify(answer)

@@ -2,14 +2,15 @@
 
 from typing import Annotated, Literal, NotRequired
 
-from flask import Blueprint, Response, jsonify, request
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from flask import Blueprint
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
+from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict  # pydantic cannot read the one of typing before 3.12
 
 from app.bearer import admin_required, bearer
 from app.instants import milliseconds
-from app.openapi import Answer, operation
-from app.problems import Problem, read_json
+from app.openapi import operation
+from app.problems import Problem
 from app.routes.context import actor, service
 from app.routes.formats import (
     PAGE_SIZE,
@@ -95,6 +96,10 @@ class NothingToRevoke(TypedDict):
     receipt: ReceiptJson
 
 
+#: The answer to a revocation that was not made.
+Unchanged = Annotated[Preview | NothingToRevoke, Field(description="A preview, or: what it concerns is dead already.")]
+
+
 class OneRevocation(TypedDict):
     """One revocation in force."""
 
@@ -114,23 +119,28 @@ class Revocations(TypedDict):
     next_cursor: Cursor
 
 
+def _known(kind: object) -> object:
+    if kind not in KINDS:
+        raise PydanticCustomError("kind", "Known kinds are {kinds}.", {"kinds": ", ".join(KINDS)})
+    return kind
+
+
 class RevocationsQuery(TypedDict):
     """The revocations to list."""
 
-    kind: NotRequired[Annotated[Kind, Field(description="Only of this kind.", examples=["subject"])]]
+    kind: NotRequired[
+        Annotated[Kind, BeforeValidator(_known), Field(description="Only of this kind.", examples=["subject"])]
+    ]
     value: NotRequired[Annotated[str, Field(description="Only of this handle; needs its `kind`.", examples=["ada"])]]
     issuer: NotRequired[Annotated[str, Field(description="The issuer of the handle; left out: this service.")]]
     cursor: NotRequired[AtCursor]
 
 
-class NamedRevocation(TypedDict):
-    """The revocation."""
-
-    revocation_id: Annotated[str, Field(description="Its `id`.", examples=["1795539600000-0-5f0c2b1e"])]
+RevocationId = Annotated[str, Field(description="Its `id`.", examples=["1795539600000-0-5f0c2b1e"])]
 
 
-class Undo(NamedRevocation):
-    """The revocation, and why it is undone."""
+class Undo(TypedDict):
+    """Why a revocation is undone."""
 
     reason: NotRequired[
         Annotated[str, Field(description="Why. It stands in the audit log.", examples=["laptop found again"])]
@@ -140,23 +150,17 @@ class Undo(NamedRevocation):
 @routes.post("/revocations")
 @admin_required
 @operation(
-    {
-        201: Revoked,
-        200: Answer(Preview | NothingToRevoke, "A preview, or: what it concerns is dead already."),
-    },
-    body=NewRevocation,
     refuses={
         400: "Or the token is none of ours, and `reason` says why.",
         409: "`signing_key`: the key signs. `conflict`: no more keys can be revoked.",
     },
 )
-def revoke() -> tuple[Response, int]:
+def revoke(body: NewRevocation) -> tuple[Revoked, Literal[201]] | tuple[Unchanged, Literal[200]]:
     """Take back everything under a handle, or one token that leaked.
 
     Revoking a token, a session or a key takes back everything under it, for good; revoking a subject, a client or an
     issuer takes back what was issued before a moment, and signing in after it works.
     """
-    body = read_json(NewRevocation)
     handle = _handle_of(body)
     cutoff_ms = None if body.issued_before is None else milliseconds(body.issued_before)
     if body.dry_run:
@@ -164,63 +168,53 @@ def revoke() -> tuple[Response, int]:
     receipt = service().accounts.revoke(
         handle, reason=body.reason, actor=actor(bearer.claims.subject), issued_before_ms=cutoff_ms
     )
-    revocation = receipt.revocation
-    answer = {"revocation": revocation and revocation_json(revocation), "receipt": receipt_json(receipt)}
-    return jsonify(answer), 201 if revocation else 200
+    if receipt.revocation is None:
+        nothing: NothingToRevoke = {"revocation": None, "receipt": receipt_json(receipt)}
+        return nothing, 200
+    revoked: Revoked = {"revocation": revocation_json(receipt.revocation), "receipt": receipt_json(receipt)}
+    return revoked, 201
 
 
 @routes.get("/revocations")
 @admin_required
-@operation(
-    Revocations,
-    parameters=RevocationsQuery,
-    refuses={400: "`invalid`: an unknown kind, a value that is none, or a cursor from elsewhere."},
-)
-def revocations() -> Response:
+@operation(refuses={400: "`invalid`: an unknown kind, a value that is none, or a cursor from elsewhere."})
+def revocations(query: RevocationsQuery) -> Revocations:
     """The revocations in force, newest first; with a kind and a value, of exactly this handle."""
-    kind = next((known for known in KINDS if known == request.args.get("kind")), None)
-    if kind is None and "kind" in request.args:
-        raise Problem(400, f"Known kinds are {', '.join(KINDS)}.", reason="invalid")
-    if "value" in request.args:
-        return _of_handle(kind, request.args["value"])
+    if "value" in query:
+        return _of_handle(query.get("kind"), query["value"], issuer=query.get("issuer"))
     try:
-        page = service().stores.denylist.page(kind=kind, cursor=request.args.get("cursor"), limit=PAGE_SIZE)
+        page = service().stores.denylist.page(kind=query.get("kind"), cursor=query.get("cursor"), limit=PAGE_SIZE)
     except ValueError as error:
         raise Problem(400, str(error), reason="invalid") from error
-    answer: Revocations = {
+    return {
         "revocations": [revocation_json(revocation) for revocation in page.revocations],
         "next_cursor": page.next_cursor,
     }
-    return jsonify(answer)
 
 
 @routes.get("/revocations/<revocation_id>")
 @admin_required
-@operation(OneRevocation, parameters=NamedRevocation, refuses={404: _UNKNOWN_REVOCATION})
-def revocation(revocation_id: str) -> Response:
+@operation(refuses={404: _UNKNOWN_REVOCATION})
+def revocation(revocation_id: RevocationId) -> OneRevocation:
     """One revocation that is in force."""
-    answer: OneRevocation = {"revocation": revocation_json(service().revocations.get(revocation_id))}
-    return jsonify(answer)
+    return {"revocation": revocation_json(service().revocations.get(revocation_id))}
 
 
 @routes.delete("/revocations/<revocation_id>")
 @admin_required
 @operation(
-    Undone,
-    parameters=Undo,
     refuses={
         400: "`invalid`: the reason is too long.",
         404: _UNKNOWN_REVOCATION,
         409: "`conflict`: it was merged with others of its handle.",
     },
 )
-def undo(revocation_id: str) -> Response:
+def undo(revocation_id: RevocationId, query: Undo) -> Undone:
     """Take exactly this revocation back. Others of the same handle stay in force."""
     undone = service().revocations.undo(
-        revocation_id, reason=request.args.get("reason", ""), actor=actor(bearer.claims.subject)
+        revocation_id, reason=query.get("reason", ""), actor=actor(bearer.claims.subject)
     )
-    answer: Undone = {"undone": revocation_json(undone)}
-    return jsonify(answer)
+    return {"undone": revocation_json(undone)}
 
 
 def _handle_of(body: NewRevocation) -> Handle:
@@ -241,23 +235,19 @@ def _handle(kind: Kind, value: str, *, issuer: str | None) -> Handle:
         raise Problem(400, str(error), reason="invalid") from error
 
 
-def _of_handle(kind: Kind | None, value: str) -> Response:
+def _of_handle(kind: Kind | None, value: str, *, issuer: str | None) -> Revocations:
     if kind is None:
         raise Problem(400, "Give the kind of the value as well.", reason="invalid")
-    in_force = service().revocations.of_handle(_handle(kind, value, issuer=request.args.get("issuer")))
-    answer: Revocations = {
-        "revocations": [revocation_json(revocation) for revocation in in_force],
-        "next_cursor": None,
-    }
-    return jsonify(answer)
+    in_force = service().revocations.of_handle(_handle(kind, value, issuer=issuer))
+    return {"revocations": [revocation_json(revocation) for revocation in in_force], "next_cursor": None}
 
 
-def _preview(handle: Handle, cutoff_ms: int | None) -> Response:
+def _preview(handle: Handle, cutoff_ms: int | None) -> Preview:
     service().accounts.check(handle, issued_before_ms=cutoff_ms)
     before_ms = service().stores.denylist.now_ms() + 1 if cutoff_ms is None else cutoff_ms
     sessions = service().sessions.reached_by(handle, issued_before_ms=before_ms)
     claims = bearer.claims
-    answer: Preview = {
+    return {
         "dry_run": True,
         "kind": handle.kind,
         "value": handle.value or None,
@@ -265,4 +255,3 @@ def _preview(handle: Handle, cutoff_ms: int | None) -> Response:
         # The administrator who asks would have to sign in again, and could not undo it with this token.
         "includes_you": handle in claims.handles and (handle.unconditional or claims.judged_at_ms < before_ms),
     }
-    return jsonify(answer)

@@ -3,7 +3,7 @@
 import re
 from typing import Annotated, Literal, NotRequired
 
-from flask import Blueprint, Response, jsonify
+from flask import Blueprint
 from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import TypedDict  # pydantic cannot read the one of typing before 3.12
 
@@ -11,7 +11,6 @@ from app.bearer import admin_required
 from app.clients import FIRST_PARTY, Client
 from app.instants import milliseconds, rfc3339
 from app.openapi import operation
-from app.problems import read_json
 from app.routes.context import service
 from app.routes.formats import (
     ClientId,
@@ -115,30 +114,25 @@ class SearchResult(TypedDict):
 
 @routes.post("/search")
 @admin_required
-@operation(SearchResult, body=Query)
-def search() -> Response:
+@operation()
+def search(body: Query) -> SearchResult:
     """Whatever a text may stand for, with its state and the live revocations of it.
 
     The text is an access or refresh token, a session id, a `jti`, a key id, the id of a revocation, or a part of the
     name of a user or a client. Each thing found can be revoked by its `kind` and `value`.
     """
-    text = read_json(Query).query.strip()
+    text = body.query.strip()
     text = re.sub(r"(?i)^bearer\s+", "", text)
     if not text or not text.isprintable():
         # Nothing has such a name, and a database may refuse the text.
-        return _answer([])
+        return {"found": []}
     matches = _exact(text)
     known = {(match["kind"], match["value"]) for match in matches}
     matches += [match for match in _named(text) if (match["kind"], match["value"]) not in known]
     if not matches and _TOKEN_ID.fullmatch(text):
         # The service stores nothing of a token, so this may be the jti of one.
         matches.append(_match("token", text))
-    return _answer(matches)
-
-
-def _answer(matches: list[FoundJson]) -> Response:
-    answer: SearchResult = {"found": matches}
-    return jsonify(answer)
+    return {"found": matches}
 
 
 def _exact(text: str) -> list[FoundJson]:

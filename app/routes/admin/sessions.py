@@ -1,6 +1,6 @@
 """Sessions: the logins of a user that are alive."""
 
-from flask import Blueprint, Response, jsonify, request
+from flask import Blueprint
 from typing_extensions import TypedDict  # pydantic cannot read the one of typing before 3.12
 
 from app.bearer import admin_required
@@ -26,11 +26,10 @@ class Sessions(TypedDict):
 
 @routes.get("/sessions")
 @admin_required
-@operation(Sessions, parameters=SessionsQuery, refuses={404: UNKNOWN_USER})
-def sessions() -> Response:
+@operation(refuses={404: UNKNOWN_USER})
+def sessions(query: SessionsQuery) -> Sessions:
     """The living sessions of a user."""
-    subject = request.args.get("subject", "")
+    subject = query["subject"]
     if service().stores.users.get(subject) is None:
         raise UserNotFoundError
-    answer: Sessions = {"sessions": [session_json(session) for session in service().sessions.of_subject(subject)]}
-    return jsonify(answer)
+    return {"sessions": [session_json(session) for session in service().sessions.of_subject(subject)]}

@@ -2,13 +2,12 @@
 
 from typing import Annotated
 
-from flask import Blueprint, Response, jsonify
+from flask import Blueprint
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from typing_extensions import TypedDict  # pydantic cannot read the one of typing before 3.12
 
 from app.bearer import admin_required, bearer
 from app.openapi import operation
-from app.problems import read_json
 from app.routes.context import actor, service
 from app.routes.formats import UNKNOWN_USER, ReceiptJson, Scope, Username, receipt_json
 from app.users import User
@@ -45,12 +44,6 @@ class ChangedUser(BaseModel):
         return self
 
 
-class NamedUser(TypedDict):
-    """The user."""
-
-    username: Username
-
-
 class UserJson(TypedDict):
     """An account."""
 
@@ -67,31 +60,28 @@ class UserChanged(UserJson):
 
 @routes.post("/users")
 @admin_required
-@operation({201: UserJson}, body=NewUser, refuses={409: "`exists`: the name is taken, for ever."})
-def create_user() -> tuple[Response, int]:
+@operation(status=201, refuses={409: "`exists`: the name is taken, for ever."})
+def create_user(body: NewUser) -> UserJson:
     """A new account."""
-    body = read_json(NewUser)
     user = service().accounts.create_user(
         body.username, password=body.password, scope=body.scope, actor=actor(bearer.claims.subject)
     )
-    return jsonify(_user_json(user)), 201
+    return _user_json(user)
 
 
 @routes.patch("/users/<username>")
 @admin_required
-@operation(UserChanged, body=ChangedUser, parameters=NamedUser, refuses={404: UNKNOWN_USER})
-def change_user(username: str) -> Response:
+@operation(refuses={404: UNKNOWN_USER})
+def change_user(username: Username, body: ChangedUser) -> UserChanged:
     """Change an account, and take back everything it holds."""
-    changes = read_json(ChangedUser)
     user, receipt = service().accounts.change_user(
         username,
-        password=changes.password,
-        scope=changes.scope,
-        disabled=changes.disabled,
+        password=body.password,
+        scope=body.scope,
+        disabled=body.disabled,
         actor=actor(bearer.claims.subject),
     )
-    answer: UserChanged = {**_user_json(user), "receipt": receipt_json(receipt)}
-    return jsonify(answer)
+    return {**_user_json(user), "receipt": receipt_json(receipt)}
 
 
 def _user_json(user: User) -> UserJson:
