@@ -4,7 +4,6 @@ One declaration serves three readers: the request is checked against it before t
 it, and `/openapi.json` describes it.
 """
 
-import inspect
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import wraps
@@ -72,32 +71,30 @@ def operation(
     def tell(view: View) -> Callable[..., Response]:
         hints = get_type_hints(view, include_extras=True)
         returned = hints.pop("return")
+        given = dict(_returned(returned, status)) if answers is None else answers
         query, body = hints.pop("query", None), hints.pop("body", None)
-        models = [one for one in (get_args(body) or (body,)) if one is not type(None)]
-        by_status = dict(_returned(returned, status)) if answers is None else answers
+        is_optional = type(None) in get_args(body)
         told = Operation(
             answers={
                 number: answer if isinstance(answer, Answer) else Answer(answer)
-                for number, answer in (by_status if isinstance(by_status, Mapping) else {status: by_status}).items()
+                for number, answer in (given if isinstance(given, Mapping) else {status: given}).items()
             },
             refuses=refuses or {},
             path=hints,
             query=query,
-            body=models[0],
-            body_required=type(None) not in get_args(body),
+            body=get_args(body)[0] if is_optional else body,
+            body_required=not is_optional,
             form=form,
             proof=proof,
         )
-        read_query = None if query is None else _reader(query)
+        read_query = None if query is None else _query_reader(query)
 
         @wraps(view)
         def answering(**taken: Any) -> Response:
             if read_query is not None:
                 taken["query"] = read_query()
             if told.body is not None:
-                # Whether there is a body can only be told by its length: a client may send an empty one in chunks.
-                there = told.body_required or request.get_data()
-                taken["body"] = read_json(told.body) if there else None
+                taken["body"] = read_json(told.body) if told.body_required or request.get_data() else None
             return _response(view(**taken), status)
 
         vars(answering)[_ATTRIBUTE] = told
@@ -108,20 +105,24 @@ def operation(
 
 def operation_of(view: View) -> Operation | None:
     """What a view was told to take and answer; None for pages and files."""
-    found: Operation | None = vars(inspect.unwrap(view, stop=lambda inner: _ATTRIBUTE in vars(inner))).get(_ATTRIBUTE)
+    found: Operation | None = vars(view).get(_ATTRIBUTE)
     return found
 
 
 def _returned(annotation: Any, status: int) -> Iterator[tuple[int, Any]]:
     """The statuses of a return annotation with their models: `Me`, or `tuple[Made, Literal[201]] | tuple[...]`."""
-    pairs = get_args(annotation) if any(get_origin(one) is tuple for one in get_args(annotation)) else (annotation,)
-    for pair in pairs:
-        model, number = get_args(pair) if get_origin(pair) is tuple else (pair, None)
-        yield get_args(number)[0] if number is not None else status, model
+    pairs = [pair for pair in (annotation, *get_args(annotation)) if get_origin(pair) is tuple]
+    if not pairs:
+        yield status, annotation
+    for model, number in map(get_args, pairs):
+        yield get_args(number)[0], model
 
 
-def _reader(model: Any) -> Callable[[], Any]:
-    """Read the query as its model says. A parameter that must be there and is not counts as an empty one."""
+def _query_reader(model: Any) -> Callable[[], Any]:
+    """A function that reads the query as its model says.
+
+    A parameter that is required and missing counts as an empty one: the view refuses both in the same words.
+    """
     adapter = TypeAdapter(model)
     empty = dict.fromkeys(model.__required_keys__, "")
 
@@ -129,8 +130,8 @@ def _reader(model: Any) -> Callable[[], Any]:
         try:
             return adapter.validate_python({**empty, **request.args.to_dict()})
         except ValidationError as error:
-            said = " ".join(one["msg"] for one in error.errors(include_input=False, include_url=False))
-            raise Problem(400, said, reason="invalid") from error
+            problems = error.errors(include_input=False, include_url=False)
+            raise Problem(400, " ".join(problem["msg"] for problem in problems), reason="invalid") from error
 
     return read
 

@@ -8,12 +8,13 @@ import binascii
 import math
 import re
 from dataclasses import dataclass
-from typing import Annotated, Literal, NotRequired
+from typing import Annotated, Literal, NotRequired, TypeVar
 from urllib.parse import unquote_plus
 
 import redis
 from flask import Blueprint, Response, jsonify, request
-from pydantic import Field
+from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError
+from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict  # pydantic cannot read the one of typing before 3.12
 from werkzeug.exceptions import HTTPException
 
@@ -31,6 +32,8 @@ from revocation import Claims, DenylistUnavailableError, Handle, InvalidTokenErr
 
 routes = Blueprint("oauth", __name__, url_prefix="/oauth")
 
+F = TypeVar("F")
+
 _PARAMETER = re.compile(r"[a-z_]{1,32}")
 
 
@@ -43,10 +46,20 @@ class ClientForm(TypedDict):
     client_secret: NotRequired[Annotated[str, Field(description="Here or in the header, not in both.")]]
 
 
+def _supported(grant: str) -> str:
+    if grant not in ("client_credentials", "refresh_token"):
+        raise PydanticCustomError("unsupported_grant_type", "Use client_credentials or refresh_token.")
+    return grant
+
+
 class TokenForm(ClientForm):
     """A grant."""
 
-    grant_type: Annotated[Literal["client_credentials", "refresh_token"], Field(examples=["client_credentials"])]
+    grant_type: Annotated[
+        Literal["client_credentials", "refresh_token"],
+        BeforeValidator(_supported),
+        Field(examples=["client_credentials"]),
+    ]
     refresh_token: NotRequired[Annotated[str, Field(description="With `refresh_token`.")]]
     scope: NotRequired[
         Annotated[str, Field(description="Less than was granted; left out: all of it.", examples=["reports:read"])]
@@ -82,6 +95,8 @@ class Active(TypedDict):
     iat: NotRequired[Annotated[int, Field(description="Seconds since 1970.", examples=[1795539600])]]
     exp: NotRequired[Annotated[int, Field(description="Seconds since 1970.", examples=[1795540500])]]
 
+
+_GRANT, _TOKEN = TypeAdapter(TokenForm), TypeAdapter(NamedToken)
 
 _UNAUTHENTICATED = "`invalid_client`: unknown client, or wrong secret."
 _THROTTLED = "`invalid_client`: too many failures of this client (10 in five minutes) or address (50)."
@@ -126,16 +141,12 @@ def token() -> Response:
 
     There is no password grant (RFC 9700, section 2.4): users sign in at `/auth/login`.
     """
-    form = _form()
-    grant = form.get("grant_type")
-    if grant is None:
-        raise OAuthError("invalid_request", "The parameter grant_type is missing.")
-    if grant not in ("client_credentials", "refresh_token"):
-        raise OAuthError("unsupported_grant_type", "Use client_credentials or refresh_token.")
-    caller = _caller(form)
+    sent = _form()
+    form = _checked(sent, _GRANT)
+    caller = _caller(sent)
     scope = form.get("scope")
     try:
-        if grant == "refresh_token":
+        if form["grant_type"] == "refresh_token":
             if "refresh_token" not in form:
                 raise OAuthError("invalid_request", "The parameter refresh_token is missing.")
             return token_response(refreshed(form["refresh_token"], client_id=caller.client_id, scope=scope))
@@ -155,11 +166,9 @@ def revoke() -> Response:
 
     Also 200 for a token that is unknown, expired or revoked already. After 503 take it that it still works.
     """
-    form = _form()
-    caller = _caller(form)
-    named = form.get("token")
-    if named is None:
-        raise OAuthError("invalid_request", "The parameter token is missing.")
+    sent = _form()
+    caller = _caller(sent)
+    named = _checked(sent, _TOKEN)["token"]
     # The hint only says where to look first (section 2.1); both are looked at anyway.
     session_id = service().sessions.of_refresh_token(named)
     if session_id is not None:
@@ -183,12 +192,10 @@ def revoke() -> Response:
 )
 def introspect() -> Response:
     """The state of a token (RFC 7662). Only registered clients may ask, and Redis always answers."""
-    form = _form()
-    if _caller(form).client is None:
+    sent = _form()
+    if _caller(sent).client is None:
         raise _unauthenticated("Only a client with a secret may introspect.")
-    named = form.get("token")
-    if named is None:
-        raise OAuthError("invalid_request", "The parameter token is missing.")
+    named = _checked(sent, _TOKEN)["token"]
     session = service().sessions.is_current(named)
     if session is not None:
         members: Active = {
@@ -271,6 +278,17 @@ def _form() -> dict[str, str]:
             named = f"The parameter {name}" if _PARAMETER.fullmatch(name) else "A parameter"
             raise OAuthError("invalid_request", f"{named} is there twice.")
     return {name: value for name, value in request.form.items() if value}
+
+
+def _checked(form: dict[str, str], model: TypeAdapter[F]) -> F:
+    """The form as its model has it. A client is authenticated before its token is looked for, so this is a step."""
+    try:
+        return model.validate_python(form)
+    except ValidationError as error:
+        problem = error.errors(include_input=False, include_url=False)[0]
+        if problem["type"] == "unsupported_grant_type":
+            raise OAuthError("unsupported_grant_type", problem["msg"]) from error
+        raise OAuthError("invalid_request", f"The parameter {problem['loc'][0]} is missing.") from error
 
 
 def _caller(form: dict[str, str]) -> Caller:

@@ -63,6 +63,16 @@ def test_everybody_may_read_it_from_anywhere(api: Api) -> None:
     assert answer.get_json()["openapi"] == "3.1.0"
 
 
+def test_the_page_in_markdown_names_every_path_and_method() -> None:
+    import re
+
+    from app.openapi.__main__ import described, markdown
+
+    titles = re.findall(r"^### ([A-Z, ]+) (/\S*)$", markdown(), re.MULTILINE)
+    named = {(path, method.lower()) for methods, path in titles for method in methods.split(", ")}
+    assert named == {(path, method) for path, operations in described()["paths"].items() for method in operations}
+
+
 def test_the_page_names_every_path(api: Api, described: dict[str, Any]) -> None:
     page = api.get("/docs")
     assert page.status_code == 200
