@@ -77,9 +77,6 @@ class Section:
 class Reference:
     """The whole of it."""
 
-    title: str
-    version: str
-    address: str
     paragraphs: list[str]
     sections: list[Section]
     #: What errors look like: problem details, and those of OAuth.
@@ -95,9 +92,6 @@ def reference(document: dict[str, Any]) -> Reference:
         for methods, operation in _merged(operations):
             sections[operation["tags"][0]].entries.append(reading.entry(path, methods, operation))
     return Reference(
-        title=document["info"]["title"],
-        version=document["info"]["version"],
-        address=document["servers"][0]["url"],
         paragraphs=[" ".join(one.split()) for one in document["info"]["description"].split("\n\n")],
         sections=list(sections.values()),
         problem=list(reading.members({"$ref": "#/components/schemas/Problem"})),
