@@ -48,6 +48,8 @@ def main() -> int:
 
 
 def _fate(mutant: Mutant, place: Path, sound: dict[str, Outcome]) -> Fate:
+    if not (_ROOT / mutant.file).exists():
+        return "DOES NOT FIT"
     text = (_ROOT / mutant.file).read_text("utf-8")
     if text.count(mutant.old) != 1:
         return "DOES NOT FIT"
