@@ -56,8 +56,14 @@ clean: ## remove .venv and caches; .data (keys, users, revocations) stays
 	rm -rf .venv .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
+# `venv --clear` and pip follow a link, and would empty or change the environment of another clone.
+OWN = [ ! -L .venv ] || { \
+	echo ".venv is a link to $$(readlink .venv), which this will not change: another clone may use it." >&2; \
+	echo 'Remove the link (rm .venv), then run make again: it makes an environment of its own here.' >&2; exit 1; }
+
 # Two stamps: a new lock means a new environment, a change in pyproject.toml only a new editable install.
 .venv/.locked: requirements.lock
+	@$(OWN)
 	@[ -n "$(PYTHON)" ] && "$(PYTHON)" -c '$(SUITABLE)' || { \
 		echo 'This needs Python >= 3.11 with its venv module, and found none$(if $(PYTHON), in $(PYTHON)).' >&2; \
 		echo 'Install one (Debian, Ubuntu: apt-get install python3 python3-venv),' >&2; \
@@ -68,5 +74,6 @@ clean: ## remove .venv and caches; .data (keys, users, revocations) stays
 	@touch $@
 
 .venv/.installed: .venv/.locked pyproject.toml
+	@$(OWN)
 	@$(PIP) install --no-build-isolation --no-deps --no-index --editable .
 	@touch $@

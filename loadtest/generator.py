@@ -39,7 +39,7 @@ class Generator:
         self._runner = environment.create_local_runner()
         self._runner.start(sum(target["users"] for target in targets), spawn_rate=_SPAWN_RATE)
         if self._runner.spawning_greenlet is not None:
-            self._runner.spawning_greenlet.join()
+            self._runner.spawning_greenlet.join(60)
 
     def take(self) -> dict[str, list[tuple[float, float, int]]]:
         """The answers since the last time."""

@@ -105,4 +105,4 @@ def generator(log: Path, *, core: int | None) -> Iterator[Load]:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(5)
             process.kill()
-            process.wait()
+            process.wait(30)

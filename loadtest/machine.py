@@ -53,7 +53,7 @@ def commit() -> str:
 
 def _git(*arguments: str) -> str:
     command = ["git", "-C", str(ROOT), *arguments]
-    return subprocess.run(command, capture_output=True, check=True, text=True).stdout.strip()
+    return subprocess.run(command, capture_output=True, check=True, text=True, timeout=30).stdout.strip()
 
 
 def _cpu() -> str:

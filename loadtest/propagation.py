@@ -94,7 +94,7 @@ def _delays(contestant: Deployment, connections: list[Connection], pool: ThreadP
     asking = [pool.submit(_last_accept, connection, header) for connection in connections]
     time.sleep(_BEFORE_SECONDS)
     acknowledged = contestant.sign_out(header).acknowledged_at
-    return tuple(max(0.0, 1000 * (last.result() - acknowledged)) for last in asking)
+    return tuple(max(0.0, 1000 * (last.result(60) - acknowledged)) for last in asking)
 
 
 def _last_accept(connection: Connection, header: Header) -> float:

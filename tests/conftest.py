@@ -8,7 +8,10 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.support.certificates import Certificates
+from tests.support.processes import hand_down_default_signals
 from tests.support.servers import Make, Server, StartServer, running
+
+hand_down_default_signals()
 
 # A slow machine is not a bug, and a failing example is printed, not kept in a file.
 settings.register_profile(

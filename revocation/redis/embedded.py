@@ -128,7 +128,7 @@ class EmbeddedServer:
         while not self.answers():
             if process.poll() is not None or time.monotonic() > deadline:
                 process.kill()
-                process.wait()
+                process.wait(self._start_timeout_seconds)
                 raise ConfigurationError(f"the embedded Valkey did not start; its log is {log}")
             time.sleep(0.01)
 

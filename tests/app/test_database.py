@@ -23,6 +23,7 @@ from app.database import (
     parse_database_url,
 )
 from app.instants import utc_now
+from tests.support.processes import spawned
 
 ROOT = Path(__file__).parents[2]
 NOON = datetime(2026, 3, 1, 12, 0, 0, 123_000, tzinfo=UTC)
@@ -156,7 +157,7 @@ def test_eight_threads_create_the_schema_at_once(database_url: str) -> None:
     start = threading.Barrier(8)
 
     def create(database: Database) -> None:
-        start.wait()
+        start.wait(30)
         database.create_schema()
 
     with ThreadPoolExecutor(8) as pool:
@@ -420,14 +421,12 @@ def test_a_process_that_keeps_the_lock_does_not_hang_the_others(
         "print('held', flush=True)\n"
         "sys.stdin.read()\n"
     )
-    with subprocess.Popen(
-        [sys.executable, "-c", holder, f"{path}.lock"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as process:
+    command = [sys.executable, "-c", holder, f"{path}.lock"]
+    with spawned(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
-        assert process.stdout.readline() == b"held\n"
+        assert process.stdout.readline() == "held\n"
         with pytest.raises(DatabaseUnavailableError, match=r"app\.sqlite3\.lock"):
             Database(f"sqlite:///{path}").create_schema()
-        process.communicate()
 
 
 def test_a_directory_that_cannot_be_made_is_unavailable(tmp_path: Path) -> None:

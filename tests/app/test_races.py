@@ -26,7 +26,7 @@ def together(acts: list[Callable[[], T]]) -> list[T]:
     start = Barrier(len(acts))
 
     def run(act: Callable[[], T]) -> T:
-        start.wait()
+        start.wait(30)
         return act()
 
     with ThreadPoolExecutor(len(acts)) as pool:
@@ -40,12 +40,12 @@ def pair() -> Iterator[Callable[[Callable[[], Any], Callable[[], Any]], None]]:
         start = Barrier(2)
 
         def run(act: Callable[[], Any]) -> None:
-            start.wait()
+            start.wait(30)
             act()
 
         def both(first: Callable[[], Any], second: Callable[[], Any]) -> None:
             for done in [pool.submit(run, first), pool.submit(run, second)]:
-                done.result()
+                done.result(60)
 
         yield both
 

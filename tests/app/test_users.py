@@ -111,7 +111,7 @@ def test_of_twenty_threads_that_create_one_user_exactly_one_succeeds(database: D
     start = Barrier(20)
 
     def create(number: int) -> int | None:
-        start.wait()
+        start.wait(30)
         try:
             users.create("ada", password=f"{PASSWORD} {number}", scope="")
         except UserExistsError:

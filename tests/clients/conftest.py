@@ -55,7 +55,9 @@ def node() -> str:
     """The path of node, where the packages of tests/clients/node are installed."""
     program, npm = shutil.which("node"), shutil.which("npm")
     require(program and npm, "node and npm are not installed (Debian: apt-get install nodejs npm)")
-    version = subprocess.run([str(program), "--version"], capture_output=True, text=True, check=True).stdout.strip()
+    version = subprocess.run(
+        [str(program), "--version"], capture_output=True, text=True, check=True, timeout=60
+    ).stdout.strip()
     require(int(version[1:].split(".")[0]) >= _OLDEST_NODE, f"node is {version}, the packages need {_OLDEST_NODE}")
     _install(str(npm), version)
     return str(program)
@@ -76,7 +78,7 @@ def _install(npm: str, version: str) -> None:
             capture_output=True,
             text=True,
             check=False,
-            timeout=300,
+            timeout=120,
         )
         require(done.returncode == 0, f"npm ci failed: {done.stderr[-500:]}")
         stamp.write_text(wanted)

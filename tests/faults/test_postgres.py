@@ -62,7 +62,7 @@ def _warm(service: Service) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join()
+        thread.join(60)
 
 
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS.keys())
@@ -90,7 +90,7 @@ def test_what_needs_postgres_is_503_and_a_token_is_decided_without_it(stage: Sta
         for _ in range(20):
             assert service.get("/api/me", token=token).status_code == 200
         for thread in waiting:
-            thread.join()
+            thread.join(60)
         assert service.get("/api/me", token=leaving).status_code == 401
 
     assert {name: answer.status_code for name, answer in answers.items()} == {"login": 503, "audit": 503, "logout": 200}

@@ -164,7 +164,7 @@ def test_a_hundred_connections_killed_in_the_middle_give_no_wrong_answer(tmp_pat
         finally:
             ended.set()
             for thread in threads:
-                thread.join()
+                thread.join(60)
         assert answers.keys() <= {("live", 200), ("live", 503), ("revoked", 401), ("revoked", 503)}
         assert answers["live", 200] > 0
         assert answers["revoked", 401] > 0

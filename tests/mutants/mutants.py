@@ -57,8 +57,8 @@ MUTANTS = (
     # How old knowledge is
     Mutant(
         "a list that was lost is taken for an empty one",
-        "revocation/redis/denylist.py",
-        "        self.head()\n        place, _, after",
+        "revocation/redis/ledger.py",
+        "        self._epochs.head()\n        place, _, after",
         "        place, _, after",
         ("tests/revocation/test_head.py",),
     ),
@@ -108,8 +108,8 @@ MUTANTS = (
     Mutant(
         "the log is read from its end",
         _FOLLOWER,
-        '{key("log"): view.cursor}',
-        '{key("log"): view.cursor if view.position else "$"}',
+        "{self._namespace.log: view.cursor}",
+        '{self._namespace.log: view.cursor if view.position else "$"}',
         _BY_STEP,
     ),
     Mutant(
@@ -178,9 +178,9 @@ MUTANTS = (
     ),
     Mutant(
         "an epoch begins now, and not after what its noticer has seen",
-        "revocation/redis/denylist.py",
-        "max(int(time.time() * 1000), newest_ms) + 1000",
-        "int(time.time() * 1000) + 1000",
+        "revocation/redis/epochs.py",
+        "max(int(time.time() * 1000), newest_ms) + CLOCKS_DIFFER_MS",
+        "int(time.time() * 1000) + CLOCKS_DIFFER_MS",
         _BY_STEP,
     ),
     Mutant(
@@ -236,8 +236,8 @@ MUTANTS = (
     Mutant(
         "no guard against forks",
         _FOLLOWER,
-        "if self._pid == os.getpid() and thread is not None and thread.is_alive():",
-        "if thread is not None:",
+        "if self._stopped or (self._pid == os.getpid() and thread is not None and thread.is_alive()):",
+        "if self._stopped or thread is not None:",
         _BY_STEP,
     ),
     Mutant(
@@ -279,7 +279,7 @@ MUTANTS = (
     Mutant(
         "a beat without its replicas counts",
         _FOLLOWER,
-        "        if self._denylist.link.min_replicas:\n",
+        "        if self._link.min_replicas:\n",
         "        if False:\n",
         _BY_STEP,
     ),
@@ -322,8 +322,8 @@ MUTANTS = (
     Mutant(
         "in Redis, the first cut-off found counts and not the latest",
         "revocation/redis/denylist.py",
-        "max([everything, *(self._cutoff(head, one, next(texts)) for one in handles)])",
-        "next((c for c in [self._cutoff(head, one, next(texts)) for one in handles] if c > everything), everything)",
+        "max([everything, *(self._cutoff(head, handle, next(texts)) for handle in handles)])",
+        "next((c for c in [self._cutoff(head, h, next(texts)) for h in handles] if c > everything), everything)",
         _DENYLIST,
     ),
     Mutant(
@@ -350,9 +350,9 @@ MUTANTS = (
     ),
     Mutant(
         "what was undone counts as merged",
-        "revocation/redis/denylist.py",
-        "if how and one.id not in undone)",
-        "if how)",
+        "revocation/redis/ledger.py",
+        "if how and revocation.id not in undone:",
+        "if how:",
         ("tests/revocation/test_denylist.py::test_what_was_undone_before_the_others_were_merged_stays_undone",),
     ),
     # The service
@@ -397,7 +397,7 @@ MUTANTS = (
     # Replicas
     Mutant(
         "a change is acknowledged without its replicas",
-        "revocation/redis/link.py",
+        "revocation/redis/script.py",
         "        if not self._link.min_replicas:\n            return client.evalsha",
         "        if True:\n            return client.evalsha",
         _REPLICAS,
@@ -413,13 +413,14 @@ MUTANTS = (
     Mutant(
         "WAIT without a write before it",
         _STRICT,
-        '        pipeline.set(self.key("probe"), 1)\n        self.link.add_wait(pipeline)\n        values, _, reached',
+        "        pipeline.set(self.namespace.probe, 1)\n        self.link.add_wait(pipeline)\n"
+        "        values, _, reached",
         "        self.link.add_wait(pipeline)\n        values, reached",
         _REPLICAS,
     ),
     Mutant(
         "as many replicas as one likes",
-        _STRICT,
+        "revocation/redis/epochs.py",
         "if least and least < majority(replicas):",
         "if False:",
         _REPLICAS,
@@ -464,7 +465,7 @@ MUTANTS = (
     Mutant(
         "the gate stays open while the follower's link is down",
         _FOLLOWER,
-        "                self._denylist.link.breaker.trip()\n",
+        "                self._link.breaker.trip()\n",
         "                pass\n",
         ("tests/revocation/test_follower.py",),
     ),
@@ -477,7 +478,7 @@ MUTANTS = (
     ),
     Mutant(
         "a handle is pickled with its number",
-        "revocation/claims.py",
+        "revocation/handles.py",
         "    def __reduce__(self)",
         "    def unused(self)",
         ("tests/revocation/test_handle.py",),

@@ -250,7 +250,7 @@ def elsewhere() -> Iterator[str]:
         thread.start()
         yield f"http://127.0.0.1:{server.server_port}/"
         server.shutdown()
-        thread.join()
+        thread.join(60)
 
 
 def test_a_page_on_another_port_is_the_same_site_and_still_gets_nothing(

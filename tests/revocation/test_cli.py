@@ -19,6 +19,7 @@ from revocation.cli.terminal import span
 from revocation.redis.embedded import socket_path
 from tests.support.command import PROGRAM, Terminal, environment, spawn
 from tests.support.denylists import SESSION, SUBJECT, all_pages, opened
+from tests.support.processes import spawned
 from tests.support.servers import Server, StartServer, binary
 from tests.support.tokens import AUDIENCE, ISSUER, Forge, pem, private_key
 
@@ -329,14 +330,9 @@ def test_a_token_that_is_typed_is_not_shown(
     """Standard input and error are a terminal: nothing that is typed there comes back."""
     token = forge.token()
     ours, theirs = pty.openpty()
-    with subprocess.Popen(
-        [*PROGRAM, "check", *trusted],
-        env=environment(terminal.env),
-        stdin=theirs,
-        stdout=subprocess.PIPE,
-        stderr=theirs,
-        start_new_session=True,
-    ) as process:
+    pipes = {"stdin": theirs, "stdout": subprocess.PIPE, "stderr": theirs}
+    command = [*PROGRAM, "check", *trusted]
+    with spawned(command, env=environment(terminal.env), start_new_session=True, **pipes) as process:
         os.close(theirs)
         shown = b""
         while b"Token" not in shown:
@@ -348,7 +344,7 @@ def test_a_token_that_is_typed_is_not_shown(
     os.close(ours)
 
     assert process.returncode == exits.OK
-    assert token[:20].encode() not in shown + out
+    assert token[:20].encode() not in shown + out.encode()
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ import pytest
 from revocation import ConfigurationError, EmbeddedServer, Handle, RedisDenylist, connect
 from revocation.denylist import UNCONDITIONAL
 from revocation.redis.embedded import socket_path
+from tests.support.processes import end, spawned
 from tests.support.servers import binary, plain
 from tests.support.tokens import ISSUER
 
@@ -60,14 +61,9 @@ with EmbeddedServer(sys.argv[1]).owned() as mine:
 @contextlib.contextmanager
 def owner(directory: Path) -> "Iterator[tuple[subprocess.Popen[str], str]]":
     """Another process that tries to own the server, and what it says."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", OWNER, str(directory)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    try:
+    command = [sys.executable, "-c", OWNER, str(directory)]
+    with spawned(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         yield process, cast("IO[str]", process.stdout).readline().strip()
-    finally:
-        process.kill()
-        process.communicate()
 
 
 def test_a_server_is_started_and_stopped(directory: Path) -> None:
@@ -156,8 +152,7 @@ def test_a_server_whose_owner_was_killed_is_adopted(directory: Path) -> None:
         denylist.open(accept_existing=True)
         denylist.revoke(SESSION)
         before = pid_of(directory)
-        process.kill()
-        process.wait()
+        end(process)
         assert EmbeddedServer(directory).answers()
 
     with EmbeddedServer(directory).owned() as mine:
@@ -170,7 +165,7 @@ def test_a_server_whose_owner_was_killed_is_adopted(directory: Path) -> None:
 def test_an_owner_that_is_interrupted_stops_the_server(directory: Path) -> None:
     with owner(directory) as (process, _):
         process.send_signal(signal.SIGINT)
-        process.wait()
+        process.wait(30)
 
         assert not EmbeddedServer(directory).answers()
 
@@ -178,8 +173,7 @@ def test_an_owner_that_is_interrupted_stops_the_server(directory: Path) -> None:
 def test_a_socket_that_was_left_behind_is_no_obstacle(directory: Path) -> None:
     with owner(directory) as (process, _):
         server_pid = pid_of(directory)
-        process.kill()
-        process.wait()
+        end(process)
         os.kill(server_pid, signal.SIGKILL)
         deadline = time.monotonic() + 10
         while EmbeddedServer(directory).answers():

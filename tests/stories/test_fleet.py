@@ -153,7 +153,7 @@ def threads(count: int, act: Callable[[int], Any]) -> list[Any]:
     for thread in running:
         thread.start()
     for thread in running:
-        thread.join()
+        thread.join(60)
     return answers
 
 
@@ -187,7 +187,7 @@ def test_keys_change_while_requests_run_and_no_good_token_is_refused(service: Se
     finally:
         stop.set()
         for user in users:
-            user.join()
+            user.join(60)
 
     assert refused == []
     assert signed_by == {old, new.id}
@@ -295,7 +295,12 @@ def test_init_on_postgresql_can_be_repeated(
         # One epoch, and nothing of it is written twice.
         assert client.get(f"{{{namespace}}}:head")
         listed = subprocess.run(
-            [sys.executable, "-m", "app", "clients", "list"], env=env, cwd=ROOT, capture_output=True, check=True
+            [sys.executable, "-m", "app", "clients", "list"],
+            env=env,
+            cwd=ROOT,
+            capture_output=True,
+            check=True,
+            timeout=120,
         )
         assert listed.stdout == b""
 

@@ -129,7 +129,7 @@ def test_a_flush_under_load_signs_everybody_out_and_nobody_in(server: Server) ->
         finally:
             over.set()
             for thread in load:
-                thread.join()
+                thread.join(60)
         print(f"{len(seen)} requests; signed in again {signed_in:.2f} s after the flush")  # noqa: T201 (the figures)
         assert {status for name, _, _, status in seen if name == "revoked"} <= {401, 503}
         # Within the bound an old one may still be let in; after it nobody's is.

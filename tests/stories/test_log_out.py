@@ -211,6 +211,6 @@ def test_clients_that_stop_in_the_middle_of_a_request_keep_nobody_out_for_long(t
             b"POST /auth/login HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{",
             b"GET / HTTP/1.1\r\nHo",
         ) * 4:
-            stuck = stack.enter_context(socket.create_connection((host, int(port))))
+            stuck = stack.enter_context(socket.create_connection((host, int(port)), timeout=20))
             stuck.sendall(half)
         assert service.get("/healthz", timeout=40).status_code == 200

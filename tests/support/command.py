@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 
 from revocation.cli.commands import run
+from tests.support.processes import spawned
 
 #: What the console script does.
 PROGRAM = (sys.executable, "-c", "from revocation.cli import main; main()")
@@ -59,14 +61,15 @@ def environment(env: Mapping[str, str]) -> dict[str, str]:
     return {**kept, **env}
 
 
-def spawn(*arguments: str, env: Mapping[str, str], stdout: int = subprocess.PIPE) -> "subprocess.Popen[str]":
-    """The command in a process of its own, its output in pipes."""
-    return subprocess.Popen(
+def spawn(
+    *arguments: str, env: Mapping[str, str], stdout: int = subprocess.PIPE
+) -> "AbstractContextManager[subprocess.Popen[str]]":
+    """The command in a process of its own until the block ends, its output in pipes."""
+    return spawned(
         [*PROGRAM, *arguments],
         env=environment(env),
         cwd=Path(__file__).parents[2],
         stdin=subprocess.DEVNULL,
         stdout=stdout,
         stderr=subprocess.PIPE,
-        text=True,
     )

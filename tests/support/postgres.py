@@ -18,6 +18,8 @@ import pytest
 import sqlalchemy as sa
 from psycopg import sql
 
+from tests.support.processes import end
+
 _START_SECONDS = 60
 _STOP_SECONDS = 20
 _POLL_SECONDS = 0.05
@@ -121,8 +123,7 @@ def _server(binaries: Path, directory: Path, as_account: list[str]) -> Iterator[
         try:
             process.wait(_STOP_SECONDS)
         except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+            end(process)
 
 
 def _wait_until_ready(process: subprocess.Popen[bytes], directory: Path) -> None:

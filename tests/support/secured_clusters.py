@@ -12,6 +12,7 @@ from typing import Any
 import redis
 
 from tests.support.ports import free_port
+from tests.support.processes import end
 from tests.support.secured import Secured, await_replicas
 from tests.support.servers import binary
 
@@ -42,8 +43,7 @@ class Cluster:
 
     def kill(self, port: int) -> None:
         """End a node at once, as a crash does."""
-        self.processes[port].kill()
-        self.processes[port].wait()
+        end(self.processes[port])
 
     def holder(self, key: str) -> int:
         """The port of the node that holds a key."""
@@ -120,8 +120,7 @@ def _ended(cluster: Cluster) -> Iterator[None]:
         yield
     finally:
         for process in cluster.processes.values():
-            process.kill()
-            process.wait()
+            end(process)
 
 
 def _start(cluster: Cluster, port: int, directory: Path, command: list[str]) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import redis
 
 from tests.support.ports import free_port
+from tests.support.processes import end
 from tests.support.secured import Secured, await_replicas
 from tests.support.servers import binary
 
@@ -44,8 +45,7 @@ class SecuredSentinels:
 
     def kill(self, port: int) -> None:
         """End a data node at once, as a crash does."""
-        self.nodes[port].kill()
-        self.nodes[port].wait()
+        end(self.nodes[port])
 
 
 @contextlib.contextmanager
@@ -122,5 +122,4 @@ def _wait_for(port: int, *, until_it_knows: int = 0, client_at: "Callable[[int],
 
 def _end(processes: "list[subprocess.Popen[bytes]]") -> None:
     for process in processes:
-        process.kill()
-        process.wait()
+        end(process)
