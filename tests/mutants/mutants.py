@@ -137,7 +137,7 @@ MUTANTS = (
         "an entry of a newer form is passed over",
         _VIEW,
         '            return "unknown"\n',
-        '            self.cursor, self.position = id_, f"{id_}-{chained[\'tag\']}"\n            return "applied"\n',
+        '            self._place = (id_, f"{id_}-{chained[\'tag\']}")\n            return "applied"\n',
         _BY_STEP,
     ),
     Mutant(
