@@ -1,6 +1,7 @@
 """What every test may ask for: real servers (one of each kind per test process), and a namespace of its own."""
 
 import contextlib
+import os
 import secrets
 from collections.abc import Iterator
 
@@ -56,3 +57,8 @@ def start_server() -> Iterator[StartServer]:
 def namespace() -> str:
     """A namespace that no other test uses."""
     return f"t{secrets.token_hex(8)}"
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Half as many processes again as there are cores: many tests wait for servers, and leave the processor idle."""
+    return max(2, (os.cpu_count() or 1) * 3 // 2)
