@@ -119,14 +119,12 @@ class Grants:
 
     def _tokens(self, rotation: Rotation, scope: str) -> Tokens:
         session = rotation.session
-        # A token must not outlive its session: nobody could end it by the session any more.
-        lifetime_seconds = max(1, min(self._access_seconds, (rotation.ends_ms - rotation.now_ms) // 1000))
         access_token = self._issuer.issue(
             session.subject,
             scope=scope,
             session=session.id,
-            lifetime_seconds=lifetime_seconds,
+            lifetime_seconds=rotation.lifetime_seconds,
             issued_at=rotation.now_ms / 1000,
             client_id=session.client_id,
         )
-        return Tokens(access_token, lifetime_seconds, scope, rotation.refresh_token, session.id)
+        return Tokens(access_token, rotation.lifetime_seconds, scope, rotation.refresh_token, session.id)

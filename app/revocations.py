@@ -4,7 +4,7 @@ import re
 
 from app.audit import Actor, Audit
 from app.database import InvalidValueError
-from revocation import Handle, Receipt, RedisDenylist, Revocation
+from revocation import Claims, Handle, Receipt, RedisDenylist, Revocation
 from revocation.metrics import UNDONE
 
 #: Nineteen digits always fit into 64 bits, and Redis takes no more.
@@ -24,6 +24,17 @@ class Revocations:
     def __init__(self, denylist: RedisDenylist, audit: Audit) -> None:
         self._denylist = denylist
         self._audit = audit
+
+    def revoke_token(self, claims: Claims, *, reason: str, actor: Actor, action: str) -> Receipt:
+        """Revoke one token, whose holder asks for it.
+
+        A token that is dead or was revoked so already leaves no second trace: its holder can ask as often as they like.
+        """
+        handle = Handle.token(claims)
+        receipt = self._denylist.revoke(handle, reason=reason, actor=actor.name)
+        if receipt.written:
+            self._audit.note(action, actor=actor, target=handle.value, receipt=receipt, reason=reason)
+        return receipt
 
     def revoke(
         self,

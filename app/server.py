@@ -45,7 +45,7 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
         service: Service = app.extensions["service"]
         if self._settings.revocation.redis_url == "memory":
             # The parent opened a Redis in its own memory, and this worker has another.
-            open_epoch(service.stores)
+            open_epoch(service.stores, self._settings)
         self._guard = service.guard
         self._guard.start()
         return app

@@ -36,15 +36,9 @@ class Service:
         """Needs the keys on disk (`python -m app init` makes them), and no connection yet."""
         stores = Stores.of(settings)
         keys = stores.keyring.source()
-        verifier = TokenVerifier(
-            keys,
-            issuer=settings.issuer,
-            audience=settings.audience,
-            leeway_seconds=settings.revocation.leeway_seconds,
-            max_lifetime_seconds=settings.revocation.max_token_lifetime_seconds,
-            # The `iat` of every token of this service is the time of Redis.
-            iat_tolerance_seconds=0,
-            cache_size=settings.revocation.token_cache_size,
+        # The `iat` of every token of this service is the time of Redis.
+        verifier = settings.revocation.verifier(
+            keys, issuer=settings.issuer, audience=settings.audience, iat_tolerance_seconds=0
         )
         sessions = Sessions(
             stores.denylist,
@@ -54,6 +48,7 @@ class Service:
             idle_seconds=settings.refresh_ttl_seconds,
             absolute_seconds=settings.session_ttl_seconds,
             grace_seconds=settings.refresh_grace_seconds,
+            access_seconds=settings.access_ttl_seconds,
         )
         grants = Grants(
             users=stores.users,
@@ -62,7 +57,7 @@ class Service:
             issuer=TokenIssuer(keys, issuer=settings.issuer, audience=settings.audience),
             access_seconds=settings.access_ttl_seconds,
         )
-        guard = Guard(verifier, stores.denylist, max_staleness=settings.revocation.max_staleness, on_decision=observe)
+        guard = settings.revocation.guard(verifier, stores.denylist, on_decision=observe)
         FollowerMetrics(guard)
         revocations = Revocations(stores.denylist, stores.audit)
         return cls(

@@ -3,7 +3,8 @@
 Keys, in the deny-list's namespace and so in its cluster slot:
 
     app:session:<sid>          hash: subject, client, scope, n (of the refresh token that is good now), signed_in, used,
-                               rotated, ends (ms), ip, user_agent; it ends with the session's idle or absolute life
+                               rotated, ends (ms), exp (s, of the last access token), ip, user_agent; it outlives the
+                               session's idle or absolute life by what verifiers forgive
     app:sessions               sorted set: every sid by the end of its absolute life (ms)
     app:sessions:<subject>     the same of one subject, by the name of its handle
 """
@@ -17,7 +18,6 @@ from typing import Any, Final
 from app.audit import Actor, Audit
 from app.refresh_tokens import RefreshTokens
 from revocation import Handle, Receipt, RedisDenylist
-from revocation.redis.script import Script
 
 #: Records read from Redis at a time.
 _BATCH: Final = 500
@@ -67,8 +67,8 @@ class Rotation:
     session: Session
     refresh_token: str
     now_ms: int
-    #: When the session ends if nobody refreshes it again.
-    ends_ms: int
+    #: How long that access token lives: no longer than its session, which nobody could end any more.
+    lifetime_seconds: int
 
 
 class Sessions:
@@ -84,6 +84,7 @@ class Sessions:
         idle_seconds: int,
         absolute_seconds: int,
         grace_seconds: int,
+        access_seconds: int,
     ) -> None:
         self._denylist = denylist
         self._tokens = tokens
@@ -92,8 +93,9 @@ class Sessions:
         self._idle_ms = idle_seconds * 1000
         self._absolute_ms = absolute_seconds * 1000
         self._grace_ms = grace_seconds * 1000
-        self._create = Script(denylist.link, "create", package="app")
-        self._rotate = Script(denylist.link, "rotate", package="app")
+        self._access_ms = access_seconds * 1000
+        self._create = denylist.script("create", package="app")
+        self._rotate = denylist.script("rotate", package="app")
 
     def create(
         self, subject: str, *, client_id: str, scope: str, signed_in_ms: int, address: str, user_agent: str
@@ -107,24 +109,25 @@ class Sessions:
         ends_ms = signed_in_ms + min(self._idle_ms, self._absolute_ms)
         session = Session(session_id, subject, client_id, scope, signed_in_ms, signed_in_ms, ends_ms, address, agent)
         fields = {"subject": subject, "client": client_id, "scope": scope, "ip": address, "user_agent": agent}
-        word, _ = self._create(
+        word, answer = self._create(
             keys=[
-                self._denylist.key("head"),
+                self._denylist.namespace.head,
+                self._denylist.namespace.clock,
                 *map(self._denylist.key, (_record(session_id), "app:sessions", self._index(subject))),
                 *self._judges(session),
             ],
             args=[
-                self._denylist.lifetimes.max_token_seconds,
                 signed_in_ms,
                 self._idle_ms,
                 self._absolute_ms,
+                self._access_ms,
                 session_id,
                 *(part for pair in fields.items() for part in pair),
             ],
         )
         if word == "revoked":
             raise SessionRevokedError
-        return Rotation(session, self._tokens.token(session_id, 1), signed_in_ms, ends_ms)
+        return Rotation(session, self._tokens.token(session_id, 1), signed_in_ms, int(answer[0]))
 
     def rotate(self, refresh_token: str, *, client_id: str | None, address: str, user_agent: str) -> Rotation:
         """Use a refresh token; the next one takes its place.
@@ -145,16 +148,17 @@ class Sessions:
         agent = user_agent[:_MAX_USER_AGENT]
         word, answer = self._rotate(
             keys=[
-                self._denylist.key("head"),
+                self._denylist.namespace.head,
+                self._denylist.namespace.clock,
                 self._denylist.key(_record(session_id)),
                 *self._judges(session),
             ],
             args=[
-                self._denylist.lifetimes.max_token_seconds,
                 n,
                 self._grace_ms,
                 self._idle_ms,
                 self._absolute_ms,
+                self._access_ms,
                 address,
                 agent,
             ],
@@ -165,8 +169,8 @@ class Sessions:
             raise RefreshReuseError
         if word != "ok":
             raise RefreshRefusedError(word)
-        now_ms, n, ends_ms = map(int, answer)
-        return Rotation(session, self._tokens.token(session_id, n), now_ms, min(ends_ms, now_ms + self._idle_ms))
+        issued_ms, lifetime_seconds, n = map(int, answer[:3])
+        return Rotation(session, self._tokens.token(session_id, n), issued_ms, lifetime_seconds)
 
     def of_refresh_token(self, refresh_token: str) -> str | None:
         """The id of the session that a refresh token of ours, old or new, belongs to."""
@@ -193,18 +197,18 @@ class Sessions:
     def end(self, session_id: str, *, reason: str, actor: Actor, action: str) -> Receipt:
         """End a session and write down that it ended.
 
-        One step in Redis deletes the session's record, so that nothing can be refreshed, and makes its entry. The entry
-        needs to outlive the access tokens only.
+        One step in Redis deletes the session's record, so that nothing can be refreshed, and makes its entry, which
+        ends with the last access token that the session was given. A session that has ended already leaves no second
+        trace: anybody who holds one of its tokens can end it again, as often as they like.
         """
-        lifetimes = self._denylist.lifetimes
-        last_token_dead = self._denylist.now_ms() / 1000 + lifetimes.max_token_seconds + lifetimes.leeway_seconds
         receipt = self._denylist.end(
-            Handle("session", session_id, issuer=self._issuer, expires_at=last_token_dead),
+            Handle("session", session_id, issuer=self._issuer),
             record=_record(session_id),
             reason=reason,
             actor=actor.name,
         )
-        self._audit.note(action, actor=actor, target=session_id, receipt=receipt)
+        if receipt.written:
+            self._audit.note(action, actor=actor, target=session_id, receipt=receipt)
         return receipt
 
     def get(self, session_id: str) -> Session | None:

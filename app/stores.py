@@ -1,6 +1,6 @@
 """Stores: what outlives a process of the service, made from the settings."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 from app.audit import Audit
@@ -9,7 +9,7 @@ from app.database import Database
 from app.keyring import Keyring
 from app.settings import Settings
 from app.users import Users
-from revocation import Lifetimes, RedisDenylist, connect
+from revocation import RedisDenylist
 from revocation.keys import AlgorithmName
 
 #: How long an answer waits for the followers to confirm a revocation.
@@ -49,17 +49,6 @@ class Stores:
 def denylist(settings: Settings) -> RedisDenylist:
     """The deny-list that the settings name."""
     chosen = settings.revocation
-    url = f"embedded:{settings.data_dir}" if settings.is_embedded else chosen.redis_url
-    return RedisDenylist(
-        connect(url, timeout_seconds=chosen.timeout_seconds),
-        namespace=chosen.namespace,
-        lifetimes=Lifetimes(
-            max_token_seconds=chosen.max_token_lifetime_seconds,
-            leeway_seconds=chosen.leeway_seconds,
-            margin_seconds=chosen.margin_seconds,
-            session_seconds=settings.session_ttl_seconds,
-        ),
-        allow_eviction=chosen.allow_eviction,
-        wait_seconds=_RECEIPT_SECONDS,
-        min_replicas=chosen.min_replicas,
-    )
+    if settings.is_embedded:
+        chosen = replace(chosen, redis_url=f"embedded:{settings.data_dir}")
+    return chosen.denylist(own_session_seconds=settings.session_ttl_seconds, wait_seconds=_RECEIPT_SECONDS)

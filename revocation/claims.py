@@ -32,23 +32,34 @@ class Claims:
     #: The `sid`: the login this token belongs to.
     session_id: str | None
     client_id: str | None
-    #: The id of the key that verified the signature; None where somebody else verified it.
+    #: The id of the key that verified the signature; None where somebody else verified it and did not say.
     key_id: str | None
     #: What cut-offs are compared with: `iat` in milliseconds, less how far it may lie ahead of Redis' clock.
     judged_at_ms: int
-    #: Every claim as it stood in the token.
-    raw: Mapping[str, Any] = field(repr=False)
+    _raw: Mapping[str, Any] = field(repr=False)
+    #: The other ids under which the issuer publishes the same key: whoever revokes one of them revokes the key.
+    other_key_ids: tuple[str, ...] = ()
+
+    @property
+    def raw(self) -> dict[str, Any]:
+        """Every claim as it stood in the token, in a copy that belongs to whoever asks.
+
+        Requests with the same token share one Claims object, so each access makes a new copy, lists and objects within
+        it included: a role that one request appends is not there in the next. Keep the copy where you change it.
+        """
+        return _own_copy(self._raw)
 
     @cached_property
     def handles(self) -> tuple[Handle, ...]:
         """Everything this token can be revoked by."""
-        kinds: list[tuple[Kind, str | None]] = [
+        kinds: tuple[tuple[Kind, str | None], ...] = (
             ("token", self.token_id),
             ("session", self.session_id),
             ("subject", self.subject),
             ("client", self.client_id),
             ("key", self.key_id),
-        ]
+            *(("key", key_id) for key_id in self.other_key_ids),
+        )
         named = [Handle(kind, value, issuer=self.issuer) for kind, value in kinds if value]
         return (*named, Handle("issuer", issuer=self.issuer))
 
@@ -59,6 +70,7 @@ class Claims:
         *,
         issuer: str | None = None,
         key_id: str | None = None,
+        other_key_ids: tuple[str, ...] = (),
         require_jti: bool = True,
         iat_tolerance_seconds: float = 30.0,
     ) -> "Claims":
@@ -80,9 +92,40 @@ class Claims:
             session_id=_identifier(mapping, "sid"),
             client_id=_identifier(mapping, "client_id") or _identifier(mapping, "azp"),
             key_id=key_id,
-            judged_at_ms=round((issued_at or 0) * 1000) - math.ceil(iat_tolerance_seconds * 1000),
-            raw=mapping,
+            judged_at_ms=_judged_at_ms(mapping, issued_at or 0, iat_tolerance_seconds),
+            _raw=mapping,
+            other_key_ids=other_key_ids,
         )
+
+
+def _own_copy(mapping: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy that shares no list and no object with the original.
+
+    It is a loop because a signed token may be nested deeper than the caller's stack has room for.
+    """
+    own: dict[str, Any] = dict(mapping)
+    pending: list[dict[str, Any] | list[Any]] = [own]
+    while pending:
+        container = pending.pop()
+        places: Any = container.items() if isinstance(container, dict) else enumerate(container)
+        for place, member in places:
+            if isinstance(member, dict | list):
+                container[place] = copy = member.copy()
+                pending.append(copy)
+    return own
+
+
+def _judged_at_ms(mapping: Mapping[str, Any], issued_at: float, tolerance_seconds: float) -> int:
+    """The instant that cut-offs are compared with.
+
+    `iat_ms` is the `iat` of our own tokens with its milliseconds; another issuer's claim of this name says nothing.
+    """
+    exact = mapping.get("iat_ms") if tolerance_seconds == 0 else None
+    if exact is None:
+        return round(issued_at * 1000) - math.ceil(tolerance_seconds * 1000)
+    if isinstance(exact, bool) or not isinstance(exact, int) or exact // 1000 != math.floor(issued_at):
+        raise _malformed("iat_ms", "does not belong to the iat")
+    return exact
 
 
 def _malformed(claim: str, message: str) -> InvalidTokenError:

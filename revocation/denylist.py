@@ -22,8 +22,11 @@ MAX_NOTE_LENGTH: Final = 256
 #: Above this many revocations in one entry the oldest are merged and can no longer be undone.
 MAX_REVOCATIONS_PER_ENTRY: Final = 8
 
-#: Revoked keys stand in the head, which every strict check reads, so there is a bound.
-MAX_REVOKED_KEYS: Final = 64
+#: More keys than this cannot be revoked at once: every follower remembers all of them.
+MAX_REVOKED_KEYS: Final = 10_000
+
+#: An end that counts from now is rounded up to the full hour after the next, so that a repeat adds nothing.
+HOUR_MS: Final = 3_600_000
 
 AHEAD: Final = "issued_before is later than now by Redis' clock: leave it out to mean now"
 
@@ -61,6 +64,10 @@ class Receipt:
     followers_confirmed: int
     followers_total: int
     elapsed_seconds: float
+    #: Why nobody can say that it is enforced, where that is not for a follower that has not confirmed; else empty.
+    obstacle: str = ""
+    #: Whether an entry was written; False where everything asked for was in force or dead already.
+    written: bool = True
 
     @property
     def revocation(self) -> Revocation | None:
@@ -99,8 +106,8 @@ class Lifetimes:
     leeway_seconds: int = 30
     #: Added to every entry, for clocks that run at different speeds.
     margin_seconds: int = 60
-    #: The longest life of a session whose refresh tokens are judged by the same entries; 0: there are none.
-    session_seconds: int = 0
+    #: The longest life of a session: for so long a session, a subject or a client stays revoked, whoever mints for it.
+    session_seconds: int = 30 * 86_400
 
     @property
     def horizon_ms(self) -> int:
@@ -110,7 +117,7 @@ class Lifetimes:
     def entry_ms(self, kind: Kind) -> int:
         """Life of an entry whose last token is not known: `iat` may lie one leeway ahead, `exp` is forgiven another."""
         tokens = self.max_token_seconds + 2 * self.leeway_seconds
-        sessions = 0 if kind == "token" else self.session_seconds
+        sessions = 0 if kind == "token" else self.session_seconds + 2 * self.leeway_seconds
         return 1000 * (max(tokens, sessions) + self.margin_seconds)
 
     def dead_at_ms(self, expires_at: float) -> int:

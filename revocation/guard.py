@@ -3,12 +3,19 @@
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from revocation.claims import Claims
 from revocation.denylist import Denylist, Following, is_revoked
-from revocation.errors import ConfigurationError, DenylistUnavailableError, InvalidTokenError, RevokedTokenError
+from revocation.errors import (
+    ConfigurationError,
+    DenylistUnavailableError,
+    ExpiredTokenError,
+    InvalidTokenError,
+    RevokedTokenError,
+)
+from revocation.handles import Handle
 from revocation.verifier import TokenVerifier
 
 #: Who said whether the token was revoked: nobody (`none`), this process's own follower, or the deny-list itself.
@@ -98,17 +105,29 @@ class Guard:
             raise decision.error
         return decision.claims
 
-    def check(self, claims: Claims | Mapping[str, Any], *, max_staleness: float | None = None) -> None:
+    def check(
+        self, claims: Claims | Mapping[str, Any], *, key_id: str | None = None, max_staleness: float | None = None
+    ) -> None:
         """Raise unless claims that somebody else verified are in force.
 
-        A mapping is read as decoded claims: what revocation needs must be in it. Raises like `authenticate`.
+        A mapping is read as decoded claims: what revocation needs must be in it. `key_id` is the id of the key that
+        verified the signature: without it, the guard cannot see that a key is revoked. A Claims object from a verifier
+        knows its key.
+
+        Raises like `authenticate`, also ExpiredTokenError, whatever the bound: the deny-list forgets the revocations of
+        expired tokens, so nobody can vouch for them.
         """
         bound = self._bound(max_staleness)
+        leeway = self.denylist.lifetimes.leeway_seconds
         if not isinstance(claims, Claims):
             issuer = self.verifier.issuer if self.verifier else None
-            leeway = self.denylist.lifetimes.leeway_seconds
             claims = Claims.from_mapping(claims, issuer=issuer, iat_tolerance_seconds=leeway)
-        decision = self._judged(claims, bound, verify_seconds=0.0)
+        if key_id is not None:
+            claims = self._with_key(claims, key_id)
+        if self._clock() >= claims.expires_at + leeway:
+            decision = self._reported(Refused(ExpiredTokenError(), claims, "none", 0.0, 0.0))
+        else:
+            decision = self._judged(claims, bound, verify_seconds=0.0)
         if isinstance(decision, Refused):
             raise decision.error
 
@@ -123,6 +142,22 @@ class Guard:
         except InvalidTokenError as error:
             return self._reported(Refused(error, None, "none", time.perf_counter() - started, 0.0))
         return self._judged(claims, bound, verify_seconds=time.perf_counter() - started)
+
+    def _with_key(self, claims: Claims, key_id: str) -> Claims:
+        """The claims, with a handle for every id of this key.
+
+        Raises InvalidTokenError where no revocation could name the key: what cannot be revoked must not be accepted.
+        """
+        try:
+            Handle("key", key_id, issuer=claims.issuer)
+        except (TypeError, ValueError) as error:
+            raise InvalidTokenError("key_id", "No revocation can name the token's key by its id.") from error
+        others: tuple[str, ...] = ()
+        if self.verifier is not None and self.verifier.issuer == claims.issuer:
+            others = self.verifier.other_key_ids(key_id)
+        known = () if claims.key_id is None else (claims.key_id, *claims.other_key_ids)
+        every = tuple(dict.fromkeys((*known, key_id, *others)))
+        return claims if every == known else replace(claims, key_id=every[0], other_key_ids=every[1:])
 
     def _judged(self, claims: Claims, bound: float, *, verify_seconds: float) -> Decision:
         started = time.perf_counter()

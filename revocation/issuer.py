@@ -41,16 +41,19 @@ class TokenIssuer:
         """A signed token with a `jti` of 128 random bits.
 
         Where the verifier's tolerance is 0, pass the time of Redis (`RedisDenylist.now_ms() / 1000`) as `issued_at`.
-        The `iat` keeps its milliseconds; the `exp` is a whole second, so that the token lives at most
-        `lifetime_seconds`. Raises ConfigurationError where no key may sign.
+        The `iat` is whole seconds, and its milliseconds stand in `iat_ms`; the `exp` is a whole second, so that the
+        token lives at most `lifetime_seconds`. Raises ConfigurationError where no key may sign.
         """
         instant = self._clock() if issued_at is None else issued_at
+        instant_ms = round(instant * 1000)
         claims = {
             "iss": self._issuer,
             "aud": self._audience,
             "sub": subject,
             "client_id": client_id or self._client_id,
-            "iat": round(instant, 3),
+            # Other libraries compare the `iat` with whole seconds; the cut-offs of our own deny-list do not.
+            "iat": instant_ms // 1000,
+            "iat_ms": instant_ms,
             "exp": math.floor(instant) + lifetime_seconds,
             "jti": secrets.token_urlsafe(16),
         }

@@ -130,6 +130,7 @@ class KeySet:
             if key.id in self._keys:
                 raise ConfigurationError(f"two keys with the id {key.id!r}")
             self._keys[key.id] = key
+        self._other_ids = _other_ids(self._keys.values())
 
     def __iter__(self) -> Iterator[Key]:
         return iter(self._keys.values())
@@ -154,6 +155,10 @@ class KeySet:
             return self._keys.get(key_id)
         of_algorithm = [key for key in self._keys.values() if key.algorithm == algorithm]
         return of_algorithm[0] if len(of_algorithm) == 1 else None
+
+    def other_ids(self, key_id: str) -> tuple[str, ...]:
+        """The other ids under which this set holds the same key material; none for an id that it does not hold."""
+        return self._other_ids.get(key_id, ())
 
     def signing_key(self, *, now: float | None = None) -> Key:
         """The newest private key whose time to sign has come. Raises ConfigurationError where there is none."""
@@ -205,6 +210,15 @@ def thumbprint(jwk: Mapping[str, str]) -> str:
     members = {name: jwk[name] for name in _THUMBPRINT_MEMBERS[jwk["kty"]]}
     canonical = json.dumps(members, separators=(",", ":"), sort_keys=True).encode()
     return base64.urlsafe_b64encode(hashlib.sha256(canonical).digest()).rstrip(b"=").decode()
+
+
+def _other_ids(keys: Iterable[Key]) -> dict[str, tuple[str, ...]]:
+    """For each id of a key that goes by several: the other ones."""
+    ids: dict[str, list[str]] = {}
+    for key in keys:
+        ids.setdefault(thumbprint(_jwk(key.algorithm, key.verifying)), []).append(key.id)
+    shared = [same for same in ids.values() if len(same) > 1]
+    return {key_id: tuple(other for other in same if other != key_id) for same in shared for key_id in same}
 
 
 def _jwk(algorithm: str, key: Any) -> dict[str, str]:

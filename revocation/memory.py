@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from revocation.denylist import (
     AHEAD,
+    HOUR_MS,
     MAX_REVOCATIONS_PER_ENTRY,
     MAX_REVOKED_KEYS,
     NO_CUTOFF,
@@ -120,22 +121,58 @@ class MemoryDenylist:
         now = self.now_ms()
         if issued_before_ms is not None and issued_before_ms > now + 1:
             raise ValueError(AHEAD)
-        keys = {name for name in self._entries if name.startswith("key:")}
-        if len(keys | {handle.name for handle in handles if handle.kind == "key"}) > MAX_REVOKED_KEYS:
+        new_keys = sum(
+            handle.kind == "key" and self._twin(handle, None, None, actor=actor, reason=reason) is None
+            for handle in handles
+        )
+        if new_keys and self._revoked_keys() + new_keys > MAX_REVOKED_KEYS:
             raise ConflictError(f"{MAX_REVOKED_KEYS} keys are revoked already.")
-        written = []
+        standing = []
+        count = self._count
         for handle in handles:
             cutoff = None if handle.unconditional else now + 1 if issued_before_ms is None else issued_before_ms
-            expires_at_ms = self._expiry(handle, max(now, cutoff or 0))
-            if expires_at_ms is not None and expires_at_ms <= now:
+            must, expires_at_ms = self._ends(handle, max(now, cutoff or 0))
+            if must is not None and must <= now:
                 continue
-            self._count += 1
-            id_ = f"{now}-{self._count}-{secrets.token_hex(4)}"
-            revocation = Revocation(id_, replace(handle, expires_at=None), cutoff, expires_at_ms, now, reason, actor)
-            self._add(revocation)
-            self._changes.append(Change(False, revocation, id_, now, actor, reason))
-            written.append(revocation)
-        return Receipt(tuple(written), enforced=True, followers_confirmed=0, followers_total=0, elapsed_seconds=0.0)
+            twin = self._twin(handle, cutoff, must, actor=actor, reason=reason)
+            if twin is None:
+                self._count += 1
+                id_ = f"{now}-{self._count}-{secrets.token_hex(4)}"
+                own = replace(handle, expires_at=None)
+                twin = Revocation(id_, own, cutoff, expires_at_ms, now, reason, actor)
+                self._add(twin)
+                self._changes.append(Change(False, twin, id_, now, actor, reason))
+            standing.append(twin)
+        return Receipt(
+            tuple(standing),
+            enforced=True,
+            followers_confirmed=0,
+            followers_total=0,
+            elapsed_seconds=0.0,
+            written=self._count > count,
+        )
+
+    def _revoked_keys(self) -> int:
+        """How many revocations of keys are in force."""
+        entries = [entry for name, entry in self._entries.items() if name.startswith("key:")]
+        return sum(len(entry.revocations) + len(entry.merged) for entry in entries)
+
+    def _twin(
+        self, handle: Handle, cutoff: int | None, must: int | None, *, actor: str, reason: str
+    ) -> Revocation | None:
+        """A revocation in force by the same actor for the same reason that does all that is asked for."""
+        entry = self._entry(handle.name)
+        if entry is None or not actor:
+            return None
+        if entry.expires_at_ms is not None and (must is None or entry.expires_at_ms < must):
+            return None
+        for revocation in entry.revocations:
+            reaches = revocation.issued_before_ms is None or (
+                cutoff is not None and revocation.issued_before_ms >= cutoff
+            )
+            if reaches and (revocation.actor, revocation.reason) == (actor, reason):
+                return revocation
+        return None
 
     def undo(self, revocation_id: str, *, reason: str = "", actor: str = "") -> bool:
         """Take back exactly this revocation."""
@@ -210,12 +247,15 @@ class MemoryDenylist:
             later = revocation.expires_at_ms
             entry.expires_at_ms = None if later is None else max(entry.expires_at_ms, later)
 
-    def _expiry(self, handle: Handle, now: int) -> int | None:
+    def _ends(self, handle: Handle, now: int) -> tuple[int | None, int | None]:
+        """How long an entry must stand, and how long it will: an end that counts from now is rounded up."""
         if handle.kind == "key":
-            return None
+            return None, None
         if handle.expires_at is not None:
-            return self._lifetimes.dead_at_ms(handle.expires_at)
-        return now + self._lifetimes.entry_ms(handle.kind)
+            dead = self._lifetimes.dead_at_ms(handle.expires_at)
+            return dead, dead
+        must = now + self._lifetimes.entry_ms(handle.kind)
+        return must, (must // HOUR_MS + 2) * HOUR_MS
 
     def _require_open(self) -> None:
         if not self._opened:

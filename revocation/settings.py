@@ -141,6 +141,7 @@ VARIABLES: Final = {
     "timeout_seconds": "REVOCATION_TIMEOUT",
     "namespace": "REVOCATION_NAMESPACE",
     "leeway_seconds": "REVOCATION_LEEWAY",
+    "session_lifetime_seconds": "REVOCATION_SESSION_LIFETIME",
     "margin_seconds": "REVOCATION_MARGIN",
     "max_token_lifetime_seconds": "REVOCATION_MAX_TOKEN_LIFETIME",
     "min_replicas": "REVOCATION_MIN_REPLICAS",
@@ -225,23 +226,27 @@ class RevocationSettings:
             )
         return settings
 
-    def lifetimes(self, *, session_seconds: int = 0) -> Lifetimes:
-        """How long entries live; `session_seconds` is the longest life of sessions that are judged by them, if any."""
+    def lifetimes(self, *, longest_session_seconds: int = 0) -> Lifetimes:
+        """What this process accepts, and its wish where it opens the deny-list; 0 seconds: the default of 30 days."""
         return Lifetimes(
             max_token_seconds=self.max_token_lifetime_seconds,
             leeway_seconds=self.leeway_seconds,
             margin_seconds=self.margin_seconds,
-            session_seconds=session_seconds,
+            session_seconds=longest_session_seconds or Lifetimes().session_seconds,
         )
 
     def denylist(
         self,
         *,
-        session_seconds: int = 0,
+        longest_session_seconds: int = 0,
+        own_session_seconds: int = 0,
         wait_seconds: float = 0.0,
         timeout_seconds: float | None = None,
     ) -> "RedisDenylist":
-        """The deny-list at `redis_url`. It asks nothing yet. `timeout_seconds` stands in for that of the settings."""
+        """The deny-list at `redis_url`. It asks nothing yet. `timeout_seconds` stands in for that of the settings.
+
+        See RedisDenylist for the other arguments; `longest_session_seconds` is that of `lifetimes`.
+        """
         from revocation.redis.connect import connect
         from revocation.redis.denylist import RedisDenylist
 
@@ -250,10 +255,11 @@ class RevocationSettings:
                 self.redis_url, timeout_seconds=self.timeout_seconds if timeout_seconds is None else timeout_seconds
             ),
             namespace=self.namespace,
-            lifetimes=self.lifetimes(session_seconds=session_seconds),
+            lifetimes=self.lifetimes(longest_session_seconds=longest_session_seconds or own_session_seconds),
             allow_eviction=self.allow_eviction,
             wait_seconds=wait_seconds,
             min_replicas=self.min_replicas,
+            own_session_seconds=own_session_seconds,
         )
 
     def verifier(

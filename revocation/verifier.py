@@ -94,6 +94,10 @@ class TokenVerifier:
             raise InvalidTokenError("issued_in_future", "The token says it was issued in the future.")
         return claims
 
+    def other_key_ids(self, key_id: str) -> tuple[str, ...]:
+        """The other ids under which the issuer publishes the same key: revoking one of them revokes the key."""
+        return self._keys.key_set().other_ids(key_id)
+
     def _authentic(self, token: str) -> Claims:
         """The claims of a token after every check that does not depend on time, from the cache where it has them."""
         if len(token) > self._max_token_bytes:
@@ -135,6 +139,7 @@ class TokenVerifier:
         claims = Claims.from_mapping(
             _strict_object(body, "claims"),
             key_id=key.id,
+            other_key_ids=keys.other_ids(key.id),
             require_jti=self._require_jti,
             iat_tolerance_seconds=self._iat_tolerance_seconds,
         )

@@ -17,6 +17,7 @@ ARCHITECTURE = DOCS / "architecture.md"
 COMMANDS = DOCS / "commands.md"
 OPERATING = DOCS / "operating.md"
 MIGRATING = DOCS / "migrating.md"
+PROTOCOL = DOCS / "protocol.md"
 
 _BLOCK = re.MULTILINE | re.DOTALL
 

@@ -1,24 +1,35 @@
 -- Use refresh token n of a session: the next one takes its place, once.
--- KEYS: head, session record, then the entry keys that judge it
--- ARGV: longest token life (s), n, grace (ms), idle life (ms), absolute life (ms), address, user agent
--- Answers {'ok', now (ms), n of the token to hand out, ends (ms)}; or 'gone' (expired or ended), 'revoked', 'reuse' (an
--- older token than grace allows, or one that was never handed out: somebody else has it).
-local head, now = open_head(KEYS[1], ARGV[1])
-if not head then return {now} end
-local read = redis.call('HMGET', KEYS[2], 'n', 'signed_in', 'rotated', 'ends')
-local n, since, rotated, ends = tonumber(read[1]), tonumber(read[2]), tonumber(read[3]), tonumber(read[4])
-if not (n and since and rotated and ends) then return {'gone'} end
--- Also by today's absolute life: a shorter one than the session began with shortens the life of entries, too.
-ends = math.min(ends, since + tonumber(ARGV[5]))
-if ends <= now then return {'gone'} end
-local judges = {unpack(KEYS, 3)}
-if is_revoked(head, judges, since) then return {'revoked'} end
-local used = tonumber(ARGV[2])
-if used == n - 1 and now - rotated <= tonumber(ARGV[3]) then
-  return {'ok', digits(now), digits(n), digits(ends)}
+-- KEYS: head, clock, session record, then the entry keys that judge it
+-- ARGV: n, grace (ms), idle life, absolute life and life of access tokens (ms), address, user agent
+-- Answers {'ok', iat of the access token (ms), its life (s), n of the token to hand out, ends (ms)}; or 'gone' (expired
+-- or ended), 'revoked', 'reuse' (an older token than grace allows, or one that was never handed out: somebody else has
+-- it).
+local head, word = open_head(KEYS[1])
+if not head then return {word} end
+word = wrong_type({KEYS[2], KEYS[3]}, {'string', 'hash'})
+if word then return {word} end
+local read = redis.call('HMGET', KEYS[3], 'n', 'signed_in', 'rotated', 'ends', 'used', 'exp')
+local n, since, rotated, ends, last_use = tonumber(read[1]), tonumber(read[2]), tonumber(read[3]), tonumber(read[4]), tonumber(read[5])
+if not (n and since and rotated and ends and last_use) then return {'gone'} end
+local grace, idle, absolute, access = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
+-- Today's absolute life counts as well: a shorter one than the session began with shortens the life of entries, too.
+ends = math.min(ends, since + absolute)
+if ends <= T or last_use + idle <= T then return {'gone'} end
+if is_revoked(head, {unpack(KEYS, 4)}, since) then return {'revoked'} end
+local used = tonumber(ARGV[1])
+local is_grace = used == n - 1 and T - rotated <= grace
+if used ~= n and not is_grace then return {'reuse'} end
+local issued, cutoff = read_clock(KEYS[2])
+local iat
+iat, word = mint(head, issued, cutoff)
+if not iat then return {word} end
+if not is_grace then
+  n = n + 1
+  redis.call('HSET', KEYS[3], 'n', digits(n), 'rotated', digits(T), 'used', digits(T), 'ip', ARGV[6], 'user_agent', ARGV[7])
+  last_use = T
 end
-if used ~= n then return {'reuse'} end
-redis.call('HSET', KEYS[2], 'n', digits(n + 1), 'rotated', digits(now), 'used', digits(now), 'ip', ARGV[6],
-  'user_agent', ARGV[7])
-redis.call('PEXPIRE', KEYS[2], digits(math.max(1, math.min(tonumber(ARGV[4]), ends - now))))
-return {'ok', digits(now), digits(n + 1), digits(ends)}
+local life = math.max(1, math.floor((math.min(iat + access, ends, last_use + idle) - iat) / 1000))
+redis.call('HSET', KEYS[3], 'exp', digits(math.max(tonumber(read[6]) or 0, math.floor(iat / 1000) + life)))
+redis.call('PEXPIRE', KEYS[3], digits(math.max(1, math.min(last_use + idle, ends) - T + 1000 * (2 * head.leeway + head.margin))))
+write_clock(KEYS[2], math.max(issued, iat), cutoff)
+return {'ok', digits(iat), digits(life), digits(n), digits(ends)}

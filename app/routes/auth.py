@@ -249,9 +249,7 @@ def _ended(sessions: set[str], claims: Claims | None) -> Receipt:
         return receipts[-1]
     if claims is None or claims.token_id is None:
         raise InvalidTokenError("missing_sid", "The token belongs to no session.")
-    return service().revocations.revoke(
-        Handle.token(claims), reason="logged out", actor=caller, action="token.logout", target=claims.token_id
-    )
+    return service().revocations.revoke_token(claims, reason="logged out", actor=caller, action="token.logout")
 
 
 def _receipt(receipt: Receipt) -> Response:

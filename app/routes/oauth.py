@@ -28,7 +28,7 @@ from app.routes.context import actor, origin, service
 from app.routes.formats import ClientId, Issuer, Scope, SessionId, Subject, TokensJson
 from app.sessions import RefreshRefusedError
 from app.throttle import ThrottledError
-from revocation import Claims, DenylistUnavailableError, Handle, InvalidTokenError
+from revocation import Claims, DenylistUnavailableError, InvalidTokenError
 
 routes = Blueprint("oauth", __name__, url_prefix="/oauth")
 
@@ -251,13 +251,8 @@ def _revoke_session(session_id: str, caller: Caller) -> None:
 def _revoke_access_token(claims: Claims, caller: Caller) -> None:
     if claims.client_id != caller.client_id:
         raise OAuthError("invalid_grant", "The token was issued to another client.")
-    handle = Handle.token(claims)
-    service().revocations.revoke(
-        handle,
-        reason="revoked by its client",
-        actor=actor(caller.client_id),
-        action="token.revoke",
-        target=handle.value,
+    service().revocations.revoke_token(
+        claims, reason="revoked by its client", actor=actor(caller.client_id), action="token.revoke"
     )
 
 

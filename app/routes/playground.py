@@ -14,7 +14,7 @@ from app.openapi import operation
 from app.routes.context import actor, service
 from app.routes.formats import ReceiptAnswer, Subject, receipt_json
 from app.routes.pages import page
-from revocation import Claims, Handle
+from revocation import Claims
 from revocation.denylist import is_revoked
 from revocation.handles import Kind
 
@@ -90,12 +90,8 @@ def strict() -> Response:
 def revoke() -> Response:
     """Revoke the token that this request carries: what `/oauth/revoke` does, but with a receipt."""
     claims = bearer.claims
-    receipt = service().revocations.revoke(
-        Handle.token(claims),
-        reason="tried in the playground",
-        actor=actor(claims.subject),
-        action="token.revoke",
-        target=claims.token_id,
+    receipt = service().revocations.revoke_token(
+        claims, reason="tried in the playground", actor=actor(claims.subject), action="token.revoke"
     )
     return _unkept({"receipt": receipt_json(receipt)})
 

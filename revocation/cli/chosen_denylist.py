@@ -61,7 +61,7 @@ class ChosenDenylist:
         return f"unix://{socket_path(self.directory)}" if self.directory else redact(self.settings.redis_url)
 
     def connected(self, *, session_seconds: int = 0) -> RedisDenylist:
-        """The deny-list itself; `session_seconds` is the longest life of the sessions that it may have to outlive.
+        """The deny-list itself; `session_seconds` is the longest session life that it is to be opened for (0: 30 days).
 
         Raises ConfigurationError where the deny-list is in the memory of another process, and DenylistUnavailableError
         where no service runs the embedded store: the command never starts a server of its own.
@@ -75,7 +75,7 @@ class ChosenDenylist:
         if self.directory and not EmbeddedServer(self.directory).answers():
             raise DenylistUnavailableError(_nothing_runs(self.directory))
         return replace(settings, redis_url=self.url).denylist(
-            session_seconds=session_seconds, timeout_seconds=max(settings.timeout_seconds, PATIENCE_SECONDS)
+            longest_session_seconds=session_seconds, timeout_seconds=max(settings.timeout_seconds, PATIENCE_SECONDS)
         )
 
 

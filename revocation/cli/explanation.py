@@ -117,7 +117,7 @@ def _ask(denylist: RedisDenylist, claims: Claims) -> list[Step]:
             steps.append(Step(f"deny-list: {handle.kind}", "passed", f"{prefix}not revoked"))
             continue
         effect = "revoked" if cutoff == UNCONDITIONAL else f"everything issued before {instant(cutoff)} is revoked"
-        if cutoff <= claims.issued_at * 1000:
+        if cutoff <= _own_instant_ms(claims):
             effect += ", and `iat` less the tolerance (--iat-tolerance) is earlier"
         notes = [
             f"by {revocation.actor or 'somebody'} at {instant(revocation.created_at_ms)}"
@@ -126,6 +126,12 @@ def _ask(denylist: RedisDenylist, claims: Claims) -> list[Step]:
         ]
         steps.append(Step(f"deny-list: {handle.kind}", "failed", "; ".join([f"{prefix}{effect}", *notes])))
     return steps
+
+
+def _own_instant_ms(claims: Claims) -> float:
+    """The instant that cut-offs are compared with where the `iat` is the time of Redis and needs no tolerance."""
+    exact = claims.raw.get("iat_ms")
+    return exact if isinstance(exact, int) and exact // 1000 == claims.issued_at // 1 else claims.issued_at * 1000
 
 
 def _peek(token: str) -> tuple[dict[str, Any], dict[str, Any]]:

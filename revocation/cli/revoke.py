@@ -25,10 +25,6 @@ _BATCH: Final = 1024
 #: Revoking a handle of these kinds takes back tokens of many people, so the command asks once more.
 _WIDE: Final[frozenset[Kind]] = frozenset({"client", "key", "issuer"})
 
-#: The longest life of a session that the command allows for unless told otherwise. An entry that stands too long is
-#: harmless; an entry that ends before the session would let its refresh token in again.
-_LONGEST_SESSION_SECONDS: Final = 366 * 86_400
-
 _EXAMPLES: Final = """\b
 Examples:
   revocation revoke < token                    this token
@@ -70,17 +66,6 @@ class _Order:
     metavar="SECONDS",
     help="How long to wait for all followers to confirm the revocation.",
 )
-@click.option(
-    "--session-lifetime",
-    "session_seconds",
-    type=click.IntRange(0, _LONGEST_SESSION_SECONDS),
-    default=_LONGEST_SESSION_SECONDS,
-    envvar="REVOCATION_SESSION_LIFETIME",
-    metavar="SECONDS",
-    show_envvar=True,
-    help="The longest life of a session: a revocation, unless of a single token, has to outlive it. A year unless "
-    "given; 0 where there are no refresh tokens.",
-)
 @click.option("--json", "as_program", is_flag=True, help="One JSON document, for programs.")
 @trust_options
 @click.pass_obj
@@ -94,7 +79,6 @@ def revoke(
     dry_run: bool,
     yes: bool,
     wait_seconds: float,
-    session_seconds: int,
     as_program: bool,
     trust: Trust,
 ) -> int:
@@ -113,7 +97,7 @@ def revoke(
         handles = [named(kind, value or "", issuer_of(trust))]
     else:
         handles = [from_token(kind, trust, chosen)]
-    denylist = chosen.connected(session_seconds=session_seconds)
+    denylist = chosen.connected()
     if dry_run:
         return _rehearse(denylist, handles, order)
     if kind in _WIDE and not yes:

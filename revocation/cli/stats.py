@@ -64,7 +64,7 @@ def _figures(denylist: RedisDenylist) -> dict[str, Any]:
             "opened_at": instant(head.birth_ms),
             "cutoff": instant(head.everything_ms) if head.everything_ms else None,
         },
-        "max_token_lifetime_seconds": head.max_token_seconds,
+        "max_token_lifetime_seconds": head.settings.max_token_seconds,
         "followers": [{"id": id_, "age_seconds": age} for id_, age in sorted(denylist.leases.ages().items())],
         "memory_bytes": denylist.link.call(_memory),
     }

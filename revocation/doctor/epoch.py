@@ -10,7 +10,7 @@ import redis
 from revocation.doctor.finding import Finding, fine
 from revocation.doctor.server import ExaminedServer
 from revocation.errors import DenylistEmptyError, DenylistUnavailableError
-from revocation.redis.protocol import Head, order
+from revocation.redis.protocol import CHANGE, OLDER, Head
 
 #: How many keys the doctor scans for deny-lists in other namespaces.
 _SCANNED: Final = 20_000
@@ -46,7 +46,11 @@ def epoch(server: ExaminedServer) -> Iterator[Finding]:
             "problem",
             str(error),
             "No process of this version can check or revoke.",
-            "upgrade the older side to the newer",
+            "stop every process, then: revocation init --new-epoch"
+            if str(error) == OLDER
+            else "upgrade the older side to the newer; where nothing newer runs: "
+            + server.mend(f"DEL '{server.denylist.key('head')}'")
+            + ", then revocation init",
         )
         return
     yield from _lifetime(server, head)
@@ -54,26 +58,31 @@ def epoch(server: ExaminedServer) -> Iterator[Finding]:
 
 
 def _lifetime(server: ExaminedServer, head: Head) -> Iterator[Finding]:
-    ours, theirs = server.settings.max_token_lifetime_seconds, head.max_token_seconds
-    if ours == theirs:
-        yield fine("lifetime", f"Tokens live at most {theirs} s, as the head of the deny-list says.")
-        return
-    yield Finding(
-        "lifetime",
-        "problem",
-        f"REVOCATION_MAX_TOKEN_LIFETIME is {ours} here, and the head of the deny-list says {theirs}.",
-        "A shorter lifetime would end entries before the tokens they revoke: processes that differ refuse to take "
-        "part, with 503.",
-        f"export REVOCATION_MAX_TOKEN_LIFETIME={theirs}",
-    )
+    settings = server.settings
+    higher = [
+        (name, ours, theirs)
+        for name, ours, theirs in (
+            ("MAX_TOKEN_LIFETIME", settings.max_token_lifetime_seconds, head.settings.max_token_seconds),
+            ("LEEWAY", settings.leeway_seconds, head.settings.leeway_seconds),
+        )
+        if ours > theirs
+    ]
+    if not higher:
+        yield fine("lifetime", f"Tokens live at most {head.settings.max_token_seconds} s, and entries outlive them.")
+    for name, ours, theirs in higher:
+        yield Finding(
+            "lifetime",
+            "problem",
+            f"REVOCATION_{name} is {ours} here, and the head of the deny-list says {theirs}.",
+            "Entries would end before the tokens that this process accepts: it refuses to take part, with 503.",
+            f"export REVOCATION_{name}={theirs}",
+        )
 
 
 def _age(server: ExaminedServer, head: Head) -> Iterator[Finding]:
-    log = server.denylist.key("log")
-    oldest: Any = server.ask(lambda client: client.xrange(log, "-", "+", count=1))
     since = f"Epoch {head.epoch}, open since {_instant(head.birth_ms)}"
-    ends = head.everything_ms / 1000 + head.max_token_seconds
-    if oldest and order(oldest[0][0].decode())[0] < head.birth_ms and time.time() < ends:
+    ends = head.everything_ms / 1000 + head.settings.max_token_seconds
+    if (head.replaced or _log_is_older(server, head)) and time.time() < ends:
         yield Finding(
             "epoch",
             "warning",
@@ -84,6 +93,14 @@ def _age(server: ExaminedServer, head: Head) -> Iterator[Finding]:
         return
     cutoff = f"; nothing issued before {_instant(head.everything_ms)} is accepted" if head.everything_ms else ""
     yield fine("epoch", f"{since}{cutoff}.")
+
+
+def _log_is_older(server: ExaminedServer, head: Head) -> bool:
+    """Whether the log tells of changes from before the epoch, as where only the head was lost."""
+    log = server.denylist.key("log")
+    oldest: Any = server.ask(lambda client: client.xrange(log, "-", "+", count=1))
+    change = CHANGE.fullmatch(oldest[0][1].get(b"change", b"").decode("utf-8", "replace")) if oldest else None
+    return change is not None and int(change["at"]) < head.birth_ms
 
 
 def _other_namespaces(server: ExaminedServer) -> list[str]:

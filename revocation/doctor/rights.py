@@ -10,15 +10,15 @@ from revocation.doctor.server import ExaminedServer
 
 #: The commands that the library sends, as rules of an ACL. The service needs more: docs/operating.md, Rights.
 NEEDED: Final = (
-    *("mget", "get", "set", "del", "pttl", "time", "info", "evalsha", "script|load"),
-    *("xadd", "xrange", "xrevrange", "xinfo|stream", "xread", "sadd", "srem", "smembers"),
-    *("hset", "hget", "hmget", "hdel", "zadd", "zrem", "zrangebyscore", "zrevrange"),
+    *("mget", "get", "set", "del", "pttl", "exists", "type", "time", "info", "wait", "evalsha", "script|load"),
+    *("xadd", "xrange", "xrevrange", "xtrim", "xinfo|stream", "xread", "sadd", "srem", "smembers"),
+    *("hset", "hget", "hmget", "hgetall", "hdel", "zadd", "zrem", "zcount", "zrangebyscore", "zrevrange"),
 )
 
 #: The doctor tries each command on a key of its own that holds a string. An allowed command answers, or fails for the
 #: wrong type and changes nothing; the server refuses a forbidden command before it looks at the key.
 _ARGUMENTS: Final[dict[str, tuple[str, ...]]] = {
-    **dict.fromkeys(("mget", "get", "pttl", "smembers", "xinfo|stream"), ("KEY",)),
+    **dict.fromkeys(("mget", "get", "pttl", "exists", "type", "smembers", "hgetall", "xinfo|stream"), ("KEY",)),
     "set": ("KEY", "1", "PX", "5000"),
     "del": ("KEY",),
     "time": (),
@@ -28,12 +28,12 @@ _ARGUMENTS: Final[dict[str, tuple[str, ...]]] = {
     "xadd": ("KEY", "*", "f", "v"),
     "xrange": ("KEY", "-", "+", "COUNT", "1"),
     "xrevrange": ("KEY", "+", "-", "COUNT", "1"),
+    "xtrim": ("KEY", "MAXLEN", "1"),
     "xread": ("COUNT", "1", "STREAMS", "KEY", "0"),
     **dict.fromkeys(("sadd", "srem", "hget", "hmget", "hdel", "zrem"), ("KEY", "m")),
     "hset": ("KEY", "f", "v"),
     "zadd": ("KEY", "1", "m"),
-    "zrangebyscore": ("KEY", "0", "0"),
-    "zrevrange": ("KEY", "0", "0"),
+    **dict.fromkeys(("zcount", "zrangebyscore", "zrevrange"), ("KEY", "0", "0")),
     "wait": ("0", "1"),
 }
 
@@ -63,25 +63,29 @@ def rights(server: ExaminedServer) -> Iterator[Finding]:
 
 def _needed(server: ExaminedServer, user: str) -> Finding:
     key = server.denylist.key("doctor")
-    needed = (*NEEDED, *(("wait",) if server.settings.min_replicas else ()))
     # SET comes first, so that the other commands meet a key of the wrong type, and DEL comes last. Where DEL is
     # forbidden, the key expires by itself.
-    trials = sorted(needed, key=lambda name: (name == "del") - (name == "set"))
+    trials = sorted(NEEDED, key=lambda name: (name == "del") - (name == "set"))
     if not _may(server, "set", key):
         # Without that key the other commands might write.
-        trials = [name for name in trials if name in ("set", "get", "mget", "pttl", "time", "info", "evalsha")]
+        trials = [
+            name
+            for name in trials
+            if name in ("set", "get", "mget", "pttl", "exists", "type", "time", "info", "wait", "evalsha")
+        ]
     missing = [name for name in trials if not _may(server, name, key)]
     if not missing:
         return fine("acl-needed", "The user may do all that the library needs.")
     rules = " ".join(f"+{name}" for name in missing)
+    is_slower_only = missing == ["wait"] and len(trials) == len(NEEDED) and not server.settings.min_replicas
     keys = f"~{server.denylist.key('*')}"
     return Finding(
         "acl-needed",
-        "problem",
+        "warning" if is_slower_only else "problem",
         f"The user may not use {', '.join(name.replace('|', ' ').upper() for name in missing)}"
-        + ("" if len(trials) == len(needed) else ", and perhaps more")
+        + ("" if len(trials) == len(NEEDED) else ", and perhaps more")
         + ".",
-        "Revoking, or following, fails with 503.",
+        "Every strict check writes a key instead." if is_slower_only else "Revoking, or following, fails with 503.",
         server.mend(f"ACL SETUSER {user} '{keys}' {rules}"),
     )
 

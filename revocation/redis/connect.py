@@ -113,6 +113,11 @@ def drop_connections(server: "redis.Redis | ClusterSlot") -> None:
         server.connection_pool.update_active_connections_for_reconnect()
 
 
+def is_memory(client: object) -> bool:
+    """Whether a client asks a store inside this process, which has neither replicas nor a life of its own."""
+    return type(client).__module__.partition(".")[0] == "fakeredis"
+
+
 def require_usable(client: object) -> None:
     """Raise ConfigurationError, which says what to do, for a client that a deny-list cannot work with."""
     if isinstance(client, ClusterSlot):

@@ -2,12 +2,15 @@
 
 import secrets
 import time
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, cast
+import weakref
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from revocation.denylist import (
     AHEAD,
     MAX_REVOKED_KEYS,
+    NO_CUTOFF,
     UNCONDITIONAL,
     Change,
     Lifetimes,
@@ -17,23 +20,24 @@ from revocation.denylist import (
     checked_cutoffs,
     checked_note,
 )
-from revocation.errors import ConflictError
+from revocation.errors import ConflictError, DenylistUnavailableError
 from revocation.handles import Handle, Kind
 from revocation.redis.epochs import Epochs
 from revocation.redis.follower import Follower
-from revocation.redis.leases import Audience, Leases
+from revocation.redis.leases import Confirmation, Leases, Written
 from revocation.redis.ledger import Ledger
 from revocation.redis.link import Link
 from revocation.redis.protocol import (
+    CLOCKS_DIFFER_MS,
     HANDLES_PER_CALL,
     Head,
     Namespace,
     about_revocation,
     about_undo,
     cutoff_text_in,
-    expiry_argument,
+    mark_of,
 )
-from revocation.redis.script import Script
+from revocation.redis.script import Caller, Script
 
 if TYPE_CHECKING:
     import redis
@@ -49,6 +53,10 @@ class RedisDenylist:
     followers have confirmed it. With `min_replicas` nothing counts as written, and no answer of Redis counts, unless
     so many replicas are with it: an isolated old primary answers for as long as it is cut off, and would accept what
     was revoked elsewhere.
+
+    `lifetimes` are what this process accepts, and its wish where it opens the deny-list: the head of an open one says
+    how long entries live, and a process that accepts tokens for longer gets no answer. `own_session_seconds` is the
+    longest life of sessions whose refresh tokens this process judges by the same entries (0: there are none).
     """
 
     def __init__(
@@ -60,19 +68,26 @@ class RedisDenylist:
         allow_eviction: bool = False,
         wait_seconds: float = 0.0,
         min_replicas: int = 0,
+        own_session_seconds: int = 0,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._lifetimes = lifetimes or Lifetimes()
         self.namespace = Namespace(namespace)
         self.link = Link(client, slot_key=self.namespace.prefix, min_replicas=min_replicas)
-        self.leases = Leases(self.link, self.namespace)
+        claimed = replace(self._lifetimes, session_seconds=own_session_seconds)
+        self.caller = Caller(self.link, claimed=claimed, clock=clock)
+        self.leases = Leases(self.caller, self.namespace)
         self.epochs = Epochs(
-            self.link, self.namespace, self.leases, lifetimes=self._lifetimes, allow_eviction=allow_eviction
+            self.caller, self.namespace, self.leases, wished=self._lifetimes, allow_eviction=allow_eviction
         )
         self._ledger = Ledger(self.link, self.namespace, self.epochs)
         self._wait_seconds = wait_seconds
-        self._revoke = Script(self.link, "revoke")
-        self._undo = Script(self.link, "undo")
-        self._mint = Script(self.link, "mint")
+        self._followers: weakref.WeakSet[Follower] = weakref.WeakSet()
+        #: The cut-off of everything, as the last head that this process read says it; None before the first.
+        self._everything_ms: int | None = None
+        self._revoke = self.script("revoke")
+        self._undo = self.script("undo")
+        self._mint = self.script("mint")
 
     @property
     def lifetimes(self) -> Lifetimes:
@@ -82,6 +97,10 @@ class RedisDenylist:
     def key(self, name: str) -> str:
         """A key of this namespace, for state of the caller's own that scripts judge by the same entries."""
         return self.namespace.key(name)
+
+    def script(self, name: str, *, package: str = "revocation.redis") -> Script:
+        """A packaged script that knows this deny-list's limits and clock (see lua/prelude.lua)."""
+        return Script(self.caller, name, package=package)
 
     # Asking
 
@@ -94,35 +113,54 @@ class RedisDenylist:
         return self.ask(many)[1]
 
     def ask(self, many: Sequence[Sequence[Handle]]) -> tuple[Head, list[float]]:
-        """The head, and the latest cut-off of each of several tokens or sessions, from one MGET."""
+        """The head, and the latest cut-off of each of several tokens or sessions, from one round trip.
+
+        A cut-off of everything that Redis' clock has not passed yet raises DenylistUnavailableError, unless that
+        cut-off refuses everything asked about: nothing is accepted meanwhile.
+        """
         self.epochs.inspect()
         names = [handle.name for handles in many for handle in handles]
-        texts = iter(self.link.call(lambda client: self._read(client, [self.namespace.head, *map(self.key, names)])))
-        head = self.epochs.accept(Head.parse(next(texts)))
-        everything = float(head.everything_ms)
-        cutoffs = [
-            max([everything, *(self._cutoff(head, handle, next(texts)) for handle in handles)]) for handles in many
-        ]
+        keys = [self.namespace.head, *map(self.key, names)]
+        # A token that claims to be newer than the cut-off is not accepted before the cut-off has passed.
+        texts, now_ms = self._read(keys, with_time=self._may_be_early(self._everything_ms))
+        head = self.epochs.accept(Head.parse(texts[0]))
+        if now_ms is None and self._may_be_early(head.everything_ms):
+            texts, now_ms = self._read(keys, with_time=True)
+            head = self.epochs.accept(Head.parse(texts[0]))
+        self._everything_ms = head.everything_ms
+        if now_ms is not None and now_ms <= head.everything_ms:
+            raise DenylistUnavailableError(f"The deny-list opens when Redis' clock has passed {head.everything_ms} ms.")
+        entries = iter(texts[1:])
+        cutoffs = []
+        for handles in many:
+            in_force = [self._cutoff(next(entries)) for _ in handles]
+            cutoffs.append(max([float(head.everything_ms), *in_force]))
         return head, cutoffs
 
-    def _read(self, client: "redis.Redis", keys: list[str]) -> list[bytes | None]:
-        if not self.link.min_replicas:
-            return cast("list[bytes | None]", client.mget(keys))
-        pipeline = client.pipeline(transaction=False)
-        pipeline.mget(keys)
-        pipeline.set(self.namespace.probe, 1)
-        self.link.add_wait(pipeline)
-        values, _, reached = pipeline.execute()
-        self.link.require_replicas(reached)
-        return cast("list[bytes | None]", values)
+    def _may_be_early(self, everything_ms: int | None) -> bool:
+        """Whether the cut-off of everything may lie ahead of Redis' clock, as far as this process' clock tells."""
+        leeway_ms = max(CLOCKS_DIFFER_MS, self._lifetimes.leeway_seconds * 1000)
+        return everything_ms is None or self.caller.now_ms <= everything_ms + leeway_ms
+
+    def _read(self, keys: list[str], *, with_time: bool) -> tuple[list[bytes | None], int | None]:
+        def ask(pipeline: Any) -> None:
+            pipeline.mget(keys)
+            if with_time:
+                pipeline.time()
+
+        texts, *time_of = self.link.call(lambda client: self.link.vouched(client, ask, probe=self.namespace.probe))
+        if not with_time:
+            return texts, None
+        seconds, microseconds = time_of[0]
+        return texts, int(seconds) * 1000 + int(microseconds) // 1000
 
     @staticmethod
-    def _cutoff(head: Head, handle: Handle, entry: bytes | None) -> float:
-        """What is in force for one handle; what cannot be read is unconditional."""
+    def _cutoff(entry: bytes | None) -> float:
+        """The cut-off in force by an entry; what cannot be read is unconditional."""
         if entry is None:
-            return UNCONDITIONAL if handle.name in head.keys else float(head.everything_ms)
+            return NO_CUTOFF
         in_force = cutoff_text_in(entry)
-        return UNCONDITIONAL if in_force == b"*" else max(float(in_force), float(head.everything_ms))
+        return UNCONDITIONAL if in_force == b"*" else float(in_force)
 
     def head(self) -> Head:
         """The head as it stands. Raises DenylistEmptyError where the deny-list was never opened, or lost its data."""
@@ -130,17 +168,42 @@ class RedisDenylist:
 
     def follow(self, *, shortest_seconds: float, longest_seconds: float) -> Follower:
         """A follower for a process that decides with bounds from the shortest to the longest."""
-        return Follower(self, shortest_seconds=shortest_seconds, longest_seconds=longest_seconds)
+        follower = Follower(self, shortest_seconds=shortest_seconds, longest_seconds=longest_seconds)
+        self.attach(follower)
+        return follower
+
+    def attach(self, follower: Follower) -> None:
+        """Let a follower know at once what this process revokes."""
+        self._followers.add(follower)
 
     # Changing
 
-    def open(self, *, accept_existing: bool = False, new_epoch: bool = False) -> tuple[Head, bool]:
-        """Open the deny-list: see Epochs.open. Returns the head in force, and whether this call opened it."""
-        return self.epochs.open(accept_existing=accept_existing, new_epoch=new_epoch)
+    def open(
+        self,
+        *,
+        accept_existing: bool = False,
+        new_epoch: bool = False,
+        longest_bound_seconds: float | None = None,
+        replicas: int | None = None,
+    ) -> tuple[Head, bool]:
+        """Open the deny-list: see Epochs.open. Returns the head in force, and whether this call opened it.
+
+        The longest bound is by default that of this process's guards, and 1.0 s where it has none.
+        """
+        own_seconds = max(1.0, self.leases.longest_bound_ms / 1000)
+        return self.epochs.open(
+            accept_existing=accept_existing,
+            new_epoch=new_epoch,
+            longest_bound_seconds=own_seconds if longest_bound_seconds is None else longest_bound_seconds,
+            replicas=replicas,
+        )
 
     def now_ms(self) -> int:
-        """The time of Redis for a token that is minted now; an error while nothing may be minted."""
-        _, answer = self._mint(keys=[self.namespace.head], args=[self._lifetimes.max_token_seconds])
+        """The `iat` of a token that is minted now, in milliseconds; an error while nothing may be minted.
+
+        It is the time of Redis, and never before an `iat` or a cut-off that was handed out already.
+        """
+        _, answer = self._mint(keys=[self.namespace.head, self.namespace.clock], args=[])
         return int(answer[0])
 
     def revoke(
@@ -182,7 +245,10 @@ class RedisDenylist:
         )
 
     def end(self, handle: Handle, *, record: str, reason: str = "", actor: str = "") -> Receipt:
-        """Revoke a session, and delete its record (a key of this namespace, by its name) in the same step."""
+        """Revoke a session, and delete its record (a key of this namespace, by its name) in the same step.
+
+        The entry ends with the last access token that the record's field `exp` names.
+        """
         return self._revoke_all([handle], actor=checked_note(actor), reason=checked_note(reason), record=record)
 
     def _revoke_all(
@@ -198,45 +264,61 @@ class RedisDenylist:
         started = time.monotonic()
         self.epochs.inspect()
         revocations: list[Revocation] = []
+        confirmations: list[Confirmation] = []
+        seconds = self._wait_seconds if wait_seconds is None else wait_seconds
+        writes: list[Written] = []
+        is_new = False
         for first in range(0, len(handles), HANDLES_PER_CALL):
             batch = handles[first : first + HANDLES_PER_CALL]
-            written, audience = self._revoke_batch(
+            standing, written, has_new = self._revoke_batch(
                 batch, actor=actor, reason=reason, issued_before_ms=issued_before_ms, record=record
             )
-            revocations += written
-        if not revocations:
-            elapsed = time.monotonic() - started
-            return Receipt((), enforced=True, followers_confirmed=0, followers_total=0, elapsed_seconds=elapsed)
-        confirmation = self.leases.await_confirmation(
-            revocations[-1], audience, seconds=self._wait_seconds if wait_seconds is None else wait_seconds
-        )
+            revocations += standing
+            writes.append(written)
+            is_new = is_new or has_new
+        # Each batch is confirmed by its own position: a failover in between may have lost the earlier ones.
+        for written in writes if revocations else ():
+            left = max(0.0, seconds - (time.monotonic() - started))
+            confirmations.append(self.leases.await_confirmation(written, seconds=left, is_latest=written is writes[-1]))
+        elapsed = time.monotonic() - started
+        if not confirmations:
+            return Receipt(
+                (), enforced=True, followers_confirmed=0, followers_total=0, elapsed_seconds=elapsed, written=False
+            )
+        slowest = min(confirmations, key=lambda confirmation: confirmation.confirmed - confirmation.total)
         return Receipt(
             tuple(revocations),
-            enforced=confirmation.enforced,
-            followers_confirmed=confirmation.confirmed,
-            followers_total=confirmation.total,
-            elapsed_seconds=time.monotonic() - started,
+            enforced=all(confirmation.enforced for confirmation in confirmations),
+            followers_confirmed=slowest.confirmed,
+            followers_total=slowest.total,
+            elapsed_seconds=elapsed,
+            obstacle=next((confirmation.obstacle for confirmation in confirmations if confirmation.obstacle), ""),
+            written=is_new,
         )
 
     def _revoke_batch(
         self, handles: Sequence[Handle], *, actor: str, reason: str, issued_before_ms: int | None, record: str | None
-    ) -> tuple[list[Revocation], Audience]:
-        args: list[str | int] = [secrets.token_hex(4), self._lifetimes.max_token_seconds, self._lifetimes.horizon_ms]
+    ) -> tuple[list[Revocation], Written, bool]:
+        args: list[str | int] = [secrets.token_hex(4), *self.caller.server, len(handles)]
+        mark = mark_of(actor=actor, reason=reason)
         for handle in handles:
             cutoff = "*" if handle.unconditional else "now" if issued_before_ms is None else str(issued_before_ms)
+            end = "record" if record is not None else "" if handle.expires_at is None else str(handle.expires_at)
             about = about_revocation(handle, actor=actor, reason=reason)
-            args += [handle.name, cutoff, expiry_argument(handle, self._lifetimes), about]
+            args += [handle.name, handle.kind, cutoff, end, mark, about]
         keys = [*self.namespace.written, self.namespace.followers, *map(self.namespace.entry, handles)]
         if record is not None:
             keys.append(self.key(record))
         word, answer = self._revoke(keys=keys, args=args)
         if word == "full":
             raise ConflictError(
-                f"{MAX_REVOKED_KEYS} keys are revoked already. Undo those whose last token has expired first."
+                f"{MAX_REVOKED_KEYS} keys are revoked already. Undo those that no token names any more."
             )
         if word == "ahead":
             raise ValueError(AHEAD)
-        now, birth, followers, *written = answer
+        now, reign, birth, run, replid, followers, position, *written = answer
+        if reign:
+            self.caller.server = (run.decode(), replid.decode())
         revocations = [
             Revocation(
                 id_.decode(),
@@ -247,10 +329,23 @@ class RedisDenylist:
                 reason=reason,
                 actor=actor,
             )
-            for handle, id_, cutoff_text, expiry in zip(handles, *(written[i::3] for i in range(3)), strict=True)
+            for handle, id_, cutoff_text, expiry in zip(handles, *(written[i::4] for i in range(3)), strict=True)
             if id_
         ]
-        return revocations, Audience(tuple(sorted(id_.decode() for id_ in followers)), int(birth))
+        for follower in self._followers:
+            for revocation in revocations:
+                cutoff_ms = revocation.issued_before_ms
+                follower.note(
+                    revocation.handle.name, UNCONDITIONAL if cutoff_ms is None else float(cutoff_ms), position.decode()
+                )
+        last = Written(
+            position=position.decode(),
+            at_ms=int(now),
+            followers=tuple(sorted(id_.decode() for id_ in followers)),
+            birth_ms=int(birth),
+            reign_ms=int(reign) if reign else None,
+        )
+        return revocations, last, any(map(int, written[3::4]))
 
     def undo(self, revocation_id: str, *, reason: str = "", actor: str = "") -> bool:
         """Take back exactly this revocation; False where it is unknown, expired or undone already.
@@ -265,15 +360,7 @@ class RedisDenylist:
             return False
         name = revocation.handle.name
         word, answer = self._undo(
-            keys=[*self.namespace.written, self.key(name)],
-            args=[
-                secrets.token_hex(4),
-                self._lifetimes.max_token_seconds,
-                self._lifetimes.horizon_ms,
-                revocation_id,
-                name,
-                about,
-            ],
+            keys=[*self.namespace.written, self.key(name)], args=[secrets.token_hex(4), revocation_id, name, about]
         )
         if word == "merged":
             raise ConflictError(

@@ -2,8 +2,7 @@
 
 import logging
 import secrets
-import time
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import redis
@@ -11,30 +10,45 @@ import redis
 from revocation.denylist import Lifetimes
 from revocation.errors import ConfigurationError, DenylistUnavailableError
 from revocation.redis.leases import Leases
-from revocation.redis.link import Link
-from revocation.redis.protocol import CLOCKS_DIFFER_MS, Head, Namespace, majority, other_lifetime
-from revocation.redis.script import Script
+from revocation.redis.protocol import (
+    CLOCKS_DIFFER_MS,
+    OLDER,
+    Head,
+    Namespace,
+    about_taken_over,
+    keys_of_older,
+    majority,
+)
+from revocation.redis.script import Caller, Script
 
 _log = logging.getLogger(__name__)
 
+#: Keys that are given back in one call.
+_KEYS_PER_CALL = 256
+
 
 class Epochs:
-    """The epoch of one namespace, for a process with these lifetimes.
+    """The epoch of one namespace, for a process with these wishes.
 
     The first use checks the server's eviction policy: a Redis that evicts forgets revocations, and is refused unless
     `allow_eviction`.
     """
 
     def __init__(
-        self, link: Link, namespace: Namespace, leases: Leases, *, lifetimes: Lifetimes, allow_eviction: bool
+        self, caller: Caller, namespace: Namespace, leases: Leases, *, wished: Lifetimes, allow_eviction: bool
     ) -> None:
-        self._link = link
+        self._caller = caller
+        self._link = caller.link
         self._namespace = namespace
         self._leases = leases
-        self._lifetimes = lifetimes
+        self._wished = wished
         self._allow_eviction = allow_eviction
         self._inspected = False
-        self._init = Script(link, "init")
+        #: The last head that this process read: who opens an epoch after a loss keeps what stood there.
+        self._last: Head | None = None
+        self._init = Script(caller, "init")
+        self._restore = Script(caller, "restore")
+        self._note = Script(caller, "note")
 
     def head(self) -> Head:
         """The head as it stands. Raises DenylistEmptyError where the deny-list was never opened, or lost its data."""
@@ -43,10 +57,10 @@ class Epochs:
         return self.accept(Head.parse(cast("bytes | None", text)))
 
     def accept(self, head: Head) -> Head:
-        """The head, if this process is set to the same longest token life; else DenylistUnavailableError."""
-        if head.max_token_seconds != self._lifetimes.max_token_seconds:
-            # A shorter lifetime here would let entries end before tokens that others accept.
-            raise other_lifetime(head.max_token_seconds, self._lifetimes.max_token_seconds)
+        """The head, if entries outlive what this process accepts; else DenylistUnavailableError."""
+        self._last = head
+        head.admits(self._caller.claimed, min_replicas=self._link.min_replicas)
+        self._leases.note_bound(head.bound_ms)
         return head
 
     def inspect(self) -> None:
@@ -64,65 +78,151 @@ class Epochs:
             )
         self._inspected = True
 
-    def open(self, *, accept_existing: bool = False, new_epoch: bool = False) -> tuple[Head, bool]:
+    def open(
+        self,
+        *,
+        accept_existing: bool = False,
+        new_epoch: bool = False,
+        longest_bound_seconds: float = 1.0,
+        replicas: int | None = None,
+    ) -> tuple[Head, bool]:
         """Open the first epoch; nothing issued before it is accepted, unless `accept_existing`.
 
-        Where one is open already nothing happens, unless `new_epoch`: then everything from before now is cut off,
-        as it must be after a backup was restored. Returns the head in force, and whether this call opened it.
-        Raises ConfigurationError where the deny-list was opened for another longest token life, and where the clocks
-        of this host and of Redis are further apart than verifiers forgive. A new epoch may bring a new longest life,
-        but not while processes follow with the old one: they would all refuse to answer.
+        The head then holds the lifetimes of this process, and the longest bound that any process may decide with.
+        Where one is open already, only that bound is raised, and `replicas` says how many there are at the most,
+        unless `new_epoch`: then everything from before now is cut off, as it must be after a backup was restored, and
+        the head takes the lifetimes anew. Returns the head in force, and whether this call opened it. Raises
+        ConfigurationError where entries would end too early for this process, and where the clocks of this host and of
+        Redis are further apart than verifiers forgive. A new epoch may bring new lifetimes, but not while processes
+        follow with the old ones: they might refuse to answer.
         """
         self.inspect()
         self._require_one_time()
-        self._require_majority()
         text = cast("bytes | None", self._link.call(lambda client: client.get(self._namespace.head)))
-        standing = None if text is None else Head.parse(text)
-        epoch = secrets.token_hex(8)
-        if standing is None and accept_existing and self._leases.living():
+        standing, epoch_seen, older_keys = _seen(text, new_epoch=new_epoch)
+        self._require_majority(replicas)
+        if text is None and accept_existing and self._leases.living():
             raise ConfigurationError(
                 "Processes follow this deny-list already: its data was lost, and nobody knows what was revoked. Open "
                 "it without --accept-existing."
             )
-        if (
-            standing is not None
-            and standing.max_token_seconds != self._lifetimes.max_token_seconds
-            and (not new_epoch or self._leases.living())
-        ):
+        if new_epoch and standing is not None and standing.settings != self._wished and self._leases.living():
             raise ConfigurationError(
-                f"{other_lifetime(standing.max_token_seconds, self._lifetimes.max_token_seconds)} To change it, stop "
-                "them all, then open a new epoch.",
-                settings=["max_token_lifetime_seconds"],
+                "A new epoch may bring new lifetimes only while nobody follows: stop every process first, or keep "
+                f"{_told(standing.settings)}.",
+                settings=["max_token_lifetime_seconds", "leeway_seconds", "margin_seconds"],
             )
-        if standing is None or new_epoch:
-            # No host minted anything before this that is later than the cut-off, as clocks may differ by a second.
-            cutoff = 0 if accept_existing else int(time.time() * 1000) + CLOCKS_DIFFER_MS
-            _, answer = self._init(
-                keys=[self._namespace.head, self._namespace.log],
-                args=[standing.epoch if standing else "", epoch, cutoff, self._lifetimes.max_token_seconds],
+        mode = "first" if text is None else "new" if new_epoch else "keep"
+        head, opened, _ = self._opened(
+            mode,
+            seen=epoch_seen,
+            own=(),
+            accept_existing=accept_existing,
+            new_log=False,
+            bound_ms=round(1000 * longest_bound_seconds),
+            replicas=replicas,
+            older_keys=older_keys,
+        )
+        if not opened and head.settings != self._wished:
+            _log.warning(
+                "The deny-list is open with other lifetimes, and they stay: %s. This process is set to %s.",
+                _told(head.settings),
+                _told(self._wished),
             )
-            text = bytes(answer[0]) or None
-        head = Head.parse(text)
         try:
             self.accept(head)
         except DenylistUnavailableError as error:
             raise ConfigurationError(str(error), settings=error.settings) from error
-        return head, head.epoch == epoch
+        return head, opened
 
-    def open_after_loss(self, *, seen: str, newest_ms: int, revoked_keys: Iterable[str]) -> Head:
-        """Open a new epoch in place of the one that was seen ('' = none), unless somebody else has.
+    def open_after_loss(
+        self, *, seen: str, own: Sequence[str], clock: str, new_log: bool, keys: Mapping[str, tuple[str, str]]
+    ) -> tuple[Head, list[str]]:
+        """Open a new epoch in place of the one that was seen (empty: none), unless somebody else has.
 
-        Its cut-off is later than everything that the noticer (`newest_ms`: the latest log entry it read), its clock
-        and Redis know of; the keys that it knows to be revoked stay so.
+        `own` are the epochs that the noticer knows, its own first; `clock` is the deny-list's clock as it read it last,
+        and `keys` are the revocations of keys that it remembers (id: entry name, record). Returns the head in force,
+        and the ids of those keys that were undone since. Raises DenylistUnavailableError where the noticer's clock and
+        Redis' are too far apart: then the deny-list is closed until somebody opens it whose clock agrees.
         """
-        cutoff = max(int(time.time() * 1000), newest_ms) + CLOCKS_DIFFER_MS
-        _, answer = self._init(
-            keys=[self._namespace.head, self._namespace.log],
-            args=[seen, secrets.token_hex(8), cutoff, self._lifetimes.max_token_seconds, *revoked_keys],
+        last = self._last
+        head, _, undone = self._opened(
+            "loss",
+            seen=seen,
+            own=own,
+            new_log=new_log,
+            clock=clock,
+            keys=keys,
+            bound_ms=self._leases.longest_bound_ms,
+            settings=None if last is None else last.settings,
+            # A head that is there says it itself.
+            replicas=None if last is None or seen else last.replicas,
         )
-        return self.accept(Head.parse(bytes(answer[0]) or None))
+        return self.accept(head), undone
 
-    def _require_majority(self) -> None:
+    def give_back(self, epoch: str, keys: Mapping[str, tuple[str, str]]) -> list[str] | None:
+        """Put the revocations of keys back that Redis does not have, in an epoch.
+
+        Returns the ids of those that were undone since; None where another epoch is in force.
+        """
+        undone: list[str] = []
+        items = list(keys.items())
+        for first in range(0, len(items), _KEYS_PER_CALL):
+            batch = items[first : first + _KEYS_PER_CALL]
+            word, answer = self._restore(
+                keys=[*self._namespace.written, *(self._namespace.key(name) for _, (name, _) in batch)],
+                args=[epoch, secrets.token_hex(4), *(part for id_, record in batch for part in (id_, *record))],
+            )
+            if word == "other":
+                return None
+            undone += [id_.decode() for id_ in answer]
+        return undone
+
+    def note_server(self, client: "redis.Redis") -> None:
+        """Note in the head who answers a client: leases that were given to another server may be lost."""
+        if not self._link.is_server:
+            return
+        _, answer = self._note.run_on(client, keys=[self._namespace.head], args=list(self._caller.server))
+        self._remember(answer[0], answer[1])
+
+    def _remember(self, run: bytes, replid: bytes) -> None:
+        if run and replid and run != b"-":
+            self._caller.server = (run.decode(), replid.decode())
+
+    def _opened(
+        self,
+        mode: str,
+        *,
+        seen: str,
+        own: Sequence[str],
+        new_log: bool,
+        bound_ms: int,
+        accept_existing: bool = False,
+        replicas: int | None = None,
+        clock: str = "",
+        keys: Mapping[str, tuple[str, str]] | None = None,
+        older_keys: Sequence[str] = (),
+        settings: Lifetimes | None = None,
+    ) -> tuple[Head, bool, list[str]]:
+        wished = settings or self._wished
+        given = [(id_, *record) for id_, record in (keys or {}).items()][:_KEYS_PER_CALL]
+        given += [("", name, about_taken_over(name)) for name in older_keys]
+        _, answer = self._init(
+            keys=[*self._namespace.written, *(self._namespace.key(name) for _, name, _ in given)],
+            args=[
+                *(mode, seen, secrets.token_hex(8), int(accept_existing), int(new_log), secrets.token_hex(4)),
+                ",".join(own) or "-",
+                *(wished.max_token_seconds, wished.leeway_seconds, wished.margin_seconds, wished.session_seconds),
+                *(bound_ms, "" if replicas is None else replicas, clock, *self._caller.server),
+                *(part for record in given for part in record),
+            ],
+        )
+        head = Head.parse(bytes(answer[0]) or None)
+        if answer[1]:
+            self._remember(head.server[0].encode(), head.server[1].encode())
+        return head, bool(answer[1]), [id_.decode() for id_ in answer[2:]]
+
+    def _require_majority(self, replicas: int | None) -> None:
         """Two groups of a partition must never both have enough replicas."""
         try:
             answer: Any = self._link.call(lambda client: client.info("replication"))
@@ -130,33 +230,56 @@ class Epochs:
             if self._link.min_replicas or not isinstance(error.__cause__, redis.ResponseError):
                 raise
             return
-        replicas, least = int(answer.get("connected_slaves", 0)), self._link.min_replicas
-        if least and replicas < least:
+        if answer.get("role") == "slave":
+            raise DenylistUnavailableError("This server is a replica: nothing can be written there. Name the primary.")
+        connected, least = int(answer.get("connected_slaves", 0)), self._link.min_replicas
+        if least and connected < least:
             raise DenylistUnavailableError(
-                f"Redis has {replicas} replicas, and {least} are asked for (min_replicas).", settings=["min_replicas"]
+                f"Redis has {connected} replicas, and {least} are asked for (min_replicas).", settings=["min_replicas"]
             )
-        if least and least < majority(replicas):
+        most = max(connected, replicas or 0)
+        if least and least < majority(most):
             raise ConfigurationError(
-                f"min_replicas={least} is no majority of {replicas + 1} data nodes: set it to {majority(replicas)}",
+                f"min_replicas={least} is no majority of {most + 1} data nodes: set it to {majority(most)}",
                 settings=["min_replicas"],
             )
-        if replicas and not least:
+        if connected and not least:
             _log.warning(
                 "Redis has %d replicas and min_replicas is 0: a failover may lose acknowledged revocations, "
                 "and an isolated old primary goes on answering. Set it to %d.",
-                replicas,
-                majority(replicas),
+                connected,
+                majority(connected),
             )
 
     def _require_one_time(self) -> None:
         seconds, microseconds = self._link.call(lambda client: client.time())
-        ahead = time.time() - (seconds + microseconds / 1e6)
+        ahead = self._caller.clock() - (seconds + microseconds / 1e6)
         # The cut-off of a first epoch allows for one second, whatever the leeway.
-        allowed = max(CLOCKS_DIFFER_MS // 1000, self._lifetimes.leeway_seconds)
+        allowed = max(CLOCKS_DIFFER_MS // 1000, self._wished.leeway_seconds)
         if abs(ahead) > allowed:
             raise ConfigurationError(
                 f"This host's clock is {ahead:+.1f} s from Redis' clock, further than {allowed} s: set both by NTP."
             )
+
+
+def _seen(text: bytes | None, *, new_epoch: bool) -> tuple[Head | None, str, list[str]]:
+    """The head that stands, where this version can read it, its epoch, and the keys that only an older one names."""
+    if text is None:
+        return None, "", []
+    words = [word.decode("utf-8", "replace") for word in text.split()]
+    if words[:1] == ["1"]:
+        if not new_epoch:
+            raise ConfigurationError(OLDER)
+        return None, words[1] if len(words) > 1 else "", keys_of_older(words)
+    head = Head.parse(text)
+    return head, head.epoch, []
+
+
+def _told(settings: Lifetimes) -> str:
+    return (
+        f"longest token life {settings.max_token_seconds} s, leeway {settings.leeway_seconds} s, margin "
+        f"{settings.margin_seconds} s, longest session life {settings.session_seconds} s"
+    )
 
 
 def _eviction_policy(client: "redis.Redis") -> str | None:

@@ -14,20 +14,22 @@ import secrets
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 import redis
 
-from revocation.denylist import FollowerState, Lifetimes
+from revocation.denylist import NO_CUTOFF, FollowerState
 from revocation.errors import DenylistEmptyError, DenylistUnavailableError
 from revocation.handles import Handle
 from revocation.redis.clock import boottime
 from revocation.redis.connect import with_timeout
 from revocation.redis.epochs import Epochs
-from revocation.redis.leases import Leases
-from revocation.redis.link import Link
+from revocation.redis.leases import Leases, lease_ms
+from revocation.redis.link import Link, is_wrong_server
 from revocation.redis.protocol import FROM_START, Head, Namespace, order
+from revocation.redis.script import Caller
 from revocation.redis.view import View
 
 _log = logging.getLogger(__name__)
@@ -46,13 +48,23 @@ _LONGEST_WAIT: Final = 0.25
 #: Redis looks at the time-outs of waiting clients ten times a second: what must be quicker asks again instead.
 _SHORTEST_BLOCK: Final = 0.15
 
+#: What this process revoked is kept in memory for so long where an epoch began before the log told of it, in seconds.
+_OVERLAY_SECONDS: Final = 3600.0
+
 #: Between attempts to reach a Redis that does not answer, in seconds.
 _RETRY_SECONDS: Final = 0.05
 
-#: A lease lasts longer than the longest bound by this: clocks do not run at exactly one speed, and after a failover
-#: Redis' clock may be a second ahead.
-_LEASE_MARGIN: Final = 1.05
-_LEASE_MARGIN_SECONDS: Final = 1.0
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """What one beat has read besides the head."""
+
+    #: Lines of the log, as redis-py gives them: id and fields.
+    lines: Sequence[Any]
+    #: What outlives the log, where this beat asked for it: read before the lines.
+    lasting: Mapping[bytes, bytes] | None
+    #: The time of Redis, in milliseconds.
+    now_ms: int
 
 
 class Followed(Protocol):
@@ -67,7 +79,7 @@ class Followed(Protocol):
     @property
     def epochs(self) -> Epochs: ...
     @property
-    def lifetimes(self) -> Lifetimes: ...
+    def caller(self) -> Caller: ...
 
     def ask(self, many: Sequence[Sequence[Handle]]) -> tuple[Head, list[float]]:
         """The head, and the latest cut-off of each of several tokens, from one round trip."""
@@ -95,17 +107,23 @@ class Follower:
         self._namespace = denylist.namespace
         self._leases = denylist.leases
         self._epochs = denylist.epochs
-        self._lifetimes = denylist.lifetimes
+        self._caller = denylist.caller
         self.longest_seconds = longest_seconds
         self._wait_seconds = min(_LONGEST_WAIT, shortest_seconds / 4)
         self._block_ms = round(1000 * self._wait_seconds) if self._wait_seconds >= _SHORTEST_BLOCK else None
-        own_ms = math.ceil(1000 * (longest_seconds * _LEASE_MARGIN + _LEASE_MARGIN_SECONDS))
         # A second follower of this deny-list in this process may have a longer bound.
-        self._leases.own_ms = max(self._leases.own_ms, own_ms)
+        self._leases.own_ms = max(self._leases.own_ms, lease_ms(longest_seconds))
+        self._leases.longest_bound_ms = max(self._leases.longest_bound_ms, round(1000 * longest_seconds))
         self._clock = clock
         self._view = View()
         #: A view that is being built, until it has caught up; decisions go on with the one before.
         self._next: View | None = None
+        #: What this process revoked itself, until a beat has passed it: cut-off and position by the hash of the name.
+        self._overlay: dict[int, tuple[float, str]] = {}
+        #: The deny-list's clock as it was read last.
+        self._clock_text = ""
+        #: How many replicas were connected in the last beat that asked for them.
+        self._replicas = 0
         self._blocked = False
         self._failures = 0
         self._id = ""
@@ -133,7 +151,12 @@ class Follower:
         view = self._view
         stamp = view.stamp
         cutoff = view.latest_cutoff(handles)
+        if self._overlay:
+            cutoff = max(cutoff, self._own_cutoff(handles))
         age = self._clock() - stamp
+        if view.bound_seconds < age:
+            # The head knows of no process that decides with a longer bound: receipts do not wait longer than that.
+            age = math.inf
         if self._stopped:
             # The lease was given back: a receipt may say that nobody here decides from memory.
             age = math.inf
@@ -146,11 +169,22 @@ class Follower:
         view = self._view
         epoch, known = view.epoch, view.position
         head, (cutoff,) = self._denylist.ask([handles])
-        last = f"{head.last_id}-{head.last_tag}"
-        behind = known and last != known and order(last) <= order(known)
-        if behind if head.epoch == epoch else epoch and view.has_lost(head):
+        if head.epoch == epoch:
+            behind = known and head.end != known and order(head.end) <= order(known)
+        else:
+            behind = not view.may_follow(head)
+        if behind:
             raise DenylistUnavailableError("Redis knows less than this process does: it has lost revocations.")
-        return cutoff
+        return max(cutoff, self._own_cutoff(handles)) if self._overlay else cutoff
+
+    def note(self, name: str, cutoff: float, position: str) -> None:
+        """Know at once what this process has revoked, until a beat has read it in the log."""
+        held = self._overlay.get(hash(name))
+        self._overlay[hash(name)] = (cutoff if held is None else max(cutoff, held[0]), position)
+
+    def _own_cutoff(self, handles: Sequence[Handle]) -> float:
+        cutoffs = [self._overlay.get(handle.number, (NO_CUTOFF, ""))[0] for handle in handles]
+        return max(cutoffs, default=NO_CUTOFF)
 
     @property
     def state(self) -> FollowerState:
@@ -236,10 +270,15 @@ class Follower:
 
     def _note_failure(self, error: Exception) -> None:
         self._failures += 1
+        if is_wrong_server(error):
+            # Strict checks would be answered by the same server.
+            self._link.leave()
+            self._link.breaker.trip()
         if self._failures == 2:  # noqa: PLR2004 (the first may be a connection that was closed, and is tried again)
             _log.warning("The follower cannot read the deny-list's log: %s", error)
-            if not isinstance(error, DenylistEmptyError):
-                # An empty Redis answers well, and waits for somebody in this process, perhaps, to open it.
+            if not isinstance(error, DenylistEmptyError | redis.ResponseError):
+                # A server that answers may answer checks, too: an empty one waits to be opened, and a full one only
+                # takes no lease.
                 self._link.breaker.trip()
         if not isinstance(error, redis.RedisError | OSError | DenylistUnavailableError):
             _log.error("The follower failed.", exc_info=error)
@@ -253,27 +292,41 @@ class Follower:
     def _connected(self) -> "redis.Redis":
         if self._client is None:
             self._client = with_timeout(self._link.client, added_seconds=2 * self._wait_seconds)
+            with contextlib.suppress(DenylistEmptyError):
+                self._epochs.note_server(self._client)
         return self._client
 
     def beat(self) -> None:
-        """One round trip: renew the lease, read the head and the news, and apply them.
+        """One round trip: renew the lease, read the news and the head, and apply them.
 
         What is known then is stamped with the instant at which the question was sent.
         """
         view = self._view if self._next is None else self._next
+        client = self._connected()
         sent = self._clock()
-        pipeline = self._connected().pipeline(transaction=False)
+        pipeline = client.pipeline(transaction=False)
         self._leases.renew(pipeline, self._id, position=view.position or FROM_START)
         self._link.add_wait(pipeline)
-        pipeline.get(self._namespace.head)
+        if self._link.min_replicas:
+            # Replicas that join later count as well, before a partition can leave a half of them on either side.
+            pipeline.info("replication")
+        if not view.has_lasting:
+            pipeline.hgetall(self._namespace.lasting)
         # Only what is up to date waits for news; what is behind reads on.
         block = self._block_ms if view.stamp > -math.inf else None
         pipeline.xread({self._namespace.log: view.cursor}, count=_READ_AT_ONCE, block=block)
+        # The head is read after the lines: by it the follower judges where the log begins and ends.
+        pipeline.mget(self._namespace.head, self._namespace.clock)
+        pipeline.time()
         answers: list[Any] = pipeline.execute()
         if self._link.min_replicas:
             self._link.require_replicas(answers[2])
-        head_text, streams = answers[-2:]
-        self._take(view, head_text, streams, sent)
+            self._replicas = int(answers[3].get("connected_slaves", 0))
+        streams, (head_text, clock_text), (seconds, microseconds) = answers[-3:]
+        now_ms = int(seconds) * 1000 + int(microseconds) // 1000
+        lasting = None if view.has_lasting else answers[-4]
+        self._clock_text = (clock_text or b"").decode("ascii", "replace")
+        self._take(view, head_text, News(streams[0][1] if streams else [], lasting, now_ms), sent)
         if self._block_ms is None and not streams:
             time.sleep(self._wait_seconds)
         if self._failures:
@@ -282,69 +335,125 @@ class Follower:
         self._link.breaker.succeeded()
         self.on_beat()
 
-    def _take(self, view: View, head_text: bytes | None, streams: Any, sent: float) -> None:
+    def _take(self, view: View, head_text: bytes | None, news: "News", sent: float) -> None:
         try:
-            head = self._epochs.accept(Head.parse(head_text))
+            head = Head.parse(head_text)
         except DenylistEmptyError:
             if view.epoch is None:
                 raise
-            self._open_epoch(view, "", "Redis holds no head")
+            self._open_epoch(view, "", "Redis holds no head", new_log=False)
             return
+        if head.is_closed and view.epoch is not None:
+            self._open_epoch(view, head.epoch, "it was noticed by a process whose clock was wrong", new_log=False)
+            return
+        if self._replicas > head.replicas:
+            self._epochs.note_server(self._connected())
+        self._epochs.accept(head)
         if view.epoch is None:
-            view.epoch = head.epoch
+            view.follow(head)
         elif view.epoch != head.epoch:
             self._change_epoch(view, head)
             return
-        entries = streams[0][1] if streams else []
-        passed = [view.position or FROM_START]
-        horizon_ms = self._lifetimes.horizon_ms
-        blocked = False
-        for entry_id, fields in _in_turns(entries):
-            outcome = view.apply(entry_id, fields, head=head, horizon_ms=horizon_ms, now=sent)
+        if view.remembered and not self._give_back(view, head):
+            return
+        self._read(view, head, news, sent)
+
+    def _read(self, view: View, head: Head, news: "News", sent: float) -> None:
+        """Apply the lines of the log, and judge by a head that was read after them whether they are all there are."""
+        # What was trimmed before the first of these lines stands in what outlives the log, if it still matters.
+        begins = news.lasting is not None
+        if news.lasting is not None:
+            view.read_lasting(news.lasting, now_ms=min(news.now_ms, self._caller.now_ms), now=sent)
+        before = view.position or FROM_START
+        passed = self._apply(view, head, news.lines, sent, begins=begins)
+        if passed is None:
+            return
+
+        def is_reached(end: str) -> bool:
+            return end in passed or max(order(end), order(before)) <= order(head.floor)
+
+        if view.expected is not None and is_reached(view.expected):
+            view.expected = None
+        if len(news.lines) == _READ_AT_ONCE:
+            return
+        expected, view.expected = view.expected, head.end
+        if is_reached(head.end):
+            if begins or head.end in passed:
+                self._refresh(view, head, sent, news.now_ms)
+            else:
+                self._next = view.begun_anew()
+        elif expected is not None:
+            # The head of the beat before named a line that the log does not have.
+            self._breaks += 1
+            self._open_epoch(view, head.epoch, "the log and the head do not belong together", new_log=True)
+
+    def _apply(self, view: View, head: Head, lines: Sequence[Any], sent: float, *, begins: bool) -> set[str] | None:
+        """Apply lines of the log; the positions that were passed, or None where the view does not go on from here."""
+        passed = {view.position or FROM_START}
+        for entry_id, fields in _in_turns(lines):
+            outcome = view.apply(entry_id, fields, head=head, now=sent, begins=begins)
             if outcome == "break":
                 self._breaks += 1
-                self._open_epoch(view, head.epoch, "the log misses entries that may still matter")
-                return
+                self._open_epoch(view, head.epoch, "the log misses entries that may still matter", new_log=True)
+                return None
+            if outcome == "behind":
+                self._next = view.begun_anew()
+                return None
             if outcome == "unknown":
-                blocked = True
-                break
+                self._blocked = True
+                time.sleep(_RETRY_SECONDS)
+                return None
             if outcome == "applied":
                 self._applied += 1
-                passed.append(view.position or "")
+                passed.add(view.position or "")
             else:
                 self._junk += 1
-        self._blocked = blocked
-        if blocked:
-            time.sleep(_RETRY_SECONDS)
-            return
-        end = f"{head.last_id}-{head.last_tag}"
-        if end in passed or (len(entries) < _READ_AT_ONCE and view.may_miss(head)):
-            self._refresh(view, head, sent)
-        elif len(entries) < _READ_AT_ONCE:
-            self._breaks += 1
-            self._open_epoch(view, head.epoch, "the log and the head do not belong together")
+        self._blocked = False
+        return passed
 
     def _change_epoch(self, view: View, head: Head) -> None:
         """Keep what is held, take the cut-off of the epoch that somebody opened, and start the log again."""
-        if view.has_lost(head):
-            self._open_epoch(view, head.epoch, "an older epoch is back")
+        if not view.may_follow(head):
+            self._open_epoch(view, head.epoch, "an older epoch is back", new_log=True)
         else:
             self._new_epochs += 1
             _log.warning("Epoch %s began: nothing issued before %d ms is accepted.", head.epoch, head.everything_ms)
-            self._next = view.restarted(head)
+            self._restart(view, head)
 
-    def _refresh(self, view: View, head: Head, sent: float) -> None:
+    def _restart(self, view: View, head: Head) -> None:
+        until = self._clock() + self._leases.longest_bound_ms / 1000 + _OVERLAY_SECONDS
+        self._next = view.restarted(
+            head, beside=[(number, cutoff, until) for number, (cutoff, _) in self._overlay.items()]
+        )
+
+    def _give_back(self, view: View, head: Head) -> bool:
+        """Give Redis back every revocation of a key that was known in the epoch before; whether it took them."""
+        undone = self._epochs.give_back(head.epoch, view.remembered)
+        if undone is None:
+            return False
+        view.forget_keys(undone)
+        view.remembered = {}
+        return True
+
+    def _refresh(self, view: View, head: Head, sent: float, now_ms: int) -> None:
         view.read_head(head)
         view.collect(now=sent)
-        view.stamp = sent
+        if now_ms > head.everything_ms:
+            # Before that nothing is accepted, and those who remember revoked keys give them back.
+            view.bound_seconds = head.bound_ms / 1000
+            view.stamp = sent
         if view is self._next:
             self._view, self._next = view, None
+        position = order(view.position or FROM_START)
+        for number, (_, at) in list(self._overlay.items()):
+            if order(at) <= position:
+                self._overlay.pop(number, None)
 
-    def _open_epoch(self, view: View, seen: str, why: str) -> None:
+    def _open_epoch(self, view: View, seen: str, why: str, *, new_log: bool) -> None:
         """Nobody can vouch for what was before: accept nothing from before now."""
-        # Of the chain, not the cursor: junk with an id far ahead must not close the deny-list until then.
-        newest_ms = max(order(view.position or FROM_START)[0], view.everything_ms)
-        head = self._epochs.open_after_loss(seen=seen, newest_ms=newest_ms, revoked_keys=view.known_keys())
+        head, undone = self._epochs.open_after_loss(
+            seen=seen, own=view.epochs, clock=self._clock_text, new_log=new_log, keys=view.remembered | view.keys
+        )
         self._amnesia += 1
         _log.critical(
             "Redis has lost revocations (%s): epoch %s accepts nothing issued before it. An API that takes a deny-list "
@@ -352,7 +461,9 @@ class Follower:
             why,
             head.epoch,
         )
-        self._next = view.restarted(head)
+        if view.may_follow(head):
+            view.forget_keys(undone)
+            self._restart(view, head)
 
 
 def _follow(step: "weakref.WeakMethod[Callable[[int], bool]]", generation: int, give_back: Callable[[], None]) -> None:

@@ -1,13 +1,12 @@
 """Leases: which followers live, how far they have read, and so what a revocation has reached."""
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
-from revocation.denylist import Revocation
 from revocation.errors import DenylistUnavailableError
-from revocation.redis.link import Link
 from revocation.redis.protocol import (
     FROM_START,
     Head,
@@ -18,10 +17,21 @@ from revocation.redis.protocol import (
     stream_id_of,
     tag_of,
 )
-from revocation.redis.script import Script
+from revocation.redis.script import Caller, Script
 
-#: Between two looks at the leases, in seconds.
-_LOOK_SECONDS = 0.0005
+#: Between two looks at the leases, in seconds: quick at first, and then less and less often.
+_SHORTEST_PAUSE: Final = 0.0005
+_LONGEST_PAUSE: Final = 0.01
+
+#: A lease lasts longer than the longest bound by this: clocks do not run at exactly one speed, and after a failover
+#: Redis' clock may be a second ahead.
+_LEASE_FACTOR: Final = 1.05
+_LEASE_MARGIN_SECONDS: Final = 1.0
+
+
+def lease_ms(longest_seconds: float) -> int:
+    """How long the lease of a follower lasts that decides with bounds up to the longest, in milliseconds."""
+    return math.ceil(1000 * (longest_seconds * _LEASE_FACTOR + _LEASE_MARGIN_SECONDS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,27 +41,38 @@ class Confirmation:
     enforced: bool
     confirmed: int
     total: int
+    #: Why nobody can say that it is enforced, where that is not for a follower that has not confirmed; else empty.
+    obstacle: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Audience:
-    """Who follows at the instant of a revocation. Who begins later reads it in the log."""
+class Written:
+    """Where a revocation stands in the log, who followed then, and since when the server and the epoch are the same.
 
+    Who begins to follow later reads it in the log. Instants are milliseconds of Redis' clock.
+    """
+
+    #: The last position of the log at that instant.
+    position: str
+    at_ms: int
     followers: tuple[str, ...]
-    #: When the epoch was opened, in milliseconds of Redis' clock.
     birth_ms: int
+    #: None where the server does not tell who it is.
+    reign_ms: int | None
 
 
 class Leases:
     """The leases of one namespace, and this process's own part in them."""
 
-    def __init__(self, link: Link, namespace: Namespace) -> None:
-        self._link = link
+    def __init__(self, caller: Caller, namespace: Namespace) -> None:
+        self._link = caller.link
         self._namespace = namespace
         #: How long a lease of this process's follower lasts, in milliseconds; 0 where it has none.
         self.own_ms = 0
+        #: The longest finite bound that this process decides with, or has read in a head, in milliseconds.
+        self.longest_bound_ms = 0
         self._longest_seen_ms = 0
-        self._forget = Script(link, "forget")
+        self._forget = Script(caller, "forget")
 
     def renew(self, pipeline: Any, follower_id: str, *, position: str) -> None:
         """Add to a follower's beat that it lives and how far it has read."""
@@ -91,42 +112,70 @@ class Leases:
         left = zip(leases.items(), self._link.call(ask) if leases else [], strict=True)
         return {id_: (length - ms) / 1000 for (id_, (_, length)), ms in left if ms > 0}
 
-    def await_confirmation(self, revocation: Revocation, audience: Audience, *, seconds: float) -> Confirmation:
-        """Wait until the revocation is enforced, or for so long.
+    def await_confirmation(self, written: Written, *, seconds: float, is_latest: bool = True) -> Confirmation:
+        """Wait until what was written is enforced, or for so long.
 
+        What was written before something else is looked for in the log in any case: Redis may have lost it in between.
         Raises DenylistUnavailableError where the log has lost it: then nothing was acknowledged.
         """
-        if not audience.followers and self._has_outlasted(audience.birth_ms, at_ms=revocation.created_at_ms):
-            return Confirmation(enforced=True, confirmed=0, total=0)
+        if self._link.is_server and written.reign_ms is None:
+            obstacle = "Redis does not tell which server it is (INFO), so leases may have been lost with its data"
+        else:
+            obstacle = ""
+        if (
+            is_latest
+            and not written.followers
+            and self._has_outlasted(written.birth_ms, written.reign_ms, at_ms=written.at_ms)
+        ):
+            return Confirmation(enforced=not obstacle, confirmed=0, total=0, obstacle=obstacle)
         started = time.monotonic()
-        stream_id, tag = stream_id_of(revocation.id), revocation.id.rpartition("-")[2].encode()
+        pause = _SHORTEST_PAUSE
         while True:
-            head, logged, leases = self._look(stream_id, audience.followers)
-            if not any(tag_of(fields) == tag for _, fields in logged):
+            try:
+                head, logged, leases = self._look(written.position, written.followers)
+            except DenylistUnavailableError:
+                # The revocation is written: a primary that has just changed may answer the next look.
+                if time.monotonic() - started >= seconds:
+                    raise
+                time.sleep(_LONGEST_PAUSE)
+                continue
+            if logged is False:
                 raise DenylistUnavailableError("Redis has lost this revocation since it took it: revoke again.")
-            confirmed = self._confirmed(revocation.id, [at for at, _ in leases.values()])
+            self.note_bound(head.bound_ms)
+            confirmed = self._confirmed(written.position, [at for at, _ in leases.values()])
             elapsed = time.monotonic() - started
             self._longest_seen_ms = max([self._longest_seen_ms, *(length for _, length in leases.values())])
-            outlasted = self._has_outlasted(head.birth_ms, at_ms=revocation.created_at_ms + elapsed * 1000)
-            enforced = confirmed == len(leases) and outlasted
+            reign_ms = None if written.reign_ms is None else max(written.reign_ms, head.reign_ms)
+            outlasted = self._has_outlasted(head.birth_ms, reign_ms, at_ms=written.at_ms + elapsed * 1000)
+            enforced = confirmed == len(leases) and outlasted and not obstacle
             if enforced or elapsed >= seconds:
-                return Confirmation(enforced, confirmed, len(leases))
-            time.sleep(_LOOK_SECONDS)
+                if not obstacle and not outlasted:
+                    obstacle = "leases from before the last loss or change of the server may not have run out yet"
+                return Confirmation(enforced, confirmed, len(leases), "" if enforced else obstacle)
+            time.sleep(min(pause, max(0.0, seconds - elapsed)))
+            pause = min(2 * pause, _LONGEST_PAUSE)
 
-    def _has_outlasted(self, birth_ms: int, *, at_ms: float) -> bool:
-        """Whether the epoch is older than any lease from before it.
+    def note_bound(self, bound_ms: int) -> None:
+        """Remember the longest lease that a follower with the bound of a head may have."""
+        self.longest_bound_ms = max(self.longest_bound_ms, bound_ms)
+        self._longest_seen_ms = max(self._longest_seen_ms, lease_ms(bound_ms / 1000) if bound_ms else 0)
 
-        A flush takes the leases too. Who had one before it may still be fresh for as long as the longest lasts.
+    def _has_outlasted(self, birth_ms: int, reign_ms: int | None, *, at_ms: float) -> bool:
+        """Whether the epoch and the reign are older than any lease from before them.
+
+        A flush, a restart from a snapshot and a failover may lose the leases, too. Who had one before it may still be
+        fresh for as long as the longest lasts.
         """
-        return at_ms - birth_ms >= max(self.own_ms, self._longest_seen_ms)
+        since = max(birth_ms, reign_ms or 0)
+        return at_ms - since >= max(self.own_ms, self._longest_seen_ms)
 
-    def _confirmed(self, revocation_id: str, positions: list[str]) -> int:
-        """How many of the positions are at the revocation, or at an entry of this log that comes after it.
+    def _confirmed(self, position: str, positions: list[str]) -> int:
+        """How many of the positions are the given one, or one of this log that comes after it.
 
         A follower may have read further in a log that Redis has lost since: what it read there was something else.
         """
-        later = sorted({at for at in positions if order(at) > order(revocation_id)})
-        known = {revocation_id}
+        later = sorted({at for at in positions if order(at) > order(position)})
+        known = {position}
         if later:
 
             def ask(client: Any) -> list[Any]:
@@ -143,18 +192,21 @@ class Leases:
                     known.add(at)
         return sum(at in known for at in positions)
 
-    def _look(self, stream_id: str, ids: Sequence[str]) -> tuple[Head, list[Any], dict[str, tuple[str, int]]]:
-        """The head, the revocation's own log entry and the leases, from one round trip: never from two states."""
+    def _look(self, position: str, ids: Sequence[str]) -> tuple[Head, bool, dict[str, tuple[str, int]]]:
+        """The head, whether the log still has a position, and the leases, from one round trip to a primary."""
+        stream_id, tag = stream_id_of(position), position.rpartition("-")[2].encode()
 
-        def ask(client: Any) -> list[Any]:
-            pipeline = client.pipeline(transaction=False)
+        def ask(pipeline: Any) -> None:
             pipeline.mget(self._namespace.head, *map(self._namespace.lease, ids))
             pipeline.xrange(self._namespace.log, stream_id, stream_id)
-            answers: list[Any] = pipeline.execute()
-            return answers
 
-        (head, *values), logged = self._link.call(ask)
-        return Head.parse(head), logged, self._read(ids, values)
+        (text, *values), logged = self._link.call(
+            lambda client: self._link.vouched(client, ask, probe=self._namespace.probe)
+        )
+        head = Head.parse(text)
+        is_there = any(tag_of(fields) == tag for _, fields in logged)
+        # What was trimmed was read by everybody whose lease can still be alive, or is dead.
+        return head, is_there or order(position) <= order(head.floor), self._read(ids, values)
 
     def _read(self, ids: Sequence[str], values: list[bytes | None]) -> dict[str, tuple[str, int]]:
         leases = {}

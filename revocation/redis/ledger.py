@@ -90,7 +90,7 @@ class Ledger:
         if undo is None:
             return None
         undone, actor, reason = undo
-        return Change(True, self.recorded(undone), undone, order(entry_id.decode())[0], actor, reason)
+        return Change(True, self.recorded(undone), undone, int(change["at"]), actor, reason)
 
     def _page_of_log(self, kind: Kind | None, after: str, limit: int) -> Page:
         revocations: list[Revocation] = []
@@ -122,13 +122,27 @@ class Ledger:
         texts: Any = self._link.call(lambda client: client.hmget(self._namespace.lasting, ids)) if ids else []
         recorded = [parse_revocation(id_.decode(), text) for id_, text in zip(ids, texts, strict=True) if text]
         read = [revocation for revocation in recorded if revocation is not None]
-        shown_before = {r.id for r in read if in_log_from and order(r.id) >= in_log_from}
+        shown_before = self._logged([r.id for r in read if in_log_from and order(r.id) >= in_log_from])
         wanted = [r for r in read if r.id not in shown_before and kind in (None, r.handle.kind)]
         revocations = list(self._alive(wanted))[:limit]
         if len(revocations) == limit:
             place = [id_.decode() for id_ in ids].index(revocations[-1].id) + 1
             return Page(tuple(revocations), f"lasting:{first + place}")
         return Page(tuple(revocations), f"lasting:{first + len(ids)}" if len(ids) == _READ_AT_ONCE else None)
+
+    def _logged(self, ids: Sequence[str]) -> set[str]:
+        """Those of the revocations that the log tells of; what was given back after a loss is not among them."""
+
+        def ask(client: Any) -> list[Any]:
+            pipeline = client.pipeline(transaction=False)
+            for id_ in ids:
+                pipeline.xrange(self._namespace.log, stream_id_of(id_), stream_id_of(id_))
+            lines: list[Any] = pipeline.execute()
+            return lines
+
+        lines = self._link.call(ask) if ids else []
+        read = [parse_logged(entry_id, fields) for found in lines for entry_id, fields in found]
+        return {revocation.id for revocation in read if revocation is not None}.intersection(ids)
 
     def recorded(self, revocation_id: str) -> Revocation | None:
         """The revocation with this id as the log or `lasting` keeps it, in force or not."""

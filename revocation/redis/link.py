@@ -1,18 +1,24 @@
 """Link: the one way to Redis. Errors become one error, and the breaker leaves a silent server alone for a while."""
 
 import logging
+import math
+import time
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import redis
 
 from revocation.errors import DenylistUnavailableError
 from revocation.redis.breaker import Breaker
 from revocation.redis.cluster import ClusterSlot
+from revocation.redis.connect import drop_connections, is_memory, require_usable
 
 _log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+
+#: A server that was the wrong one is asked over new connections; they are not made anew more often than this.
+_BETWEEN_DROPS_SECONDS: Final = 1.0
 
 
 class Link:
@@ -26,12 +32,18 @@ class Link:
         min_replicas: int = 0,
         breaker: Breaker | None = None,
     ) -> None:
+        require_usable(server)
         self._server = server
         #: A key of the namespace, by which a cluster knows its slot.
         self._slot_key = slot_key
         #: How many replicas must have what was written before it counts.
         self.min_replicas = min_replicas
         self.breaker = breaker or Breaker()
+        self._drops_again_at = -math.inf
+        #: Whether the server knows replicas: a store inside this process knows neither WAIT nor INFO.
+        self.is_server = not is_memory(server)
+        #: Whether this user may use WAIT; found out by the first check.
+        self.may_wait = self.is_server
         timeout_seconds = (
             server.timeout_seconds
             if isinstance(server, ClusterSlot)
@@ -50,6 +62,13 @@ class Link:
         if isinstance(self._server, ClusterSlot):
             self._server.suspect()
 
+    def leave(self) -> None:
+        """This server is the wrong one: whoever has its address now is reached by new connections only."""
+        now = time.monotonic()
+        if now >= self._drops_again_at:
+            self._drops_again_at = now + _BETWEEN_DROPS_SECONDS
+            drop_connections(self._server)
+
     def close(self) -> None:
         """Close the connections; the next call opens new ones."""
         self._server.close()
@@ -58,6 +77,39 @@ class Link:
         """Let the pipeline wait for the replicas, if any are asked for: on its own connection, after its writes."""
         if self.min_replicas:
             pipeline.wait(self.min_replicas, self._wait_ms)
+
+    def vouched(self, client: "redis.Redis", ask: Callable[[Any], None], *, probe: str) -> list[Any]:
+        """The answers to a pipeline that ends with proof that a primary answered, and enough replicas with it.
+
+        A replica refuses WAIT, so a server that was demoted never vouches, and as the last command WAIT is right also
+        against a demotion in between. Where WAIT is forbidden, a write takes its place.
+        """
+        pipeline: Any = client.pipeline(transaction=False)
+        ask(pipeline)
+        if self.min_replicas:
+            # WAIT speaks of the last write of its connection.
+            pipeline.set(probe, 1)
+            self.add_wait(pipeline)
+            *answers, _, reached = pipeline.execute()
+            self.require_replicas(reached)
+            return list(answers)
+        if not self.is_server:
+            return list(pipeline.execute())
+        if not self.may_wait:
+            pipeline.set(probe, 1)
+            return list(pipeline.execute())[:-1]
+        pipeline.wait(0, 0)
+        *answers, last = pipeline.execute(raise_on_error=False)
+        for answer in answers:
+            if isinstance(answer, Exception):
+                raise answer
+        if isinstance(last, redis.exceptions.NoPermissionError) or _is_unknown_command(last):
+            self.may_wait = False
+            _log.warning("This user of Redis may not use WAIT: grant it `+wait`. Until then every check writes a key.")
+            return self.vouched(client, ask, probe=probe)
+        if isinstance(last, Exception):
+            raise last
+        return list(answers)
 
     def require_replicas(self, reached: int) -> None:
         """Raise DenylistUnavailableError where fewer replicas than asked for have it."""
@@ -83,9 +135,46 @@ class Link:
             _log.warning("Redis does not answer: %s", error)
             raise DenylistUnavailableError(f"Redis does not answer: {error}") from error
         except redis.RedisError as error:
-            self.breaker.succeeded()
-            self.suspect()
-            _log.warning("Redis answers with an error: %s", error)
-            raise DenylistUnavailableError(f"Redis answers with an error: {error}") from error
+            raise self._answered(error) from error
         self.breaker.succeeded()
         return answer
+
+    def _answered(self, error: "redis.RedisError") -> DenylistUnavailableError:
+        """What an error reply means, in one place for all of them."""
+        text = str(error)
+        if isinstance(error, redis.exceptions.NoPermissionError):
+            self.breaker.succeeded()
+            _log.error("Redis forbids this user a command that the deny-list needs: %s", text)
+            return DenylistUnavailableError(f"Redis forbids this user a command that the deny-list needs: {text}")
+        if is_wrong_server(error):
+            self.leave()
+            self.suspect()
+            self.breaker.succeeded()
+            _log.warning("This server is not the primary of the deny-list: %s", text)
+            return DenylistUnavailableError(f"This server is not the primary of the deny-list: {text}")
+        if text.startswith("BUSY"):
+            # A script that runs for too long keeps everybody waiting.
+            self.breaker.failed()
+        else:
+            self.breaker.succeeded()
+        self.suspect()
+        _log.warning("Redis answers with an error: %s", text)
+        return DenylistUnavailableError(f"Redis answers with an error: {text}")
+
+
+def _is_unknown_command(answer: object) -> bool:
+    return isinstance(answer, redis.ResponseError) and "unknown command" in str(answer)
+
+
+#: How the reply of a server that is not the primary begins, with or without the word that redis-py takes off.
+_WRONG_SERVER: Final = (
+    *("READONLY", "You can't write against a read only replica", "WAIT cannot be used with replica"),
+    *("MASTERDOWN", "Link with MASTER is down", "UNBLOCKED", "force unblock from blocking", "NOREPLICAS"),
+    *("Not enough good replicas", "MOVED", "ASK ", "CLUSTERDOWN", "TRYAGAIN"),
+)
+
+
+def is_wrong_server(error: Exception) -> bool:
+    """Whether a reply says that somebody else is the primary now."""
+    kinds = (redis.exceptions.ReadOnlyError, redis.exceptions.MasterDownError, redis.exceptions.MovedError)
+    return isinstance(error, kinds) or (isinstance(error, redis.ResponseError) and str(error).startswith(_WRONG_SERVER))

@@ -2,31 +2,39 @@
 
 <ns> is the namespace in its hash tag, `{denylist}` by default, so that everything is in one cluster slot.
 
-    <ns>:<name>           entry: '<in force> <id>=<cut-off> ...', a cut-off being milliseconds or '*' (unconditional).
-                          <name> is '<kind>:<issuer>[:<value>]', its parts readable or '~' and SHA-256.
-                          '+<id>=<cut-off>' stands for every revocation up to <id> that was merged and cannot be undone.
-    <ns>:head             '1 <epoch> <birth ms> <last log id> <last tag> <cut-off of everything, ms> <longest token
-                          life, s> [<entry name of a revoked key> ...]'
-    <ns>:log              stream: every change in order, with two fields. change: '<prev> <tag> <op> <expires> <name>
-                          <entry>', where prev names the entry before as '<id>-<tag>' ('0-0--': none), tag is random, op
-                          is revoke or undo, expires (ms or 'never') and entry are the result, '' if none is left. Later
-                          versions may say something else behind the tag. about: JSON; of a revocation: [what was asked
-                          by whom and why (an object), its cut-off, its expiry]
+    <ns>:<name>           string, an entry: '<in force> <id>=<cut-off>[/<mark>] ...', a cut-off being milliseconds or
+                          '*' (unconditional). <name> is '<kind>:<issuer>[:<value>]', its parts readable or '~' and
+                          SHA-256. '+<id>=<cut-off>' stands for every revocation up to <id> that was merged and cannot
+                          be undone. The mark tells an actor and a reason from others. With a TTL, but for keys
+    <ns>:head             string: '2 <epoch, or closed> <the epochs it replaced, comma-separated, or -> <last log id>
+                          <last tag> <instant of the last line, ms> <floor> <cut-off of everything, ms> <run id>
+                          <replication id> <since when that server reigns, ms> <longest token life, s> <leeway, s>
+                          <margin, s> <longest session life, s> <longest bound, ms> <most replicas> <birth of the epoch,
+                          ms>'. The floor is the id of the last chained line that was trimmed
+    <ns>:log              stream: every change in order, with two fields. change: '<prev> <tag> <op> @<at> <expires>
+                          <name> <entry>', where prev names the line before as '<id>-<tag>' ('0-0--': none), tag is
+                          random, op is revoke, undo or restore, at (ms) never decreases, expires (ms, counted from at,
+                          or 'never') and entry are the result, '' if none is left. Later versions may say something
+                          else behind the tag. about: JSON; of a revocation: [what was asked by whom and why (an
+                          object), its cut-off, its expiry]. Ids only order
     <ns>:lasting          hash: id -> about, of revocations that outlive the log; '-' of those that were undone
     <ns>:lasting:expiry   sorted set: id by expiry (ms, +inf: never)
+    <ns>:clock            string: '<highest iat handed out> <highest cut-off>', ms
     <ns>:followers        set: the ids of the followers
     <ns>:follower:<id>    string: '<position> <length of the lease, ms>'; it ends with the lease
-    <ns>:probe            string: a strict check that asks for replicas writes it, and WAIT speaks of that write
+    <ns>:probe            string: written where WAIT is forbidden, because a replica refuses to write it
 
 The Lua scripts get these names as keys, and the limits as arguments.
 """
 
+import hashlib
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from revocation.denylist import MAX_REVOCATIONS_PER_ENTRY, MAX_REVOKED_KEYS, Lifetimes, Revocation
+from revocation.denylist import HOUR_MS, MAX_REVOCATIONS_PER_ENTRY, MAX_REVOKED_KEYS, Lifetimes, Revocation
 from revocation.errors import DenylistEmptyError, DenylistUnavailableError
 from revocation.handles import Handle
 
@@ -37,29 +45,50 @@ FROM_START: Final = "0-0--"
 HANDLES_PER_CALL: Final = 256
 FORGOTTEN_PER_CALL: Final = 128
 SEARCHED_FOR_THE_CHAIN: Final = 100
+DROPPED_PER_CALL: Final = 64
 
-#: A second is what the clocks of this host and of Redis may differ by where no leeway is known yet.
+#: A head names its epoch and so many that it replaced.
+EPOCHS_NAMED: Final = 8
+
+#: The clocks of two hosts may differ by so much where no leeway says more.
 CLOCKS_DIFFER_MS: Final = 1000
+
+#: The word in place of an epoch while clocks are too far apart for anybody to open one.
+CLOSED: Final = "closed"
 
 #: What stands in `lasting` for a revocation that was undone.
 UNDONE: Final = b"-"
 
 #: How every chained entry of the log begins, in this version and in later ones.
-LINK: Final = re.compile(r"(?P<prev>\d+-\d+-[^ ]*) (?P<tag>[^ ]+) ")
+LINK: Final = re.compile(r"(?P<prev>\d+-\d+-[^ ]*) (?P<tag>[^ ]+) ", re.ASCII)
 
 #: A whole change as this version writes it.
 CHANGE: Final = re.compile(
-    r"(?P<prev>\d+-\d+-[^ ]*) (?P<tag>[^ ]+) (?P<op>revoke|undo) (?P<expires>\d+|never) (?P<name>[^ ]+) "
-    r"(?:(?P<in_force>\*|\d+)(?: \+?\d+-\d+-[0-9A-Za-z]+=(?:\*|\d+))+)?"
+    r"(?P<prev>\d+-\d+-[^ ]*) (?P<tag>[^ ]+) (?P<op>revoke|undo|restore) @(?P<at>\d+) (?P<expires>\d+|never) "
+    r"(?P<name>[^ ]+) (?:(?P<in_force>\*|\d+)(?: \+?\d+-\d+-[0-9A-Za-z]+=(?:\*|\d+)(?:/[0-9a-f]{8})?)+)?",
+    re.ASCII,
 )
 
 #: The id of a revocation: that of its log entry, and its tag.
-REVOCATION_ID: Final = re.compile(r"(\d{1,20}-\d{1,20})-([0-9a-f]{8})")
+REVOCATION_ID: Final = re.compile(r"(\d{1,19}-\d{1,19})-([0-9a-f]{8})", re.ASCII)
 
-UNREADABLE: Final = "The head of the deny-list was written by another version of this library."
+UNREADABLE: Final = (
+    "The head of the deny-list was written by a newer version of this library, or by something else. Update this "
+    "process, or run `revocation doctor`."
+)
 
-_ENTRY = re.compile(rb"(\*|\d+)(?: \+?\d+-\d+-[0-9a-z]+=(?:\*|\d+))+")
+OLDER: Final = (
+    "The deny-list was written by an older version of this library. Stop every process, then run `revocation init "
+    "--new-epoch`: it takes the revoked keys over, and nothing issued before is accepted."
+)
+
+_ENTRY = re.compile(rb"(\*|\d+)(?: \+?\d+-\d+-[0-9A-Za-z]+=(?:\*|\d+)(?:/[0-9a-f]{8})?)+")
+_KEY_NAME = re.compile(r"key(?::(?:[A-Za-z0-9_-]{1,64}|~[0-9a-f]{64})){2}")
 _LEASE = re.compile(rb"(\d+-\d+-[^ ]*) (\d+)")
+
+#: A head of the first version names, behind its first seven words, the entries of all revoked keys.
+_KEYS_OF_OLDER: Final = 7
+
 _TO_JSON = json.JSONEncoder(separators=(",", ":")).encode
 
 
@@ -72,6 +101,7 @@ class Namespace:
         self.log = self.key("log")
         self.lasting = self.key("lasting")
         self.lasting_expiry = self.key("lasting:expiry")
+        self.clock = self.key("clock")
         self.followers = self.key("followers")
         self.probe = self.key("probe")
 
@@ -90,31 +120,67 @@ class Namespace:
     @property
     def written(self) -> list[str]:
         """What every change of the deny-list writes besides entries."""
-        return [self.head, self.log, self.lasting, self.lasting_expiry]
+        return [self.head, self.log, self.lasting, self.lasting_expiry, self.clock]
 
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """The epoch, the end of the log, the cut-off of everything, and the revoked keys."""
+    """The epoch, the log's beginning and end, the cut-off of everything, who reigns, and the settings."""
 
     epoch: str
-    birth_ms: int
+    #: The last epochs that this one replaced, the latest first.
+    replaced: tuple[str, ...]
     last_id: str
     last_tag: str
+    #: The instant of the last line.
+    at_ms: int
+    #: The id of the last chained line that was trimmed.
+    floor: str
     everything_ms: int
-    max_token_seconds: int
-    keys: tuple[str, ...]
+    #: Run id and replication id of the server that wrote last.
+    server: tuple[str, str]
+    #: Since when that server reigns.
+    reign_ms: int
+    settings: Lifetimes
+    #: The longest finite bound that any process may decide with.
+    bound_ms: int
+    #: The most replicas that were ever connected.
+    replicas: int
+    birth_ms: int
+    #: As it stands in Redis.
+    text: str
 
     @classmethod
     def parse(cls, text: bytes | None) -> "Head":
         """Raises DenylistUnavailableError where there is none, or none that this version understands."""
         if text is None:
             raise DenylistEmptyError
+        words = text.decode("utf-8", "replace").split(" ")
+        if words[0] == "1":
+            raise DenylistUnavailableError(OLDER)
         try:
-            version, epoch, birth, last_id, last_tag, everything, life, *keys = text.decode("ascii").split(" ")
-            order(last_id)
-            if version == "1":
-                return cls(epoch, int(birth), last_id, last_tag, int(everything), int(life), tuple(keys))
+            version, epoch, before, last, tag, at, floor, everything, run, replid, reign, *rest = words
+            life, leeway, margin, session, bound, replicas, birth = map(int, rest)
+            order(last), order(floor)
+            if version == "2":
+                return cls(
+                    epoch,
+                    () if before == "-" else tuple(before.split(",")),
+                    last,
+                    tag,
+                    int(at),
+                    floor,
+                    int(everything),
+                    (run, replid),
+                    int(reign),
+                    Lifetimes(
+                        max_token_seconds=life, leeway_seconds=leeway, margin_seconds=margin, session_seconds=session
+                    ),
+                    bound,
+                    replicas,
+                    birth,
+                    text.decode(),
+                )
         except ValueError:
             pass
         raise DenylistUnavailableError(UNREADABLE)
@@ -123,6 +189,28 @@ class Head:
     def end(self) -> str:
         """The position of a follower that has read everything."""
         return f"{self.last_id}-{self.last_tag}"
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether nobody vouches for the deny-list until somebody whose clock agrees with Redis' opens an epoch."""
+        return self.epoch == CLOSED
+
+    def admits(self, claimed: Lifetimes, *, min_replicas: int) -> None:
+        """Raise DenylistUnavailableError where a process accepts what entries do not outlive, or asks too few."""
+        if self.is_closed:
+            raise DenylistUnavailableError(
+                "Redis lost revocations while its clock and a process's were too far apart: nothing is accepted until "
+                "a process whose clock agrees with Redis' opens a new epoch. Set all clocks by NTP."
+            )
+        for name, ours, theirs in (
+            ("life", claimed.max_token_seconds, self.settings.max_token_seconds),
+            ("leeway", claimed.leeway_seconds, self.settings.leeway_seconds),
+            ("session", claimed.session_seconds, self.settings.session_seconds),
+        ):
+            if ours > theirs:
+                raise other_settings(name, theirs, ours)
+        if min_replicas and min_replicas < majority(self.replicas):
+            raise too_few_replicas(self.replicas, min_replicas)
 
 
 def order(stream_id: str) -> tuple[int, int]:
@@ -176,11 +264,26 @@ def parse_lease(text: bytes) -> tuple[str, int] | None:
     return None if lease is None else (lease[1].decode(), int(lease[2]))
 
 
+def mark_of(*, actor: str, reason: str) -> str:
+    """What tells the revocations of an actor for a reason from others; empty for nobody, who is never the same."""
+    return hashlib.sha256(f"{actor}\0{reason}".encode()).hexdigest()[:8] if actor else ""
+
+
 def about_revocation(handle: Handle, *, actor: str, reason: str) -> str:
     """The record of a revocation, as the scripts complete it with its cut-off and expiry."""
     return _TO_JSON(
         {"kind": handle.kind, "issuer": handle.issuer, "value": handle.value, "actor": actor, "reason": reason}
     )
+
+
+def about_taken_over(name: str) -> str:
+    """The record of a revoked key of which an older version kept the entry's name alone.
+
+    A name that is hashed in part tells of no handle, and stands for it.
+    """
+    _, issuer, value = name.split(":")
+    handle = {"name": name} if "~" in name else {"kind": "key", "issuer": issuer, "value": value}
+    return _TO_JSON([{**handle, "actor": "", "reason": "revoked before the new epoch"}, "*", "never"])
 
 
 def about_undo(revocation_id: str, *, actor: str, reason: str) -> str:
@@ -197,8 +300,11 @@ def parse_undo(text: bytes) -> tuple[str, str, str] | None:
         return None
 
 
-def parse_revocation(revocation_id: str, text: bytes) -> Revocation | None:
-    """A revocation from its record; None for a record that is not this version's."""
+def parse_revocation(revocation_id: str, text: bytes, *, at_ms: int | None = None) -> Revocation | None:
+    """A revocation from its record; None for a record that is not this version's.
+
+    Of a record without its line in the log the instant is not known better than by its id.
+    """
     try:
         about, cutoff, expiry = json.loads(text)
         return Revocation(
@@ -206,7 +312,7 @@ def parse_revocation(revocation_id: str, text: bytes) -> Revocation | None:
             Handle(about["kind"], about["value"], issuer=about["issuer"]),
             None if cutoff == "*" else int(cutoff),
             None if expiry == "never" else int(expiry),
-            created_at_ms=order(revocation_id)[0],
+            created_at_ms=order(revocation_id)[0] if at_ms is None else at_ms,
             reason=about["reason"],
             actor=about["actor"],
         )
@@ -214,30 +320,39 @@ def parse_revocation(revocation_id: str, text: bytes) -> Revocation | None:
         return None
 
 
+def key_name_in(text: bytes) -> str | None:
+    """The entry's name in the record of a revoked key whose handle nobody knows; None for any other record."""
+    try:
+        about, _, _ = json.loads(text)
+        return about["name"] if _KEY_NAME.fullmatch(about["name"]) else None
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def keys_of_older(words: Sequence[str]) -> list[str]:
+    """The names of the entries of revoked keys, in the words of a head of the first version."""
+    return [word for word in words[_KEYS_OF_OLDER:] if _KEY_NAME.fullmatch(word)]
+
+
 def parse_logged(entry_id: bytes, fields: dict[bytes, bytes]) -> Revocation | None:
     """The revocation that a log entry tells of; None for an undo, and for what is not this version's."""
     change = CHANGE.fullmatch(fields.get(b"change", b"").decode("utf-8", "replace"))
     if change is None or change["op"] != "revoke":
         return None
-    return parse_revocation(f"{entry_id.decode()}-{change['tag']}", fields.get(b"about", b""))
+    record = fields.get(b"about", b"")
+    return parse_revocation(f"{entry_id.decode()}-{change['tag']}", record, at_ms=int(change["at"]))
 
 
-def expiry_argument(handle: Handle, lifetimes: Lifetimes) -> str:
-    """When an entry ends, as the scripts take it: 'never', '=<ms>' or '+<ms from now>'."""
-    if handle.kind == "key":
-        return "never"
-    if handle.expires_at is not None:
-        return f"={max(0, lifetimes.dead_at_ms(handle.expires_at))}"
-    return f"+{lifetimes.entry_ms(handle.kind)}"
-
-
-#: What every script that writes gets beside its own arguments (see lua/prelude.lua).
+#: The first arguments of every script (see lua/prelude.lua).
 LIMITS: Final = (
     MAX_REVOCATIONS_PER_ENTRY,
     MAX_REVOKED_KEYS,
     FORGOTTEN_PER_CALL,
     SEARCHED_FOR_THE_CHAIN,
+    DROPPED_PER_CALL,
+    EPOCHS_NAMED,
     CLOCKS_DIFFER_MS,
+    HOUR_MS,
 )
 
 
@@ -246,10 +361,29 @@ def majority(replicas: int) -> int:
     return (replicas + 1) // 2
 
 
-def other_lifetime(theirs: object, ours: object) -> DenylistUnavailableError:
-    """The error of a process with another longest token life, which may not take part."""
+def too_few_replicas(replicas: int, asked: int) -> DenylistUnavailableError:
+    """The error of a process that asks for no majority of the replicas that there were."""
     return DenylistUnavailableError(
-        f"The deny-list was opened for tokens that live at most {theirs} seconds, and this process is set to {ours}: "
-        "give all processes the same longest token life.",
-        settings=["max_token_lifetime_seconds"],
+        f"{replicas} replicas were connected to Redis, and min_replicas={asked} is no majority of the data nodes: set "
+        f"it to {majority(replicas)}, or run `revocation init --replicas N` once where there are fewer now.",
+        settings=["min_replicas"],
+    )
+
+
+#: How each setting of the head is told to a person, and which field of RevocationSettings a process claims it with.
+_SETTINGS: Final = {
+    "life": ("the longest token life", "max_token_lifetime_seconds"),
+    "leeway": ("the leeway", "leeway_seconds"),
+    "session": ("the longest session life", "session_lifetime_seconds"),
+}
+
+
+def other_settings(name: str, theirs: object, ours: object) -> DenylistUnavailableError:
+    """The error of a process that accepts tokens for longer than entries live."""
+    what, field = _SETTINGS[name]
+    return DenylistUnavailableError(
+        f"The deny-list was opened for {theirs} seconds as {what}, and this process is set to {ours}: entries would "
+        "end too early. Lower it here, or stop every process and run `revocation init --new-epoch` with the higher "
+        "value.",
+        settings=[field],
     )

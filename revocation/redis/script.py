@@ -1,22 +1,47 @@
 """Script: a packaged Lua script, run by its hash, and loaded where the server does not know it yet."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import resources
 from typing import Any
 
 import redis
 
+from revocation.denylist import Lifetimes
 from revocation.errors import DenylistEmptyError, DenylistUnavailableError
 from revocation.redis.link import Link
-from revocation.redis.protocol import LIMITS, UNREADABLE, other_lifetime
+from revocation.redis.protocol import LIMITS, OLDER, UNREADABLE, other_settings, too_few_replicas
+
+
+class Caller:
+    """Who runs the scripts: its own clock, what it accepts, and the server that it saw last."""
+
+    def __init__(self, link: Link, *, claimed: Lifetimes, clock: Callable[[], float]) -> None:
+        self.link = link
+        self.claimed = claimed
+        self.clock = clock
+        #: Run id and replication id of the server that answered last; empty where none has told.
+        self.server = ("", "")
+
+    @property
+    def now_ms(self) -> int:
+        """The caller's own clock, in milliseconds since the epoch."""
+        return int(self.clock() * 1000)
+
+    @property
+    def arguments(self) -> list[int]:
+        """The first arguments of every script."""
+        claimed = self.claimed
+        lives = (claimed.max_token_seconds, claimed.leeway_seconds, claimed.session_seconds)
+        return [*LIMITS, self.now_ms, *lives, self.link.min_replicas]
 
 
 class Script:
-    """One script of `lua/` in a package, on a link, behind the prelude that all scripts share."""
+    """One script of `lua/` in a package, behind the prelude that all scripts share."""
 
-    def __init__(self, link: Link, name: str, *, package: str = "revocation.redis") -> None:
-        self._link = link
+    def __init__(self, caller: Caller, name: str, *, package: str = "revocation.redis") -> None:
+        self._caller = caller
+        self._link = caller.link
         self._text = "\n".join(
             resources.files(source).joinpath("lua", f"{part}.lua").read_text("utf-8")
             for source, part in (("revocation.redis", "prelude"), (package, name))
@@ -29,17 +54,21 @@ class Script:
 
         The words by which any script says that nobody may write or mint now (see lua/prelude.lua) become errors.
         """
-        answer: Any = self._link.call(lambda client: self._run(client, keys, [*LIMITS, *args]))
+        return self._link.call(lambda client: self.run_on(client, keys=keys, args=args))
+
+    def run_on(self, client: "redis.Redis", *, keys: Sequence[str], args: Sequence[str | int]) -> tuple[str, list[Any]]:
+        """The same over a connection of the caller's own, past the breaker: errors are redis-py's."""
+        answer: Any = self._run(client, keys, [*self._caller.arguments, *args])
         word, _, detail = bytes(answer[0]).decode().partition(" ")
-        match word:
-            case "empty":
+        match word, detail.split(" "):
+            case "empty", _:
                 raise DenylistEmptyError
-            case "unreadable":
-                raise DenylistUnavailableError(UNREADABLE)
-            case "early":
-                raise DenylistUnavailableError(f"The deny-list opens when Redis' clock has passed {detail} ms.")
-            case "lifetime":
-                raise other_lifetime(*detail.split(" "))
+            case "settings", [name, theirs, ours]:
+                raise other_settings(name, theirs, ours)
+            case "minority", [replicas]:
+                raise too_few_replicas(int(replicas), self._link.min_replicas)
+        if word in _REASONS:
+            raise DenylistUnavailableError(_REASONS[word].format(*detail.split(" ")))
         return word, answer[1:]
 
     def _run(self, client: "redis.Redis", keys: Sequence[str], args: Sequence[str | int]) -> Any:
@@ -58,3 +87,16 @@ class Script:
         answer, reached = pipeline.execute()
         self._link.require_replicas(reached)
         return answer
+
+
+#: Why nobody may write or mint now, by the word of the script; the braces take its details.
+_REASONS = {
+    "older": OLDER,
+    "unreadable": UNREADABLE,
+    "closed": "The deny-list is closed: Redis lost revocations while clocks were too far apart. Set all clocks by NTP.",
+    "early": "The deny-list opens when Redis' clock has passed {} ms.",
+    "clock": "Redis' clock says {} ms and this host's says {} ms, which is too far apart: set both by NTP.",
+    "type": "The key {} holds something that is no part of a deny-list. Look at it, and delete it.",
+    "stuck": "The log of the deny-list takes no further entry, because something in it has an id that is far ahead: "
+    "run `revocation init --new-epoch`.",
+}

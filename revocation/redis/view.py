@@ -1,16 +1,27 @@
 """View: what the log says, in memory, and how far it has been read."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, Literal
 
 from revocation.denylist import UNCONDITIONAL
 from revocation.handles import Handle
-from revocation.redis.protocol import CHANGE, FROM_START, LINK, Head, order
+from revocation.redis.protocol import (
+    CHANGE,
+    FROM_START,
+    LINK,
+    UNDONE,
+    Head,
+    about_taken_over,
+    key_name_in,
+    order,
+    parse_revocation,
+)
 
 #: What became of a log entry: `applied`; `junk`, which is no part of the chain and nobody's; `break`, where a
-#: predecessor is missing that may still matter; `unknown`, chained but of a form that this version cannot read.
-Outcome = Literal["applied", "junk", "break", "unknown"]
+#: predecessor is missing that may still matter; `behind`, where lines were trimmed that this view has not read;
+#: `unknown`, chained but of a form that this version cannot read.
+Outcome = Literal["applied", "junk", "break", "behind", "unknown"]
 
 #: Entries are dropped in bunches: those that end in the same minute, together.
 _BUCKET_SECONDS: Final = 60.0
@@ -27,42 +38,56 @@ class View:
 
     __slots__ = (
         "_buckets",
-        "_changed_keys",
         "_collects_at",
         "_cutoffs",
-        "_kept_at",
-        "_kept_keys",
         "_place",
         "_unconditional",
-        "epoch",
+        "bound_seconds",
+        "epochs",
         "everything_ms",
-        "revoked_keys",
+        "expected",
+        "has_lasting",
+        "head",
+        "keys",
+        "remembered",
         "stamp",
     )
 
     def __init__(self) -> None:
-        #: Unconditional entries, and the bucket they are dropped with.
+        #: When the entry ends, as a bucket of the boot clock, by the hash of its name; -1: never.
         self._unconditional: dict[int, int] = {}
-        #: The others: cut-off (ms) and bucket.
+        #: Cut-off and bucket by the hash of the name.
         self._cutoffs: dict[int, tuple[float, int]] = {}
+        #: The hashes of what ends in each bucket.
         self._buckets: dict[int, list[int]] = {}
-        self.epoch: str | None = None
-        self.everything_ms = 0
-        #: Revoked signing keys, by the names of their entries: they outlive the log, and stand in the head.
-        self.revoked_keys: frozenset[str] = frozenset()
-        #: Those known before a new epoch: whoever opened it may not have known them.
-        self._kept_keys: frozenset[str] = frozenset()
-        self._kept_at = (0, 0)
-        #: Keys revoked (True) and undone in the log, and where: the head may have been read before.
-        self._changed_keys: dict[str, tuple[tuple[int, int], bool]] = {}
-        #: Cursor and position in one: a fork or a thread's end between the two would look like a break in the chain.
-        self._place: tuple[str, str | None] = ("0-0", None)
         self._collects_at = -math.inf
+        #: The last entry that was read at all, and the last of the chain.
+        self._place: tuple[str, str | None] = ("0-0", None)
+        #: The epoch that it follows and those that this one replaced; empty before the first head.
+        self.epochs: tuple[str, ...] = ()
+        self.everything_ms = 0
+        #: The end of the log according to the head of the beat before: this beat must pass it.
+        self.expected: str | None = None
+        #: Whether what outlives the log was read.
+        self.has_lasting = False
+        #: The head that it was last judged by; None before the first.
+        self.head: Head | None = None
+        #: Every revocation of a key that is in force: its entry's name and its record, by its id.
+        self.keys: dict[str, tuple[str, str]] = {}
+        #: The same of the epoch before, until Redis was asked whether it has them.
+        self.remembered: dict[str, tuple[str, str]] = {}
+        #: The longest finite bound that any process may decide with, according to the head.
+        self.bound_seconds = math.inf
         #: True as of this instant of the boot clock. Set last, after everything it vouches for.
         self.stamp = -math.inf
 
     def __len__(self) -> int:
         return len(self._unconditional) + len(self._cutoffs)
+
+    @property
+    def epoch(self) -> str | None:
+        """The epoch that it follows; None before the first head."""
+        return self.epochs[0] if self.epochs else None
 
     @property
     def cursor(self) -> str:
@@ -74,20 +99,42 @@ class View:
         """The last chained entry that was applied, `<id>-<tag>`; None before the first."""
         return self._place[1]
 
-    def has_lost(self, head: Head) -> bool:
-        """Whether this head, of another epoch, neither knows what was read here nor cuts it off: an old one is back."""
-        return head.everything_ms < max(self.everything_ms, order(self.position or FROM_START)[0])
+    def follow(self, head: Head) -> None:
+        """Take the epoch of a head for one's own."""
+        self.epochs = (head.epoch, *head.replaced)
 
-    def restarted(self, head: Head) -> "View":
-        """A view that holds the same and reads the log from its beginning, for the epoch of this head."""
+    def may_follow(self, head: Head) -> bool:
+        """Whether this view's epoch is the one of the head, or one that the head's replaced.
+
+        Otherwise an older epoch is back, or one by somebody who knew nothing of this one.
+        """
+        return self.epoch is None or self.epoch == head.epoch or self.epoch in head.replaced
+
+    def restarted(self, head: Head, *, beside: Iterable[tuple[int, float, float]] = ()) -> "View":
+        """A view that holds the same and reads the log from its beginning, for the epoch of this head.
+
+        `beside` is held in addition: (hash of a name, cut-off, until when by the boot clock).
+        """
         view = View()
         view._unconditional = dict(self._unconditional)
         view._cutoffs = dict(self._cutoffs)
         view._buckets = {bucket: list(keys) for bucket, keys in self._buckets.items()}
         view.everything_ms = max(self.everything_ms, head.everything_ms)
-        view.revoked_keys = view._kept_keys = frozenset(self.known_keys())
-        view._kept_at = order(self.position or FROM_START)
-        view.epoch = head.epoch
+        view.remembered = self.remembered | self.keys
+        for number, cutoff, until in beside:
+            view._hold(number, cutoff, until, weakening=False)
+        view.follow(head)
+        return view
+
+    def begun_anew(self) -> "View":
+        """A view that begins as that of a new follower does, for the same epoch.
+
+        Lines that this one has not read were trimmed: what outlives them stands in `lasting` by now.
+        """
+        view = View()
+        view.epochs, view.everything_ms = self.epochs, self.everything_ms
+        # Should Redis lose its data before this view has read them, these are all that is known.
+        view.remembered = self.remembered | self.keys
         return view
 
     def latest_cutoff(self, handles: Sequence[Handle]) -> float:
@@ -96,28 +143,46 @@ class View:
         latest: float = self.everything_ms
         for handle in handles:
             key = handle.number
-            if key in unconditional or handle.name in self.revoked_keys:
+            if key in unconditional:
                 return UNCONDITIONAL
             held = cutoffs.get(key)
-            if held is not None and held[0] > latest:
+            if held is None:
+                # The follower's thread may have moved it from the cut-offs to the unconditional ones in between.
+                if key in unconditional:
+                    return UNCONDITIONAL
+            elif held[0] > latest:
                 latest = held[0]
         return latest
 
     def read_head(self, head: Head) -> None:
-        """Take what stands in the head and not in the log: the cut-off of everything, and the revoked keys."""
+        """Take what stands in the head and not in the log: the cut-off of everything."""
+        self.head = head
         self.everything_ms = max(self.everything_ms, head.everything_ms)
-        keys, last = {*head.keys, *self._kept_keys}, order(head.last_id)
-        self._changed_keys = {name: change for name, change in self._changed_keys.items() if change[0] > last}
-        for name, (_, revoked) in self._changed_keys.items():
-            (keys.add if revoked else keys.discard)(name)
-        self.revoked_keys = frozenset(keys)
+
+    def read_lasting(self, records: Mapping[bytes, bytes], *, now_ms: int, now: float) -> None:
+        """Take what outlives the log; a line of the log replaces it. `now` is the boot clock."""
+        for id_, text in records.items():
+            revocation = None if text == UNDONE else parse_revocation(id_.decode("ascii", "replace"), text)
+            key_name = key_name_in(text) if revocation is None else None
+            if key_name is not None:
+                self._hold(hash(key_name), UNCONDITIONAL, math.inf, weakening=False)
+                self.keys[id_.decode("ascii", "replace")] = (key_name, text.decode())
+            if revocation is None or revocation.issued_before_ms is not None:
+                continue
+            left = math.inf if revocation.expires_at_ms is None else (revocation.expires_at_ms - now_ms) / 1000
+            self._hold(revocation.handle.number, UNCONDITIONAL, now + left, weakening=False)
+            if revocation.handle.kind == "key":
+                self.keys[revocation.id] = (revocation.handle.name, text.decode())
+        self.has_lasting = True
 
     def apply(
-        self, entry_id: bytes, fields: Mapping[bytes, bytes], *, head: Head, horizon_ms: int, now: float
+        self, entry_id: bytes, fields: Mapping[bytes, bytes], *, head: Head, now: float, begins: bool = True
     ) -> Outcome:
         """Take one entry of the log: it replaces what is held for its handle.
 
-        `head` was read before the entry, `now` is the boot clock.
+        Only where the view `begins`, having read what outlives the log, may it pass over lines that were trimmed.
+
+        `head` was read after the entry, `now` is the boot clock.
         """
         id_ = entry_id.decode("ascii")
         text = fields.get(b"change", b"").decode("utf-8", "replace")
@@ -127,44 +192,44 @@ class View:
             self._place = (id_, self.position)
             return "junk"
         position = self.position or FROM_START
-        if chained["prev"] != position:
-            # Older than the horizon: trimmed, and nothing it concerned lives. From before the epoch: cut off with it.
-            # That must hold for both ends: what was read here and is missing there was lost.
-            missing_ms = max(order(chained["prev"])[0], order(position)[0])
-            if missing_ms > max(order(head.last_id)[0] - horizon_ms, head.birth_ms):
-                return "break"
+        # What is missing may be missing if the log says that it begins behind it, on both sides.
+        if chained["prev"] != position and max(order(chained["prev"]), order(position)) > order(head.floor):
+            return "break"
+        if chained["prev"] != position and not begins:
+            return "behind"
         if change is None:
             return "unknown"
-        _, tag, op, expires, name, in_force = change.groups()
-        at = order(id_)
+        _, tag, op, at, expires, name, in_force = change.groups()
         if in_force is None:
             self._drop(hash(name))
         else:
-            # From its own instant on, as if it were written now: too long, and never too short.
-            until = math.inf if expires == "never" else now + (int(expires) - at[0]) / 1000
+            # The entry counts from the instant of its line on, as if it were written now: too long, never too short.
+            until = math.inf if expires == "never" else now + (int(expires) - int(at)) / 1000
             cutoff = UNCONDITIONAL if in_force == "*" else float(in_force)
             self._hold(hash(name), cutoff, until, weakening=op == "undo")
         if name.startswith("key:"):
-            self._changed_keys[name] = (at, in_force is not None)
-            if in_force is None and at > self._kept_at:
-                self._kept_keys -= {name}
+            self._note_key(op, name, text, f"{id_}-{tag}", fields.get(b"about", b"").decode("utf-8", "replace"))
         self._place = (id_, f"{id_}-{tag}")
         return "applied"
 
-    def known_keys(self) -> list[str]:
-        """The names of the keys that are revoked as far as this view has read, the log beyond the head included."""
-        changed = {name: revoked for name, (_, revoked) in self._changed_keys.items()}
-        kept = {name for name in self.revoked_keys if changed.get(name, True)}
-        return sorted(kept | {name for name, revoked in changed.items() if revoked})
+    def _note_key(self, op: str, name: str, text: str, own_id: str, about: str) -> None:
+        """Keep the ids of the revocations of a key that the line says are in force, and their records."""
+        standing = {part.partition("=")[0].lstrip("+") for part in text.split(" ")[7:]}
+        for id_ in [id_ for id_, (held, _) in self.keys.items() if held == name and id_ not in standing]:
+            del self.keys[id_]
+        for id_ in standing - self.keys.keys():
+            told = about if op == "restore" or id_ == own_id else about_taken_over(name)
+            self.keys[id_] = (name, self.remembered.get(id_, (name, told))[1])
 
-    def may_miss(self, head: Head) -> bool:
-        """Whether the entry that the head names as its last may be missing from the log.
-
-        It may if it is from before the epoch, and this view knows nothing that is later.
-        """
-        last = order(head.last_id)
-        behind = self.position is not None and last <= order(self.position)
-        return last[0] <= head.birth_ms and not behind
+    def forget_keys(self, ids: Iterable[str]) -> None:
+        """Drop revocations of keys that were undone while nobody told."""
+        for id_ in ids:
+            name, _ = self.keys.get(id_) or self.remembered.get(id_) or ("", "")
+            self.keys.pop(id_, None)
+            self.remembered.pop(id_, None)
+            names = {held for held, _ in (*self.keys.values(), *self.remembered.values())}
+            if name and name not in names:
+                self._drop(hash(name))
 
     def collect(self, *, now: float) -> None:
         """Drop what has been dead for at least a minute; looked for once a minute."""
@@ -188,7 +253,7 @@ class View:
             # Where Redis lost the entry meanwhile, a later revocation of the same handle knows less than is held here.
             cutoff = cutoff if weakening else max(cutoff, held[0])
             bucket = -1 if -1 in (bucket, held[1]) else max(bucket, held[1])
-        # The new place first: a reader in another thread finds one or the other, and never neither.
+        # The new place is written first: a reader in another thread finds one or the other, and never neither.
         if cutoff == UNCONDITIONAL:
             self._unconditional[key] = bucket
             self._cutoffs.pop(key, None)

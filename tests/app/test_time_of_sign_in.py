@@ -40,13 +40,35 @@ def test_who_is_revoked_while_signing_in_is_not_signed_in(api: Api, monkeypatch:
     assert answer.status_code == 401
 
 
-def test_iat_is_the_time_of_redis_whatever_the_clock_of_the_app(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("ahead_seconds", [-14, 14])
+def test_iat_is_the_time_of_redis_whatever_the_clock_of_the_app(
+    api: Api, monkeypatch: pytest.MonkeyPatch, ahead_seconds: float
+) -> None:
     name = api.add_user()
     before = api.service.stores.denylist.now_ms()
-    now = time.time
-    monkeypatch.setattr(time, "time", lambda: now() + 20)
+    _move_own_clock(api, monkeypatch, ahead_seconds)
     claims = api.claims(api.login(name).access_token)
-    assert before <= round(claims.issued_at * 1000) <= before + 10_000
+    assert before <= claims.judged_at_ms <= before + 10_000
+    assert claims.issued_at == claims.judged_at_ms // 1000
+
+
+@pytest.mark.parametrize("ahead_seconds", [-20, 20])
+def test_nothing_is_minted_where_the_clocks_differ_by_more_than_half_a_leeway(
+    api: Api, monkeypatch: pytest.MonkeyPatch, ahead_seconds: float
+) -> None:
+    """Other verifiers would refuse such a token as one from the future, or be refused its successor."""
+    login = api.login()
+    _move_own_clock(api, monkeypatch, ahead_seconds)
+    assert api.post("/auth/login", json={"username": login.username, "password": PASSWORD}).status_code == 503
+    assert api.refresh(login.refresh_token).status_code == 503
+    monkeypatch.undo()
+    assert api.refresh(login.refresh_token).status_code == 200
+
+
+def _move_own_clock(api: Api, monkeypatch: pytest.MonkeyPatch, ahead_seconds: float) -> None:
+    now = time.time
+    monkeypatch.setattr(time, "time", lambda: now() + ahead_seconds)
+    monkeypatch.setattr(api.service.stores.denylist.caller, "clock", time.time)
 
 
 def test_a_revoked_session_is_not_refreshed(api: Api) -> None:

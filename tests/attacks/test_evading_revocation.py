@@ -9,7 +9,16 @@ from flask import Flask
 from hypothesis import given
 from hypothesis import strategies as st
 
-from revocation import Guard, Handle, InvalidTokenError, MemoryDenylist, RedisDenylist, RevokedTokenError, connect
+from revocation import (
+    Guard,
+    Handle,
+    InvalidTokenError,
+    KeySet,
+    MemoryDenylist,
+    RedisDenylist,
+    RevokedTokenError,
+    connect,
+)
 from revocation.denylist import is_revoked
 from revocation.flask import BearerAuth
 from revocation.handles import Kind
@@ -90,6 +99,20 @@ def test_no_other_way_of_writing_a_revoked_token_is_accepted(algorithm: Algorith
     for one in accepted_before:
         with pytest.raises(RevokedTokenError):
             guard.authenticate(one)
+
+
+@pytest.mark.parametrize("revoked", ["first", "second"])
+def test_a_revoked_key_cannot_be_used_under_its_other_id(any_server: Server, namespace: str, revoked: str) -> None:
+    denylist = opened(connect(any_server.url, timeout_seconds=5), namespace)
+    forge = Forge(key("ES256"), clock=Clock(denylist.now_ms() / 1000))
+    document = {"keys": [{**forge.key.public_jwk(), "kid": kid} for kid in ("first", "second")]}
+    guard = Guard(forge.verifier(KeySet.from_jwks(document)), denylist, max_staleness=0, clock=forge.clock)
+    tokens = [forge.token(header=forge.header(kid=kid)) for kid in ("first", "second")]
+    assert [accepted(guard, token) for token in tokens] == [True, True]
+
+    denylist.revoke(Handle("key", revoked, issuer=ISSUER))
+
+    assert [accepted(guard, token) for token in tokens] == [False, False]
 
 
 def test_revoking_the_twin_revokes_the_token(any_server: Server, namespace: str) -> None:

@@ -165,19 +165,31 @@ def test_a_redis_that_is_not_there_is_waited_for_and_then_said(
         prepare(stores, settings)
 
 
-def test_a_process_with_another_longest_token_life_does_not_start(valkey: Server, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("variable", "larger", "smaller"),
+    [
+        ("REVOCATION_MAX_TOKEN_LIFETIME", "90000", "3600"),
+        ("REVOCATION_LEEWAY", "40", "20"),
+        ("APP_SESSION_TTL", str(60 * 86_400), str(20 * 86_400)),
+    ],
+)
+def test_a_process_that_accepts_for_longer_than_entries_live_does_not_start_and_one_for_less_does(
+    valkey: Server, tmp_path: Path, variable: str, larger: str, smaller: str
+) -> None:
     with prepared(settings_for(valkey, tmp_path / "first")) as first:
-        settings = settings_for(
-            valkey,
-            tmp_path / "second",
-            REVOCATION_NAMESPACE=first.settings.revocation.namespace,
-            REVOCATION_MAX_TOKEN_LIFETIME="3600",
-        )
-        with (
-            pytest.raises(ConfigurationError, match="REVOCATION_MAX_TOKEN_LIFETIME"),
-            preparing(settings) as stores,
-        ):
-            prepare(stores, settings)
+        namespace = first.settings.revocation.namespace
+
+        def start(value: str) -> None:
+            settings = settings_for(valkey, tmp_path / value, REVOCATION_NAMESPACE=namespace, **{variable: value})
+            with preparing(settings) as stores:
+                prepare(stores, settings)
+
+        standing = first.service.stores.denylist.head().settings
+        with pytest.raises(ConfigurationError, match=variable) as refused:
+            start(larger)
+        assert larger in str(refused.value)
+        start(smaller)
+        assert first.service.stores.denylist.head().settings == standing
 
 
 def test_without_keys_no_app_is_made(valkey: Server, tmp_path: Path) -> None:

@@ -51,8 +51,8 @@ def stamp_at_receipt() -> None:
     """Knowledge counts as fresh from when it arrived, however long it was on its way."""
     refresh = Follower._refresh
 
-    def late(self: Follower, view: View, head: Head, sent: float) -> None:
-        refresh(self, view, head, self._clock())
+    def late(self: Follower, view: View, head: Head, sent: float, now_ms: int) -> None:
+        refresh(self, view, head, self._clock(), now_ms)
 
     Follower._refresh = late  # type: ignore[method-assign]  # sabotage
 

@@ -13,7 +13,6 @@ import pytest
 
 from revocation import Guard, Lifetimes, RedisDenylist
 from revocation.redis import denylist as redis_denylist_module
-from revocation.redis import epochs as epochs_module
 from revocation.redis import follower as follower_module
 from revocation.redis import leases as leases_module
 from revocation.redis.follower import Follower
@@ -72,7 +71,7 @@ class World:
         host_clock = types.SimpleNamespace(
             time=self.host_time, monotonic=lambda: self.now, sleep=lambda _: None, perf_counter=lambda: self.now
         )
-        for module in (follower_module, leases_module, epochs_module, redis_denylist_module):
+        for module in (follower_module, leases_module, redis_denylist_module):
             patch.setattr(module, "time", host_clock)
         look = View.latest_cutoff
 
@@ -131,7 +130,7 @@ class Process:
     read_now: Callable[[], set[Any]] = set
 
     def __post_init__(self) -> None:
-        self.denylist = RedisDenylist(self.world.client(), lifetimes=LIFETIMES)
+        self.denylist = RedisDenylist(self.world.client(), lifetimes=LIFETIMES, clock=self.world.host_time)
         self.denylist.link.breaker._clock = lambda: self.world.now
         self.follower: SteppedFollower | None = None
         if self.follows:

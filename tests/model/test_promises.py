@@ -102,7 +102,7 @@ class Promises(RuleBasedStateMachine):
     @initialize(accept=st.booleans())
     def open(self, accept: bool) -> None:
         self.start_process(offset=0.0, follows=True)
-        self.processes[0].denylist.open(accept_existing=accept)
+        self.processes[0].denylist.open(accept_existing=accept, longest_bound_seconds=60.0)
         self.world.now += 2.5
         self.processes[0].beat()
         self.mint(who=0)

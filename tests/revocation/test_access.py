@@ -1,6 +1,7 @@
 """Which servers are refused, and who may reach one: eviction, few rights, TLS."""
 
 import logging
+import time
 from pathlib import Path
 from typing import Any
 
@@ -10,23 +11,27 @@ import redis
 from revocation import (
     ConflictError,
     DenylistUnavailableError,
+    Handle,
     Lifetimes,
     RedisDenylist,
     connect,
 )
 from revocation.denylist import UNCONDITIONAL
+from revocation.redis.follower import Follower
 from tests.support.certificates import certificates
-from tests.support.denylists import SESSION, SUBJECT, all_pages, opened
+from tests.support.denylists import SESSION, SUBJECT, all_pages, can_mint, opened, until
 from tests.support.servers import Make, Server, StartServer
-from tests.support.tokens import claims_of
+from tests.support.tokens import ISSUER, claims_of
 
 #: The rules of a Redis user that may do what the library does, and nothing else. SELECT is needed besides where the
-#: URL names a database; INFO may be left out (one warning says that the eviction policy cannot be read).
+#: URL names a database; INFO may be left out (one warning says that the eviction policy cannot be read), and so may
+#: WAIT (a SET takes its place).
 MINIMAL_ACL = (
-    *("+mget", "+get", "+set", "+del", "+pttl", "+time", "+info", "+evalsha", "+script|load"),
-    *("+xadd", "+xrange", "+xrevrange", "+xinfo|stream"),
+    *("+mget", "+get", "+set", "+del", "+pttl", "+exists", "+type", "+time", "+info", "+wait"),
+    *("+evalsha", "+script|load"),
+    *("+xadd", "+xrange", "+xrevrange", "+xtrim", "+xinfo|stream"),
     *("+xread", "+sadd", "+srem", "+smembers"),
-    *("+hset", "+hget", "+hmget", "+hdel", "+zadd", "+zrem", "+zrangebyscore", "+zrevrange"),
+    *("+hset", "+hget", "+hmget", "+hgetall", "+hdel", "+zadd", "+zrem", "+zcount", "+zrangebyscore", "+zrevrange"),
 )
 
 
@@ -59,11 +64,44 @@ def with_user(server: Server, *rules: str) -> str:
     return server.url.replace("unix://", "unix://library:pass@")
 
 
+def follow(denylist: RedisDenylist, *, beats: int, follower: Follower | None = None) -> Follower:
+    """Some beats of a follower, one by one."""
+    follower = follower or Follower(denylist, shortest_seconds=0.004, longest_seconds=0.1)
+    follower._id = "stepped"
+    for _ in range(beats):
+        follower.beat()
+    return follower
+
+
+@pytest.mark.parametrize("make", ["valkey", "redis"])
+def test_a_user_without_wait_writes_a_key_with_every_check_and_is_warned_once(
+    start_server: StartServer, make: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    server = start_server(make)
+    url = with_user(server, "~{denylist}:*", *(rule for rule in MINIMAL_ACL if rule != "+wait"))
+    denylist = RedisDenylist(connect(url, timeout_seconds=5))
+    with caplog.at_level(logging.WARNING, "revocation"):
+        denylist.open(accept_existing=True)
+        for _ in range(3):
+            assert denylist.latest_cutoff([SESSION]) == 0
+            assert denylist.revoke(SUBJECT).revocation is not None
+            follow(denylist, beats=2)
+
+    assert [record.getMessage() for record in caplog.records if "WAIT" in record.getMessage()] == [
+        "This user of Redis may not use WAIT: grant it `+wait`. Until then every check writes a key."
+    ]
+    assert server.client().exists("{denylist}:probe")
+    # On a replica that write fails, so a server that was demoted does not vouch.
+    server.client().replicaof("127.0.0.1", "1")
+    with pytest.raises(DenylistUnavailableError, match="not the primary"):
+        denylist.latest_cutoff([SESSION])
+
+
 @pytest.mark.parametrize("make", ["valkey", "redis"])
 def test_a_user_with_few_rights_can_do_everything_and_is_never_refused(start_server: StartServer, make: Make) -> None:
     server = start_server(make)
     url = with_user(server, "~{denylist}:*", *MINIMAL_ACL)
-    lasting = Lifetimes(session_seconds=10**7)
+    lasting = Lifetimes(max_token_seconds=1, leeway_seconds=0, margin_seconds=0)
     denylist = RedisDenylist(connect(url, timeout_seconds=5), lifetimes=lasting)
 
     denylist.open(accept_existing=True)
@@ -83,8 +121,28 @@ def test_a_user_with_few_rights_can_do_everything_and_is_never_refused(start_ser
     assert denylist.undo(receipt.revocations[1].id)
     assert denylist.find(receipt.revocations[4].id) is not None
     assert denylist.undo(receipt.revocations[4].id)
-    denylist.end(SESSION, record="app:session:x")
-    denylist.head()
+    for name in ("app:session:x", "app:session:missing"):
+        server.client().hset("{denylist}:app:session:x", "exp", denylist.now_ms() // 1000 + 600)
+        denylist.end(SESSION, record=name)
+    key = Handle("key", "k1", issuer=ISSUER)
+    denylist.revoke(key, actor="root")
+    follow(denylist, beats=3)
+    time.sleep(1.1)  # the horizon: the log is trimmed
+    denylist.revoke(SUBJECT)
+    assert server.client().xlen("{denylist}:log") < 10
+    # The follower opens a new epoch and gives the key back.
+    follower = follow(denylist, beats=3)
+    server.client().delete("{denylist}:head", denylist.key(key.name), "{denylist}:lasting", "{denylist}:lasting:expiry")
+    follow(denylist, beats=3, follower=follower)
+    server.client().delete(denylist.key(key.name))
+    denylist.open(new_epoch=True)
+    until(lambda: can_mint(denylist))
+    follow(denylist, beats=3, follower=follower)
+    assert denylist.latest_cutoff([key]) == UNCONDITIONAL
+    denylist.leases.give_back("stepped")
+    denylist.revoke(SUBJECT, wait_seconds=1)
+    assert denylist.leases.ages() == {}
+    server.client().set("{denylist}:head", "1 e 1 0-0 - 0 86400 key:a:b")
     denylist.open(new_epoch=True)
 
     assert server.client().acl_log() == []
@@ -106,7 +164,7 @@ def test_a_user_with_few_rights_can_do_nothing_else(start_server: StartServer, m
         *(("EVAL", "return 1", "0"), ("SCRIPT", "FLUSH"), ("FUNCTION", "LIST"), ("ACL", "LIST"), ("SHUTDOWN",)),
         *(("GET", "other"), ("SET", "denylist:x", "1"), ("MGET", "{denylist}:head", "other"), ("DEL", "{other}:head")),
         *(
-            ("XTRIM", "{denylist}:log", "MAXLEN", "0"),
+            ("XGROUP", "CREATE", "{denylist}:log", "g", "0"),
             ("XDEL", "{denylist}:log", "1-1"),
             ("EXPIRE", "{denylist}:x", "1"),
         ),

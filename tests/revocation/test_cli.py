@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+import redis
 
 from revocation import EmbeddedServer, Handle, RedisDenylist, RevocationSettings, connect
 from revocation.cli import exits
@@ -18,7 +19,7 @@ from revocation.cli.chosen_denylist import ChosenDenylist
 from revocation.cli.terminal import span
 from revocation.redis.embedded import socket_path
 from tests.support.command import PROGRAM, Terminal, environment, spawn
-from tests.support.denylists import SESSION, SUBJECT, all_pages, opened
+from tests.support.denylists import SESSION, SUBJECT, all_pages, opened, until
 from tests.support.processes import spawned
 from tests.support.servers import Server, StartServer, binary
 from tests.support.tokens import AUDIENCE, ISSUER, Forge, pem, private_key
@@ -27,8 +28,13 @@ NAMED = ("--kind", "subject", "--value", "ada", "--issuer", ISSUER)
 
 
 @pytest.fixture
-def denylist(any_server: Server, namespace: str) -> RedisDenylist:
-    return opened(any_server.client(), namespace)
+def client(any_server: Server) -> "redis.Redis":
+    return any_server.client()
+
+
+@pytest.fixture
+def denylist(client: "redis.Redis", namespace: str) -> RedisDenylist:
+    return opened(client, namespace)
 
 
 @pytest.fixture
@@ -40,7 +46,6 @@ def terminal(
         capsys,
         REVOCATION_REDIS_URL=any_server.url,
         REVOCATION_NAMESPACE=namespace,
-        REVOCATION_SESSION_LIFETIME="100",
     )
 
 
@@ -170,18 +175,24 @@ def test_what_concerns_many_is_not_revoked_without_yes(terminal: Terminal, denyl
     assert [one.handle.kind for one in all_pages(denylist)] == ["issuer"]
 
 
-def test_an_entry_lasts_as_long_as_sessions_may(terminal: Terminal, denylist: RedisDenylist) -> None:
-    arguments = ("revoke", "--kind", "session", "--value", "s-1", "--issuer", ISSUER)
+@pytest.mark.parametrize(
+    ("arguments", "env", "days"),
+    [
+        ((), {}, 30),
+        (("--session-lifetime", str(40 * 86_400)), {}, 40),
+        ((), {"REVOCATION_SESSION_LIFETIME": str(2 * 86_400)}, 2),
+    ],
+)
+def test_an_entry_lasts_as_long_as_sessions_may_by_what_init_was_told(
+    terminal: Terminal, client: "redis.Redis", arguments: tuple[str, ...], env: dict[str, str], days: int
+) -> None:
+    terminal.env["REVOCATION_NAMESPACE"] += "-own"
     day = 86_400_000
 
-    terminal.env.pop("REVOCATION_SESSION_LIFETIME")
-    terminal(*arguments, REVOCATION_SESSION_LIFETIME=str(40 * 86_400))
-    assert 40 * day < denylist.link.client.pttl(denylist.key(SESSION.name)) < 41 * day
+    assert terminal("init", "--accept-existing", *arguments, **env).code == exits.OK
+    assert terminal("revoke", "--kind", "session", "--value", "s-1", "--issuer", ISSUER).code == exits.OK
 
-    # Nobody says: too long is harmless, too short would let its refresh token in again.
-    os.environ.pop("REVOCATION_SESSION_LIFETIME", None)
-    terminal(*arguments)
-    assert denylist.link.client.pttl(denylist.key(SESSION.name)) > 365 * day
+    assert days * day < client.pttl(f"{{{terminal.env['REVOCATION_NAMESPACE']}}}:{SESSION.name}") < (days + 1) * day
 
 
 # Many at once
@@ -210,12 +221,13 @@ def test_a_file_with_one_bad_line_revokes_nothing(terminal: Terminal, denylist: 
 
 
 def test_more_keys_than_can_be_revoked_are_refused(terminal: Terminal, denylist: RedisDenylist) -> None:
-    keys = "\n".join(f"key-{number}" for number in range(65))
+    denylist.revoke_many([Handle("key", f"key-{number}", issuer=ISSUER) for number in range(9_999)])
 
-    done = terminal("revoke", "--kind", "key", "--file", "-", "--issuer", ISSUER, "--yes", stdin=keys)
+    done = terminal("revoke", "--kind", "key", "--file", "-", "--issuer", ISSUER, "--yes", stdin="one\nanother\n")
 
     assert done.code == exits.REFUSED
-    assert "64 keys" in done.err
+    assert "10000 keys" in done.err
+    assert denylist.latest_cutoff([Handle("key", name, issuer=ISSUER) for name in ("one", "another")]) == 0
 
 
 def test_a_file_that_is_cut_short_by_an_outage_says_how_far_it_came(
@@ -445,6 +457,26 @@ def test_init_opens_it_once(terminal: Terminal) -> None:
     assert first.out.startswith("Opened:")
     assert second.out.startswith("Open already:")
     assert terminal("init", "--accept-existing", "--new-epoch").code == exits.USAGE
+
+
+def test_a_deny_list_of_the_first_edition_is_told_in_words_and_taken_over(
+    terminal: Terminal, client: "redis.Redis"
+) -> None:
+    terminal.env["REVOCATION_NAMESPACE"] += "-old"
+    prefix = f"{{{terminal.env['REVOCATION_NAMESPACE']}}}:"
+    client.set(f"{prefix}head", "1 abc 1700000000000 0-0 - 0 86400 key:auth:k1")
+    client.set(f"{prefix}key:auth:k1", "* 1-0-0123abcd=*")
+    named_key = ("--kind", "key", "--value", "k1", "--issuer", "auth", "--yes")
+
+    for command in (("list",), ("stats",), ("revoke", *NAMED), ("init",), ("undo", "1-0-0123abcd")):
+        done = terminal(*command)
+        assert done.code in (exits.UNAVAILABLE, exits.USAGE)
+        assert "revocation init --new-epoch" in done.err
+    opening = terminal("init", "--new-epoch")
+    assert (opening.code, opening.out.partition(":")[0]) == (exits.OK, "Opened")
+    until(lambda: terminal("revoke", *named_key, "--json").code == exits.OK)
+
+    assert [one["kind"] for one in terminal("list", "--json").json["revocations"]] == ["key", "key"]
 
 
 def test_what_others_wrote_does_not_command_the_terminal(

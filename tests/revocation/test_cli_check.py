@@ -14,7 +14,7 @@ from revocation import Handle, KeySet, RedisDenylist, TokenIssuer
 from revocation.cli import exits
 from revocation.cli.explanation import REASONS, step_of
 from tests.support.command import Terminal
-from tests.support.denylists import opened
+from tests.support.denylists import can_mint, opened, until
 from tests.support.servers import Server, StartServer
 from tests.support.tokens import AUDIENCE, ISSUER, Forge, encoded, key, pem, private_key
 
@@ -152,9 +152,12 @@ def test_the_handle_that_is_revoked_is_named_with_who_and_why(
 
 def test_a_token_from_before_the_epoch_fails_there(terminal: Terminal, denylist: RedisDenylist, forge: Forge) -> None:
     denylist.open(new_epoch=True)
+    early = terminal("check", "--json", stdin=forge.token())
+    until(lambda: can_mint(denylist))
 
     done = terminal("check", "--json", stdin=forge.token())
 
+    assert early.code == exits.UNAVAILABLE
     assert failed(done.json) == ["deny-list: epoch"]
 
 

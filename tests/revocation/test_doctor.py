@@ -278,7 +278,7 @@ def test_clocks_that_disagree_are_told(start_server: StartServer, ahead: float, 
 # Access
 
 
-@pytest.mark.parametrize("missing", ["+xadd", "+evalsha", "+set", "+script|load", "+mget"])
+@pytest.mark.parametrize("missing", ["+xadd", "+evalsha", "+set", "+script|load", "+mget", "+xtrim", "+type"])
 def test_a_user_that_may_not_do_enough_is_a_problem(
     terminal: Terminal, start_server: StartServer, missing: str
 ) -> None:
@@ -291,6 +291,21 @@ def test_a_user_that_may_not_do_enough_is_a_problem(
     assert missing in finding["mend"].split()
     assert "~{denylist}:*" in finding["mend"]
     assert sum(word.startswith("+") for word in finding["mend"].split()) == 1
+
+
+def test_a_user_that_may_not_wait_is_a_warning_and_a_problem_with_replicas(
+    terminal: Terminal, start_server: StartServer
+) -> None:
+    server = start_server("redis", *GOOD)
+    opened(server.client(), "denylist")
+    url = with_user(server, "~{denylist}:*", *(rule for rule in MINIMAL_ACL if rule != "+wait"))
+
+    finding = examined(terminal, url, code=exits.OK)["acl-needed"]
+    asked_for = examined(terminal, url, code=exits.REFUSED, REVOCATION_MIN_REPLICAS="1")["acl-needed"]
+
+    assert (finding["severity"], asked_for["severity"]) == ("warning", "problem")
+    assert finding["mend"].endswith(" +wait")
+    assert "writes a key" in finding["why"]
 
 
 def test_a_user_of_other_keys_is_a_problem(terminal: Terminal, start_server: StartServer) -> None:
@@ -372,13 +387,21 @@ def test_tls_is_missed_on_the_way_to_another_machine_only(
 # State
 
 
-def test_another_lifetime_is_a_problem(terminal: Terminal, start_server: StartServer) -> None:
+def test_a_longer_lifetime_or_leeway_is_a_problem_and_a_shorter_one_is_not(
+    terminal: Terminal, start_server: StartServer
+) -> None:
     server = start_server("valkey", *GOOD)
     opened(server.client(), "denylist")
 
-    finding = examined(terminal, server.url, code=exits.REFUSED, REVOCATION_MAX_TOKEN_LIFETIME="3600")["lifetime"]
+    longer = examined(terminal, server.url, code=exits.REFUSED, REVOCATION_MAX_TOKEN_LIFETIME="86401")["lifetime"]
+    leeway = examined(terminal, server.url, code=exits.REFUSED, REVOCATION_LEEWAY="31")["lifetime"]
+    shorter = examined(
+        *(terminal, server.url), code=exits.OK, REVOCATION_MAX_TOKEN_LIFETIME="3600", REVOCATION_LEEWAY="0"
+    )["lifetime"]
 
-    assert finding["mend"] == "export REVOCATION_MAX_TOKEN_LIFETIME=86400"
+    assert longer["mend"] == "export REVOCATION_MAX_TOKEN_LIFETIME=86400"
+    assert leeway["mend"] == "export REVOCATION_LEEWAY=30"
+    assert shorter["severity"] == "fine"
 
 
 def test_a_deny_list_that_was_never_opened_is_a_problem(terminal: Terminal, start_server: StartServer) -> None:
@@ -405,7 +428,21 @@ def test_a_head_that_cannot_be_read_is_a_problem(terminal: Terminal, start_serve
 
     finding = examined(terminal, server.url, code=exits.REFUSED)["epoch"]
 
-    assert "another version" in finding["what"]
+    assert "newer version" in finding["what"]
+    assert "upgrade the older side" in finding["mend"]
+    assert "DEL '{denylist}:head'" in finding["mend"]
+
+
+def test_a_head_of_the_first_edition_is_a_problem_that_a_new_epoch_mends(
+    terminal: Terminal, start_server: StartServer
+) -> None:
+    server = start_server("valkey", *GOOD)
+    server.client().set("{denylist}:head", "1 abc 1700000000000 0-0 - 0 86400")
+
+    finding = examined(terminal, server.url, code=exits.REFUSED)["epoch"]
+
+    assert "older version" in finding["what"]
+    assert finding["mend"].endswith("revocation init --new-epoch")
 
 
 def test_an_epoch_in_place_of_an_earlier_one_is_a_warning(terminal: Terminal, start_server: StartServer) -> None:

@@ -568,6 +568,23 @@ def test_an_async_view_is_protected_too(sandbox: Sandbox) -> None:
     assert client.get("/me/3").status_code == 401
 
 
+def test_what_a_request_does_to_its_raw_claims_is_not_there_in_the_next(sandbox: Sandbox) -> None:
+    forge = Forge(clock=sandbox.clock)
+    app, auth = make_app(Guard(forge.verifier(), sandbox.denylist, clock=sandbox.clock))
+
+    @app.get("/roles")
+    @auth.required()
+    def roles() -> list[str]:
+        mine: list[str] = auth.claims.raw["roles"]
+        mine.append("admin")
+        return mine
+
+    client = app.test_client()
+    headers = bearer(forge.token(forge.claims(roles=["reader"])))
+    for _ in range(2):
+        assert client.get("/roles", headers=headers).json == ["reader", "admin"]
+
+
 def test_the_guard_in_somebody_elses_callback_gives_the_same_answers(sandbox: Sandbox) -> None:
     """As flask-jwt-extended's token_in_blocklist_loader: another extension verifies, the guard checks."""
     app, auth = make_app(sandbox.guard)

@@ -208,7 +208,8 @@ def test_more_entries_than_one_beat_reads_are_caught_up_with(
     denylist: RedisDenylist, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("revocation.redis.follower._READ_AT_ONCE", 10)
-    handles = [Handle("token", f"t-{number}", issuer=ISSUER) for number in range(35)]
+    soon = denylist.now_ms() / 1000 + 600
+    handles = [Handle("token", f"t-{number}", issuer=ISSUER, expires_at=soon) for number in range(35)]
     denylist.revoke_many(handles)
     epoch = denylist.head().epoch
     follower = Stepped(denylist, shortest_seconds=0.004)

@@ -14,15 +14,17 @@ from revocation import DenylistEmptyError, DenylistUnavailableError, Guard, Hand
 from revocation.denylist import UNCONDITIONAL
 from revocation.redis.clock import boottime
 from revocation.redis.follower import Follower
-from revocation.redis.protocol import Head
+from revocation.redis.protocol import Head, about_revocation
 from revocation.redis.view import View
 from tests.support.denylists import opened
+from tests.support.heads import text_of
 from tests.support.servers import Server
 from tests.support.tokens import ISSUER, claims_of
 
 ADA = Handle("session", "s-ada", issuer=ISSUER)
 BOB = Handle("session", "s-bob", issuer=ISSUER)
 EVE = Handle("subject", "eve", issuer=ISSUER)
+KEY = Handle("key", "k-1", issuer=ISSUER)
 
 
 class Clock:
@@ -42,7 +44,9 @@ class Stepped(Follower):
         self._id = self._id or "stepped"
 
     def until_fresh(self) -> "Stepped":
-        for _ in range(5):
+        # After an epoch began nothing is known before Redis' clock has passed the cut-off of everything.
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline:
             self.beat()
             if self._next is None and self._view.stamp > -math.inf:
                 return self
@@ -97,9 +101,9 @@ def test_knowledge_is_as_old_as_the_question(follower: Stepped, clock: Clock, mo
     follower.until_fresh()
     take = Follower._take
 
-    def answered_late(self: Follower, view: View, head: Any, streams: Any, sent: float) -> None:
+    def answered_late(self: Follower, *answer: Any) -> None:
         clock.now += 3.0
-        take(self, view, head, streams, sent)
+        take(self, *answer)
 
     monkeypatch.setattr(Follower, "_take", answered_late)
     follower.beat()
@@ -269,16 +273,13 @@ def test_a_child_gets_a_follower_of_its_own(valkey: Server, denylist: RedisDenyl
 def _append(denylist: RedisDenylist, change: str, *, tag: str = "ffffffff", prev: str | None = None) -> str:
     """A chained entry by hand, and the head after it."""
     head = denylist.head()
-    entry_id = client(denylist).xadd(
-        denylist.key("log"), {"change": f"{prev or f'{head.last_id}-{head.last_tag}'} {tag} {change}"}
-    )
+    entry_id = client(denylist).xadd(denylist.key("log"), {"change": f"{prev or head.end} {tag} {change}"})
     _set_head(denylist, head, last_id=entry_id.decode(), last_tag=tag)  # type: ignore[union-attr]  # bytes
     return entry_id.decode()  # type: ignore[union-attr]  # bytes
 
 
-def _set_head(denylist: RedisDenylist, head: Head, *, last_id: str, last_tag: str) -> None:
-    text = f"1 {head.epoch} {head.birth_ms} {last_id} {last_tag} {head.everything_ms} {head.max_token_seconds}"
-    client(denylist).set(denylist.key("head"), text)
+def _set_head(denylist: RedisDenylist, head: Head, **changes: Any) -> None:
+    client(denylist).set(denylist.key("head"), text_of(head, **changes))
 
 
 def test_a_missing_entry_opens_an_epoch(follower: Stepped, denylist: RedisDenylist) -> None:
@@ -295,12 +296,18 @@ def test_a_missing_entry_opens_an_epoch(follower: Stepped, denylist: RedisDenyli
     assert follower.look_up([ADA])[0] > denylist.head().birth_ms
 
 
-def test_the_same_id_with_another_tag_is_another_entry(follower: Stepped, denylist: RedisDenylist) -> None:
+def test_the_same_id_with_another_tag_is_another_entry(
+    follower: Stepped, denylist: RedisDenylist, clock: Clock
+) -> None:
     # What a lagging primary writes after a failover may have the very number that was lost.
     denylist.revoke(ADA)
     follower.until_fresh()
     head = denylist.head()
     _set_head(denylist, head, last_id=head.last_id, last_tag="another0")
+    # The line might have come between the reading of the log and of the head: the second beat must have read it.
+    clock.now += 1
+    follower.beat()
+    assert follower.look_up([BOB])[1] > 0
     follower.beat()
     assert denylist.head().epoch != head.epoch
 
@@ -311,7 +318,7 @@ def test_a_successor_of_the_same_id_with_another_tag_breaks_the_chain(
     denylist.revoke(ADA)
     follower.until_fresh()
     head = denylist.head()
-    _append(denylist, f"revoke never {BOB.name} * {head.last_id}-x=*", prev=f"{head.last_id}-another0")
+    _append(denylist, f"revoke @1 never {BOB.name} * {head.last_id}-x=*", prev=f"{head.last_id}-another0")
     follower.beat()
     assert denylist.head().epoch != head.epoch
 
@@ -319,15 +326,14 @@ def test_a_successor_of_the_same_id_with_another_tag_breaks_the_chain(
 def test_a_lost_head_opens_one_epoch_that_forgets_nothing(follower: Stepped, denylist: RedisDenylist) -> None:
     denylist.revoke(ADA)
     follower.until_fresh()
-    client(denylist).delete(denylist.key("head"))
+    client(denylist).delete(denylist.key("head"), denylist.key(ADA.name), denylist.key("log"))
     try:
         follower.beat()
     except DenylistEmptyError:
         pytest.fail("the beat that noticed the loss opened no epoch")
-    assert follower.state.amnesia == 1
     head = denylist.head()
-    client(denylist).delete(denylist.key(ADA.name), denylist.key("log"))
     follower.until_fresh()
+    assert follower.state.amnesia == 1
     assert follower.look_up([ADA])[0] == UNCONDITIONAL
     assert follower.look_up([BOB])[0] == head.everything_ms >= time.time() * 1000 - 60_000
 
@@ -339,17 +345,35 @@ def test_who_holds_nothing_catches_up_with_a_new_epoch_too(follower: Stepped, de
     assert follower.look_up([ADA])[0] == denylist.head().everything_ms
 
 
+def open_after_loss(denylist: RedisDenylist, *, seen: str, clock: str = "", keys: Any = None) -> tuple[Head, list[str]]:
+    """As a follower opens an epoch that knew of no other one."""
+    return denylist.epochs.open_after_loss(seen=seen, own=(), clock=clock, new_log=False, keys=keys or {})
+
+
 def test_the_epoch_that_was_seen_is_opened_anew_only_once(denylist: RedisDenylist) -> None:
     seen = denylist.head().epoch
-    first = denylist.epochs.open_after_loss(seen=seen, newest_ms=0, revoked_keys=())
-    assert denylist.epochs.open_after_loss(seen=seen, newest_ms=0, revoked_keys=()) == first
+    first, _ = open_after_loss(denylist, seen=seen)
+    assert open_after_loss(denylist, seen=seen)[0] == first
+    assert first.replaced == (seen,)
 
 
 def test_an_epoch_begins_after_everything_that_its_noticer_has_seen(denylist: RedisDenylist) -> None:
     ahead = denylist.now_ms() + 5000
-    head = denylist.epochs.open_after_loss(seen=denylist.head().epoch, newest_ms=ahead, revoked_keys=("key:a:b",))
+    record = about_revocation(KEY, actor="ada", reason="leaked")
+    keys = {f"{ahead}-0-0123abcd": (KEY.name, f'[{record},"*","never"]')}
+    head, undone = open_after_loss(denylist, seen=denylist.head().epoch, clock=f"{ahead} {ahead - 1}", keys=keys)
     assert head.everything_ms >= ahead + 1000
-    assert head.keys == ("key:a:b",)
+    assert undone == []
+    assert client(denylist).get(denylist.key(KEY.name)) == f"* {ahead}-0-0123abcd=*".encode()
+
+
+def test_what_some_clock_once_said_does_not_close_the_deny_list_until_then(denylist: RedisDenylist) -> None:
+    ahead = denylist.now_ms() + 86_400_000
+    client(denylist).set(denylist.key("clock"), f"{ahead} {ahead}")
+    client(denylist).xadd(denylist.key("log"), {"x": "y"}, id=f"{ahead}-0")
+    head, _ = open_after_loss(denylist, seen=denylist.head().epoch, clock=f"{ahead} {ahead}")
+    assert head.everything_ms < ahead - 86_000_000
+    assert (head.last_id, head.floor) == ("0-0", "0-0")
 
 
 def test_a_server_that_knows_less_gives_no_answer(follower: Stepped, denylist: RedisDenylist) -> None:
@@ -378,7 +402,8 @@ def test_what_redis_forgets_is_kept_until_it_is_dead(follower: Stepped, denylist
     clock.now += dead_in - 1
     follower.beat()
     assert follower.look_up([ADA])[0] == UNCONDITIONAL
-    clock.now += 3 * 60
+    # The end is rounded up to the full hour after the next.
+    clock.now += 2 * 3600 + 3 * 60
     follower.beat()
     assert follower.state.entries == 0
 
@@ -403,8 +428,7 @@ def test_a_lease_outlives_the_longest_bound(denylist: RedisDenylist) -> None:
 def _long_ago(denylist: RedisDenylist) -> None:
     """Let the epoch have opened so long ago that no lease is from before it."""
     head = denylist.head()
-    last = f"{head.last_id} {head.last_tag} {head.everything_ms} {head.max_token_seconds}"
-    client(denylist).set(denylist.key("head"), f"1 {head.epoch} {head.birth_ms - 3_600_000} {last}")
+    _set_head(denylist, head, birth_ms=head.birth_ms - 3_600_000, reign_ms=head.reign_ms - 3_600_000)
 
 
 def test_who_has_not_read_it_is_counted_and_holds_the_receipt_up(follower: Stepped, denylist: RedisDenylist) -> None:

@@ -17,6 +17,7 @@ from revocation import (
     Guard,
     Handle,
     InvalidTokenError,
+    KeySet,
     Lifetimes,
     MemoryDenylist,
     RedisDenylist,
@@ -237,6 +238,89 @@ def test_a_token_that_would_outlive_its_entry_is_refused_though_somebody_verifie
         sandbox.guard.check(claims_of(issued_at_ms=now_ms, lifetime_seconds=86_401))
     with pytest.raises(InvalidTokenError, match="future"):
         sandbox.guard.check(claims_of(issued_at_ms=now_ms + 30_001))
+
+
+@pytest.mark.parametrize("bound", [*BOUNDS, math.inf])
+def test_claims_that_somebody_else_verified_are_refused_once_expired(sandbox: Sandbox, bound: float) -> None:
+    told: list[Decision] = []
+    guard = Guard(None, sandbox.denylist, on_decision=told.append, clock=sandbox.clock)
+    claims = decoded_claims(sandbox.clock)
+
+    # The last instant of the leeway, and the first instant after it.
+    sandbox.clock.advance(900 + 29.999)
+    guard.check(claims, max_staleness=bound)
+    guard.check(Claims.from_mapping(claims), max_staleness=bound)
+    sandbox.clock.advance(0.001)
+    for expired in (claims, Claims.from_mapping(claims)):
+        with pytest.raises(ExpiredTokenError):
+            guard.check(expired, max_staleness=bound)
+
+    refused = told[-1]
+    assert isinstance(refused, Refused)
+    assert isinstance(refused.error, ExpiredTokenError)
+    assert refused.source == "none"
+
+
+def test_revoked_claims_are_refused_also_after_the_deny_list_has_forgotten_them(sandbox: Sandbox) -> None:
+    guard = Guard(None, sandbox.denylist, clock=sandbox.clock)
+    mapping = decoded_claims(sandbox.clock)
+    claims = Claims.from_mapping(mapping)
+    sandbox.denylist.revoke(Handle.token(claims))
+
+    sandbox.clock.advance(900 + 30 + 60 + 1)
+
+    assert sandbox.denylist.of_handle(Handle.token(claims)) == ()
+    for revoked in (mapping, claims):
+        with pytest.raises(InvalidTokenError):
+            guard.check(revoked)
+
+
+@pytest.mark.parametrize("bound", BOUNDS)
+def test_who_names_the_key_that_verified_sees_that_it_is_revoked(sandbox: Sandbox, bound: float) -> None:
+    mapping = decoded_claims(sandbox.clock)
+    claims = Claims.from_mapping(mapping)
+    revoked = sandbox.denylist.revoke(Handle("key", "key-1", issuer=ISSUER))
+
+    for checked in (mapping, claims):
+        with pytest.raises(RevokedTokenError):
+            sandbox.guard.check(checked, key_id="key-1", max_staleness=bound)
+        sandbox.guard.check(checked, key_id="key-2", max_staleness=bound)
+        sandbox.guard.check(checked, max_staleness=bound)
+    assert sandbox.denylist.undo(revoked.revocations[0].id)
+    sandbox.guard.check(mapping, key_id="key-1", max_staleness=bound)
+
+
+def test_a_key_named_beside_claims_that_know_theirs_is_judged_as_well(sandbox: Sandbox) -> None:
+    claims = claims_of(issued_at_ms=int(sandbox.clock() * 1000), key_id="key-1")
+
+    for revoked in ("key-1", "key-2"):
+        receipt = sandbox.denylist.revoke(Handle("key", revoked, issuer=ISSUER))
+        with pytest.raises(RevokedTokenError):
+            sandbox.guard.check(claims, key_id="key-2")
+        sandbox.denylist.undo(receipt.revocations[0].id)
+    sandbox.guard.check(claims, key_id="key-2")
+
+
+@pytest.mark.parametrize("key_id", ["", "k" * 257, "two\nlines", 7])
+def test_a_key_that_no_revocation_can_name_is_refused(sandbox: Sandbox, key_id: Any) -> None:
+    with pytest.raises(InvalidTokenError) as caught:
+        sandbox.guard.check(decoded_claims(sandbox.clock), key_id=key_id)
+    assert caught.value.reason == "key_id"
+
+
+def test_the_other_ids_of_the_key_that_verified_are_taken_from_the_verifier_of_that_issuer() -> None:
+    forge = Forge()
+    keys = KeySet([replace(forge.key, id="first"), replace(forge.key, id="second")])
+    denylist = MemoryDenylist(clock=forge.clock)
+    guard = Guard(forge.verifier(keys), denylist, clock=forge.clock)
+    claims, foreign = forge.claims(), forge.claims(iss="https://other.example")
+    for issuer in (ISSUER, "https://other.example"):
+        denylist.revoke(Handle("key", "second", issuer=issuer))
+
+    with pytest.raises(RevokedTokenError):
+        guard.check(claims, key_id="first")
+    guard.check(foreign, key_id="first")
+    guard.check(claims, key_id="third")
 
 
 # Agreement

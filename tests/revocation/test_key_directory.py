@@ -108,7 +108,7 @@ def test_what_cannot_be_read_later_keeps_the_keys_and_is_logged(
     clock.advance(RELOAD_SECONDS)
     with caplog.at_level(logging.ERROR, "revocation"):
         assert directory.key_set() is first
-    assert any("going on with those read before" in record.getMessage() for record in caplog.records)
+    assert any("going on with the keys read before" in record.getMessage() for record in caplog.records)
 
     # Mended, it is read again.
     path.mkdir(exist_ok=True)

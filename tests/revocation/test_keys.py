@@ -2,6 +2,7 @@
 
 import base64
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -277,6 +278,32 @@ def test_keys_keep_the_names_others_gave_them() -> None:
 
     assert found.id == "theirs"
     assert forge.verifier(KeySet([found])).verify(token).key_id == "theirs"
+
+
+@pytest.mark.parametrize("algorithm", ASYMMETRIC)
+def test_the_same_key_under_several_ids_is_one_key(algorithm: AlgorithmName) -> None:
+    own, other = key(algorithm), key(algorithm, "other")
+    listed = [jwk(own, kid="first"), jwk(other), jwk(own, kid="second"), jwk(own, kid=None)]
+
+    keys = KeySet.from_jwks({"keys": listed})
+
+    assert keys.other_ids("first") == ("second", own.id)
+    assert keys.other_ids("second") == ("first", own.id)
+    assert keys.other_ids(own.id) == ("first", "second")
+    assert keys.other_ids(other.id) == ()
+    assert keys.other_ids("unknown") == ()
+
+
+def test_the_same_shared_secret_under_two_ids_is_one_key() -> None:
+    keys = KeySet([replace(key("HS256"), id="first"), replace(key("HS256"), id="second")])
+
+    assert keys.other_ids("first") == ("second",)
+
+
+def test_a_thumbprint_that_nobody_publishes_as_an_id_is_none() -> None:
+    keys = KeySet.from_jwks({"keys": [jwk(key("ES256"), kid="theirs")]})
+
+    assert keys.other_ids("theirs") == ()
 
 
 @pytest.mark.parametrize("member", ["d", "p", "q", "dp", "dq", "qi", "oth", "k"])

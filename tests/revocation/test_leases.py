@@ -5,10 +5,11 @@ from typing import Any, cast
 import pytest
 import redis
 
-from revocation import ConfigurationError, DenylistUnavailableError, Handle, RedisDenylist
+from revocation import ConfigurationError, DenylistUnavailableError, Handle, RedisDenylist, Revocation
 from revocation.redis.follower import Follower
-from revocation.redis.leases import Audience
+from revocation.redis.leases import Written
 from tests.support.denylists import opened
+from tests.support.heads import text_of
 from tests.support.servers import Server
 from tests.support.tokens import ISSUER
 
@@ -35,15 +36,15 @@ def lease(denylist: RedisDenylist, name: str, value: str, *, px: int = 60_000) -
     denylist.link.client.sadd(denylist.key("followers"), name)
 
 
-def audience(*followers: str) -> Audience:
-    return Audience(followers, birth_ms=0)
+def written(revocation: Revocation, *followers: str) -> Written:
+    return Written(revocation.id, revocation.created_at_ms, followers, birth_ms=0, reign_ms=0)
 
 
 def test_who_is_at_the_revocation_or_behind_it_in_the_same_log_has_confirmed(denylist: RedisDenylist) -> None:
     first, second = (denylist.revoke(one).revocations[0] for one in (ADA, BOB))
     for name, at in (("same", first.id), ("later", second.id), ("earlier", "0-0--")):
         lease(denylist, name, f"{at} 1000")
-    confirmation = denylist.leases.await_confirmation(first, audience("same", "later", "earlier"), seconds=0)
+    confirmation = denylist.leases.await_confirmation(written(first, "same", "later", "earlier"), seconds=0)
     assert (confirmation.confirmed, confirmation.total, confirmation.enforced) == (2, 3, False)
 
 
@@ -53,8 +54,8 @@ def test_a_position_in_a_log_that_was_lost_confirms_nothing(denylist: RedisDenyl
     ms = int(revocation.id.split("-")[0])
     lease(denylist, "same-id", f"{revocation.id[:-8]}deadbeef 1000")
     lease(denylist, "ahead", f"{ms + 500}-0-deadbeef 1000")
-    everybody = audience("same-id", "ahead")
-    assert denylist.leases.await_confirmation(revocation, everybody, seconds=0).confirmed == 0
+    everybody = written(revocation, "same-id", "ahead")
+    assert denylist.leases.await_confirmation(everybody, seconds=0).confirmed == 0
 
 
 @pytest.mark.parametrize("value", ["", "garbage", "v2 1-0-a 1000", "1-0-a x"])
@@ -102,7 +103,7 @@ def test_a_revocation_that_is_gone_is_not_acknowledged(denylist: RedisDenylist, 
     revocation = denylist.revoke(ADA).revocations[0]
     client.delete(denylist.key("log"))
     with pytest.raises(DenylistUnavailableError, match="revoke again"):
-        denylist.leases.await_confirmation(revocation, audience("somebody"), seconds=0)
+        denylist.leases.await_confirmation(written(revocation, "somebody"), seconds=0)
 
 
 def test_existing_tokens_are_not_accepted_while_somebody_follows(client: "redis.Redis", namespace: str) -> None:
@@ -112,11 +113,15 @@ def test_existing_tokens_are_not_accepted_while_somebody_follows(client: "redis.
         denylist.open(accept_existing=True)
 
 
-def test_instants_in_the_log_are_on_the_clock_of_the_log(denylist: RedisDenylist, client: "redis.Redis") -> None:
-    # Redis' clock went back, or junk has a later id: ids run ahead, and so must expiries.
+def test_expiries_count_from_an_instant_that_never_decreases(denylist: RedisDenylist, client: "redis.Redis") -> None:
+    # Redis' clock went back, or junk has a later id: ids only order, and each line carries its own instant.
     ahead = denylist.now_ms() + 3_600_000
     client.xadd(denylist.key("log"), {"x": "y"}, id=f"{ahead}-0")
+    head = denylist.head()
+    client.set(denylist.key("head"), text_of(head, at_ms=ahead))
     revocation = denylist.revoke(ADA).revocations[0]
     [(_, fields)] = cast("Any", client).xrange(denylist.key("log"), revocation.id.rpartition("-")[0], count=1)
-    expires = int(fields[b"change"].split(b" ")[3])
-    assert expires - ahead >= denylist.lifetimes.entry_ms("session")
+    words = fields[b"change"].split(b" ")
+    assert words[3] == b"@%d" % ahead
+    assert int(words[4]) - ahead >= denylist.lifetimes.entry_ms("session")
+    assert abs(revocation.created_at_ms - denylist.now_ms()) < 60_000

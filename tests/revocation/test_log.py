@@ -11,6 +11,7 @@ from revocation import (
     Lifetimes,
     RedisDenylist,
 )
+from revocation.redis.protocol import mark_of
 from tests.support.denylists import SESSION, SUBJECT, all_pages, log_of, opened, until
 from tests.support.tokens import ISSUER
 
@@ -43,11 +44,14 @@ def test_the_log_says_what_became_of_each_entry(denylist: RedisDenylist) -> None
     (_, one), (_, two), (_, three), (_, four) = log_of(denylist)
 
     assert {one["name"], two["name"], three["name"], four["name"]} == {SUBJECT.name}
-    assert one["entry"] == f"{first.issued_before_ms} {first.id}={first.issued_before_ms}"
-    assert two["entry"].endswith(f" {first.id}={first.issued_before_ms} {second.id}={second.issued_before_ms}")
+    own = f"{first.id}={first.issued_before_ms}/{mark_of(actor='root', reason='stolen')}"
+    assert one["entry"] == f"{first.issued_before_ms} {own}"
+    # Nobody's has no mark.
+    assert two["entry"] == f"{second.issued_before_ms} {own} {second.id}={second.issued_before_ms}"
     assert three["entry"] == entry == f"{second.issued_before_ms} {second.id}={second.issued_before_ms}"
     assert four["entry"] == ""
-    assert int(one["expires"]) == first.expires_at_ms
+    # In the line it counts from the line's own instant, and is never earlier.
+    assert 0 <= int(one["expires"]) - (first.expires_at_ms or 0) <= 1000
     asked = json.loads(one["about"])[0]
     assert asked == {"kind": "subject", "issuer": ISSUER, "value": "ada", "actor": "root", "reason": "stolen"}
     assert json.loads(three["about"]) == {"revocation": first.id, "actor": "admin", "reason": "found again"}
@@ -81,7 +85,7 @@ def test_junk_with_a_later_id_stops_neither_the_log_nor_the_chain(denylist: Redi
     assert denylist.undo(second.id)
 
 
-JUNK = "9-9-ffffffff 00000000 revoke never subject:x:y * 1-1-00000000=*"
+JUNK = "9-9-ffffffff 00000000 revoke @1 never subject:x:y * 1-1-00000000=*"
 
 
 @pytest.mark.parametrize(
@@ -112,13 +116,18 @@ def test_the_log_is_trimmed_by_age(client: "redis.Redis", namespace: str) -> Non
     written_at = old.revocations[-1].created_at_ms
     until(lambda: denylist.now_ms() > written_at + SHORT.horizon_ms)
 
-    denylist.revoke(SUBJECT)
+    lengths = []
+    for _ in range(4):
+        last = denylist.revoke(SUBJECT).revocations[0]
+        log, head = log_of(denylist), denylist.head()
+        lengths.append(len(log))
+        assert (log[-1][0], log[-1][1]["tag"]) == (head.last_id, head.last_tag) == tuple(last.id.rsplit("-", 1))
+        # The log says where it begins: behind the last line that was dropped, which the first one kept names.
+        assert head.floor == log[0][1]["prev"].rpartition("-")[0]
+        assert head.floor in {one.id.rpartition("-")[0] for one in old.revocations}
 
-    # By whole nodes of the stream, so what is left may be older, but never what is missing younger.
-    log = log_of(denylist)
-    assert len(log) <= 120
-    last = denylist.head()
-    assert (log[-1][0], log[-1][1]["tag"]) == (last.last_id, last.last_tag)
+    # A call drops fewer than 64, so that nobody waits long for Redis.
+    assert lengths == [158, 96, 34, 4]
 
 
 def test_nothing_younger_than_the_horizon_is_trimmed(denylist: RedisDenylist) -> None:
@@ -154,9 +163,9 @@ def test_what_outlives_the_log_can_still_be_found_and_undone(client: "redis.Redi
 
 
 def test_records_of_what_has_expired_are_swept_by_later_revocations(client: "redis.Redis", namespace: str) -> None:
-    lasting = Lifetimes(max_token_seconds=1, leeway_seconds=0, margin_seconds=0, session_seconds=2)
-    denylist = opened(client, namespace, lifetimes=lasting)
-    first = denylist.revoke(SESSION).revocations[0]
+    denylist = opened(client, namespace, lifetimes=SHORT)
+    outliving = Handle("token", "t", issuer=ISSUER, expires_at=denylist.now_ms() // 1000 + 3)
+    first = denylist.revoke(outliving).revocations[0]
     assert client.hlen(denylist.key("lasting")) == client.zcard(denylist.key("lasting:expiry")) == 1
     assert first.expires_at_ms is not None
     until(lambda: denylist.now_ms() > (first.expires_at_ms or 0))
@@ -166,3 +175,20 @@ def test_records_of_what_has_expired_are_swept_by_later_revocations(client: "red
     assert client.hkeys(denylist.key("lasting")) == [second.id.encode()]
     assert client.zrange(denylist.key("lasting:expiry"), 0, -1) == [second.id.encode()]
     assert denylist.find(first.id) is None
+
+
+def test_instants_never_decrease_along_the_chain_and_no_id_is_taken_for_one(denylist: RedisDenylist) -> None:
+    client = denylist.link.client
+    ahead = denylist.now_ms() + 10**9
+    denylist.revoke(SUBJECT)
+    client.xadd(denylist.key("log"), {"junk": "1"}, id=f"{ahead}-0")
+
+    later = denylist.revoke_many([SUBJECT, SESSION]).revocations
+
+    lines = [fields for _, fields in log_of(denylist) if "change" in fields]
+    instants = [int(fields["at"].removeprefix("@")) for fields in lines]
+    assert all(fields["at"].startswith("@") for fields in lines)
+    assert instants == sorted(instants)
+    assert instants[-1] == denylist.head().at_ms < ahead - 10**8
+    assert all(int(one.id.split("-")[0]) >= ahead and one.created_at_ms < ahead - 10**8 for one in later)
+    assert [found.created_at_ms for found in all_pages(denylist)] == instants[::-1]

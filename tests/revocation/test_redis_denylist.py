@@ -1,20 +1,23 @@
 """What is particular to the deny-list in Redis: one MGET, one script, readable keys, and many callers at once."""
 
+import math
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from typing import cast
+from typing import Any, cast
 
 import pytest
 import redis
 
 from revocation import (
     DenylistEmptyError,
+    DenylistUnavailableError,
     Handle,
     RedisDenylist,
     connect,
 )
 from revocation.denylist import UNCONDITIONAL
-from tests.support.denylists import SESSION, SUBJECT, log_of, opened
+from revocation.redis.follower import Follower
+from tests.support.denylists import SESSION, SUBJECT, can_mint, log_of, opened, until
 from tests.support.servers import Make, Server, StartServer
 from tests.support.tokens import ISSUER, claims_of
 
@@ -29,7 +32,7 @@ def calls(client: "redis.Redis") -> dict[str, int]:
 
 
 @pytest.mark.parametrize("make", ["valkey", "redis"])
-def test_a_check_is_one_mget_whatever_the_number_of_handles(start_server: StartServer, make: Make) -> None:
+def test_a_check_is_one_mget_and_one_wait_whatever_the_number_of_handles(start_server: StartServer, make: Make) -> None:
     client = start_server(make).client()
     denylist = opened(client, "denylist")
     claims = claims_of(issued_at_ms=denylist.now_ms())
@@ -41,8 +44,36 @@ def test_a_check_is_one_mget_whatever_the_number_of_handles(start_server: StartS
         denylist.latest_cutoff(claims.handles[:count])
     denylist.latest_cutoffs([claims.handles] * 50)
 
-    counted = calls(client)
-    assert {name: number for name, number in counted.items() if name not in ("config|resetstat", "info")} == {"mget": 8}
+    counted = {name: number for name, number in calls(client).items() if name not in ("config|resetstat", "info")}
+    assert counted == {"mget": 8, "wait": 8}
+
+
+@pytest.mark.parametrize("make", ["valkey", "redis"])
+def test_a_check_is_one_round_trip_also_while_an_epoch_is_young(start_server: StartServer, make: Make) -> None:
+    client = start_server(make).client()
+    denylist = RedisDenylist(client)
+    denylist.open()
+    until(lambda: can_mint(denylist))
+    denylist.latest_cutoff([SUBJECT])
+    client.config_resetstat()
+    trips = 0
+    connection: Any = cast("Any", client.connection_pool).get_connection()
+    client.connection_pool.release(connection)
+
+    with pytest.MonkeyPatch.context() as patched:
+        send = connection.send_packed_command
+
+        def counted(command: Any, **options: Any) -> None:
+            nonlocal trips
+            trips += 1
+            send(command, **options)
+
+        patched.setattr(connection, "send_packed_command", counted)
+        denylist.latest_cutoff([SUBJECT, SESSION])
+
+    assert trips == 1
+    asked = calls(client)
+    assert (asked["mget"], asked["time"], asked["wait"]) == (1, 1, 1)
 
 
 @pytest.mark.parametrize("make", ["valkey", "redis"])
@@ -188,12 +219,32 @@ def test_an_unreadable_entry_means_revoked_and_stays_so(denylist: RedisDenylist,
     assert denylist.latest_cutoff([SUBJECT]) == UNCONDITIONAL
 
 
-def test_a_revoked_key_is_refused_by_the_head_though_its_entry_is_gone(denylist: RedisDenylist) -> None:
-    key = Handle("key", "k1", issuer=ISSUER)
-    denylist.revoke(key)
-    denylist.link.client.delete(denylist.key(key.name))
+def test_a_revoked_key_stands_in_its_entry_and_in_lasting_and_never_ends(denylist: RedisDenylist) -> None:
+    client, key = denylist.link.client, Handle("key", "k1", issuer=ISSUER)
+    made = denylist.revoke(key, actor="root").revocations[0]
 
+    assert client.pttl(denylist.key(key.name)) == -1
+    assert client.zscore(denylist.key("lasting:expiry"), made.id) == UNCONDITIONAL
     assert denylist.latest_cutoff([key]) == UNCONDITIONAL
+    assert key.name not in denylist.head().text
+
+
+def test_a_revoked_key_is_known_to_who_follows_later_though_its_entry_and_its_line_are_gone(
+    denylist: RedisDenylist,
+) -> None:
+    client, key = denylist.link.client, Handle("key", "k1", issuer=ISSUER)
+    denylist.revoke(key)
+    client.delete(denylist.key(key.name), denylist.key("log"))
+    denylist.open(new_epoch=True)
+    until(lambda: can_mint(denylist))
+    follower = Follower(denylist, shortest_seconds=0.004)
+    follower._id = "stepped"
+
+    for _ in range(3):
+        follower.beat()
+
+    assert follower._view.stamp > -math.inf
+    assert follower._view.latest_cutoff([key]) == UNCONDITIONAL
 
 
 # Many at once
@@ -259,8 +310,8 @@ def test_ten_thousand_handles_are_revoked_in_one_call(any_server: Server, namesp
 
 def test_what_goes_with_a_revocation_goes_in_the_same_step(denylist: RedisDenylist) -> None:
     client = denylist.link.client
-    client.set(denylist.key("app:session:1"), "state")
-    client.set(denylist.key("app:session:2"), "state")
+    client.hset(denylist.key("app:session:1"), "exp", denylist.now_ms() // 1000 + 600)
+    client.hset(denylist.key("app:session:2"), "exp", denylist.now_ms() // 1000 + 600)
 
     denylist.end(SESSION, record="app:session:1")
     denylist.end(SESSION, record="app:session:missing")
@@ -270,3 +321,100 @@ def test_what_goes_with_a_revocation_goes_in_the_same_step(denylist: RedisDenyli
     with pytest.raises(DenylistEmptyError):
         client.delete(denylist.key("head")), denylist.end(SESSION, record="app:session:2")
     assert client.exists(denylist.key("app:session:2"))
+
+
+def test_an_ended_session_stays_revoked_for_as_long_as_the_last_access_token_it_was_given(
+    denylist: RedisDenylist,
+) -> None:
+    client, exp = denylist.link.client, denylist.now_ms() // 1000 + 600
+    client.hset(denylist.key("app:session:1"), "exp", exp)
+
+    ended = denylist.end(SESSION, record="app:session:1").revocation
+
+    assert ended is not None
+    assert ended.expires_at_ms == denylist.lifetimes.dead_at_ms(exp)
+    assert 600_000 < client.pttl(denylist.key(SESSION.name)) <= 600_000 + 90_000
+
+
+def test_a_record_that_is_none_keeps_the_session_from_being_half_ended(denylist: RedisDenylist) -> None:
+    client = denylist.link.client
+    client.set(denylist.key("app:session:1"), "state")
+
+    with pytest.raises(DenylistUnavailableError, match="no part of a deny-list"):
+        denylist.end(SESSION, record="app:session:1")
+
+    assert client.exists(denylist.key("app:session:1"))
+    assert denylist.latest_cutoff([SESSION]) == 0
+    assert log_of(denylist) == []
+
+
+@pytest.mark.parametrize("foreign", range(3))
+def test_a_batch_of_which_one_entry_is_of_another_type_writes_nothing(denylist: RedisDenylist, foreign: int) -> None:
+    client = denylist.link.client
+    handles = [SUBJECT, SESSION, Handle("key", "k", issuer=ISSUER)]
+    client.hset(denylist.key(handles[foreign].name), "x", "y")
+    before = denylist.head()
+
+    for _ in range(2):
+        with pytest.raises(DenylistUnavailableError, match="no part of a deny-list"):
+            denylist.revoke_many(handles)
+
+    assert log_of(denylist) == []
+    assert denylist.head() == before
+    assert [client.exists(denylist.key(one.name)) for one in handles] == [one == foreign for one in range(3)]
+
+
+# The same once more
+
+
+def test_the_same_once_more_writes_neither_entry_nor_line(denylist: RedisDenylist) -> None:
+    client = denylist.link.client
+    handles = [SUBJECT, SESSION, Handle("key", "k", issuer=ISSUER)]
+    first = denylist.revoke_many(handles[1:], actor="root", reason="stolen").revocations
+    subject = denylist.revoke(SUBJECT, actor="root", reason="stolen", issued_before_ms=5).revocations[0]
+    entries = [client.get(denylist.key(one.name)) for one in handles]
+    before = log_of(denylist), client.hgetall(denylist.key("lasting"))
+
+    again = denylist.revoke_many(handles[1:], actor="root", reason="stolen").revocations
+    once_more = denylist.revoke(SUBJECT, actor="root", reason="stolen", issued_before_ms=4).revocations[0]
+
+    assert [one.id for one in again] == [one.id for one in first]
+    assert (once_more.id, once_more.issued_before_ms) == (subject.id, 5)
+    assert [client.get(denylist.key(one.name)) for one in handles] == entries
+    assert (log_of(denylist), client.hgetall(denylist.key("lasting"))) == before
+
+
+@pytest.mark.parametrize(
+    ("actor", "reason"), [("", ""), ("", "stolen"), ("grace", "stolen"), ("root", "found"), ("root", "")]
+)
+def test_another_actor_another_reason_and_nobody_are_revocations_of_their_own(
+    denylist: RedisDenylist, actor: str, reason: str
+) -> None:
+    denylist.revoke(SESSION, actor="root", reason="stolen")
+
+    own = denylist.revoke(SESSION, actor=actor, reason=reason).revocations[0]
+    mine = denylist.revoke(SESSION, actor=actor, reason=reason).revocations[0]
+
+    assert (own.id == mine.id) == bool(actor)
+    assert len(log_of(denylist)) == (2 if actor else 3)
+    assert denylist.undo(own.id)
+    assert denylist.latest_cutoff([SESSION]) == UNCONDITIONAL
+
+
+def test_a_later_cutoff_by_the_same_actor_is_written(denylist: RedisDenylist) -> None:
+    first = denylist.revoke(SUBJECT, actor="root").revocations[0]
+    second = denylist.revoke(SUBJECT, actor="root").revocations[0]
+
+    assert second.id != first.id
+    assert denylist.latest_cutoff([SUBJECT]) == second.issued_before_ms
+
+
+def test_what_ends_too_early_is_written_again_by_the_same_actor(denylist: RedisDenylist) -> None:
+    now = denylist.now_ms() // 1000
+    ends = [
+        denylist.revoke(Handle("token", "t", issuer=ISSUER, expires_at=now + seconds), actor="root").revocations[0]
+        for seconds in (60, 600, 300)
+    ]
+
+    assert ends[0].id != ends[1].id == ends[2].id
+    assert denylist.link.client.pttl(denylist.key("token:" + ends[0].handle.name.partition(":")[2])) > 600_000

@@ -1,6 +1,9 @@
 """What TokenVerifier accepts, and the stable reason for which it refuses everything else."""
 
+import inspect
 import json
+import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +82,7 @@ def test_claims_say_what_stood_in_the_token() -> None:
         client_id="first-party",
         key_id=forge.key.id,
         judged_at_ms=round(claims["iat"] * 1000) - 30_000,
-        raw=claims,
+        _raw=claims,
     )
     assert [(one.kind, one.value) for one in verified.handles] == [
         ("token", claims["jti"]),
@@ -90,6 +93,52 @@ def test_claims_say_what_stood_in_the_token() -> None:
         ("issuer", ""),
     ]
     assert {one.issuer for one in verified.handles} == {ISSUER}
+
+
+def test_a_key_with_two_ids_gives_a_handle_for_each() -> None:
+    forge = Forge()
+    keys = KeySet([replace(forge.key, id="first"), key("ES256", "other"), replace(forge.key, id="second")])
+
+    verified = forge.verifier(keys).verify(forge.token(header=forge.header(kid="second")))
+
+    assert verified.key_id == "second"
+    assert verified.other_key_ids == ("first",)
+    assert [one.value for one in verified.handles if one.kind == "key"] == ["second", "first"]
+
+
+@pytest.mark.parametrize("cache_size", [0, 10])
+def test_what_somebody_does_to_the_raw_claims_reaches_nobody_else(cache_size: int) -> None:
+    forge = Forge()
+    sent = forge.claims(roles=["reader"], realm={"name": "main", "groups": [{"id": 1, "of": []}]})
+    token, verifier = forge.token(sent), forge.verifier(cache_size=cache_size)
+    mine = verifier.verify(token).raw
+
+    mine["roles"].append("admin")
+    mine["realm"]["name"] = "other"
+    mine["realm"]["groups"][0]["of"].append("everything")
+    mine["realm"]["groups"].clear()
+    mine["scope"] = "all"
+    del mine["sub"]
+
+    claims = verifier.verify(token)
+    assert claims.raw == claims.raw == sent
+    assert json.loads(json.dumps(claims.raw)) == sent
+    assert type(claims.raw["roles"]) is list
+
+
+def test_raw_claims_can_be_read_however_deep_they_are_and_with_a_full_stack() -> None:
+    forge = Forge()
+    claims = forge.verifier().verify(
+        forge.token('{"x":' + "[" * 200 + "]" * 200 + f",{json.dumps(forge.claims())[1:]}")
+    )
+
+    def read_from(frames: int) -> Any:
+        return read_from(frames - 1) if frames else claims.raw["x"]
+
+    depth, inner = 0, read_from(sys.getrecursionlimit() - len(inspect.stack()) - 20)
+    while inner:
+        depth, inner = depth + 1, inner[0]
+    assert depth == 199
 
 
 def test_azp_names_the_client_where_client_id_does_not() -> None:

@@ -107,7 +107,7 @@ def the_entry_ends_with_the_token(service: Service, client: "redis.Redis") -> No
     entry = cast("bytes", client.get(f"{{denylist}}:{name}"))
     left = client.pttl(f"{{denylist}}:{name}") / 1000
 
-    assert re.fullmatch(rb"\* \d+-\d+-[0-9a-f]{8}=\*", entry)
+    assert re.fullmatch(rb"\* \d+-\d+-[0-9a-f]{8}=\*/[0-9a-f]{8}", entry)
     # exp + leeway + margin, give or take what the two questions took.
     assert 0 <= said["exp"] + 30 + 60 - time.time() - left + 1 < 10
 

@@ -46,7 +46,7 @@ class Store:
 def opened(client: "redis.Redis | ClusterSlot", namespace: str, *, lifetimes: Lifetimes | None = None) -> RedisDenylist:
     """A RedisDenylist whose first epoch is open and cuts nothing off, so that the test need not wait."""
     denylist = RedisDenylist(client, namespace=namespace, lifetimes=lifetimes)
-    denylist.open(accept_existing=True)
+    denylist.open(accept_existing=True, longest_bound_seconds=60.0)
     return denylist
 
 
@@ -71,8 +71,8 @@ def log_of(denylist: RedisDenylist) -> list[tuple[str, dict[str, str]]]:
     for id_, fields in entries:
         text = {name.decode(): value.decode() for name, value in fields.items()}
         if "change" in text:
-            names = ("prev", "tag", "op", "expires", "name", "entry")
-            text |= dict(zip(names, text["change"].split(" ", 5), strict=True))
+            names = ("prev", "tag", "op", "at", "expires", "name", "entry")
+            text |= dict(zip(names, text["change"].split(" ", 6), strict=True))
         log.append((id_.decode(), text))
     return log
 

@@ -1,41 +1,125 @@
--- Open an epoch: the first one, or a new one in place of the one named.
--- KEYS: head, log
--- ARGV: epoch expected ('' = none), new epoch, cut-off of everything (ms at the least; '0' = accept what is out there),
---       longest token life (s), then the entry names of revoked keys that must stay so
--- Answers {'ok', head} with the head that is in force, whoever wrote it.
+-- Open an epoch: the first one, a new one by hand, or one after a loss; or raise what stands in an open head.
+-- KEYS: head, log, lasting, lasting:expiry, clock, then one entry key per revocation of a key that is given back
+-- ARGV: mode ('first' | 'new' | 'loss' | 'keep'), epoch expected ('' = none), new epoch, whether tokens from before are
+--       accepted (1) or not (0), whether a new log begins (1) or not (0), tag of this call (random), the epochs of the
+--       opener (comma-separated, '-' = none), its settings (life, leeway, margin and session in s, bound in ms), how many
+--       replicas there are at most ('' = as the server says), the clock key as it read it last, the server that it saw
+--       last (run id and replication id, '' = none), then three per revocation given back: id, entry name, about; or per
+--       key that a head of the first version names: '', entry name, about
+-- Answers {'ok', head, whether this call opened it} with the head that is in force, whoever wrote it; or 'clock <Redis>
+-- <here>' where the clocks are too far apart for a cut-off: then a loss is 'closed'.
+local mode, expected, epoch, accepts, new_log, tag = ARGV[1], ARGV[2], ARGV[3], ARGV[4] == '1', ARGV[5] == '1', ARGV[6]
+local word = wrong_type({unpack(KEYS, 1, 5)}, {'string', 'stream', 'hash', 'zset', 'string'})
+if word then
+  -- What cannot be a log is none; anything else is for a person to look at.
+  if string.sub(word, 6) ~= KEYS[2] or mode == 'keep' then return {word} end
+  redis.call('DEL', KEYS[2])
+end
 local text = redis.call('GET', KEYS[1])
-local head = text and parse_head(text)
-if text and not head then return {'unreadable'} end
-if (head and head.epoch or '') ~= ARGV[1] then return {'ok', text or ''} end
-if not head then
-  head = {last = '0-0', tag = '-', everything = 0, keys = {}}
-  -- The log may have outlived the head: its chain goes on.
-  for _, entry in ipairs(redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', MOST_SEARCHED)) do
-    for i = 1, #entry[2], 2 do
-      local tag = entry[2][i] == 'change' and string.match(entry[2][i + 1], '^%S+ (%S+) ')
-      if tag and head.last == '0-0' then head.last, head.tag = entry[1], tag end
+local head, older
+if text then
+  head, word = parse_head(text)
+  if word == 'older' and mode == 'new' then
+    older = words(text)
+  elseif not head then return {word} end
+end
+local found = head and head.epoch or older and older[2] or ''
+if older then
+  -- Whoever goes on with the first version may have revoked another key meanwhile.
+  local names = {}
+  for i = 8, #older do names[older[i]] = true end
+  for i = 18, #ARGV, 3 do names[ARGV[i]] = nil end
+  for name in pairs(names) do
+    if string.match(name, '^key:[%w_~-]+:[%w_~-]+$') then return {'older'} end
+  end
+end
+if found ~= expected then return {'ok', text or '', 0} end
+
+if mode == 'keep' then
+  head.bound = math.max(head.bound, tonumber(ARGV[12]))
+  if ARGV[13] ~= '' then head.replicas = tonumber(ARGV[13]) end
+  note_reign(head, ARGV[15], ARGV[16])
+  redis.call('SET', KEYS[1], format_head(head))
+  return {'ok', format_head(head), 0}
+end
+
+local leeway = 1000 * tonumber(ARGV[9])
+if math.abs(T - H) > math.max(leeway, CLOCKS_DIFFER) then
+  if mode == 'loss' and head and head.epoch ~= 'closed' then
+    local names = {head.epoch}
+    for name in string.gmatch(head.before, '[^,-]+') do
+      if #names < MOST_EPOCHS then names[#names + 1] = name end
     end
+    head.before, head.epoch = table.concat(names, ','), 'closed'
+    redis.call('SET', KEYS[1], format_head(head))
+  end
+  return {'clock ' .. digits(T) .. ' ' .. digits(H)}
+end
+
+-- The epochs that this one replaces: the one that was found, then those that the opener and the head name.
+local names, known = {}, {closed = true, ['-'] = true}
+for name in string.gmatch(found .. ',' .. ARGV[7] .. ',' .. (head and head.before or ''), '[^,]+') do
+  if not known[name] and #names < MOST_EPOCHS then
+    known[name] = true
+    names[#names + 1] = name
   end
 end
-local now = now_ms()
-local everything, birth = tonumber(ARGV[3]), now
-if everything > 0 then
-  -- The epoch begins after everything that was ever logged, so that what is
-  -- missing from before it is known to be cut off.
-  local last = tonumber(string.match(head.last, '^(%d+)'))
-  everything = math.max(everything, now + CLOCKS_DIFFER, last + CLOCKS_DIFFER)
-  birth = everything - CLOCKS_DIFFER
+
+-- What lies further ahead than the leeway is no instant that anybody minted or cut off at: some clock, or junk.
+local issued, highest = read_clock(KEYS[5])
+local cutoff = math.max(T, H)
+local read_issued, read_highest = string.match(ARGV[14], '^(%d+) (%d+)$')
+for _, instant in ipairs({issued, highest, tonumber(read_issued) or 0, tonumber(read_highest) or 0}) do
+  if instant <= T + leeway then cutoff = math.max(cutoff, instant) end
 end
-local standing = {}
-for _, name in ipairs(head.keys) do standing[name] = true end
-for i = 5, #ARGV do
-  if not standing[ARGV[i]] and #head.keys < MOST_KEYS then
-    standing[ARGV[i]] = true
-    head.keys[#head.keys + 1] = ARGV[i]
+cutoff = cutoff + CLOCKS_DIFFER
+local standing = head and head.everything or older and tonumber(older[6]) or 0
+if standing > math.max(T, H) + leeway then standing = 0 end
+
+local opened = head or {last = '0-0', tag = '-', at = 0, floor = '0-0', run = '-', replid = '-', reign = T, replicas = 0,
+                        life = 0, leeway = 0, margin = 0, session = 0, bound = 0}
+if mode == 'loss' and head then
+  -- Who opens after a loss keeps the settings that it found.
+  opened.bound = math.max(opened.bound, tonumber(ARGV[12]))
+else
+  opened.life, opened.leeway, opened.margin, opened.session, opened.bound =
+    tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11]), tonumber(ARGV[12])
+end
+opened.epoch, opened.before = epoch, #names > 0 and table.concat(names, ',') or '-'
+opened.everything = math.max(accepts and 0 or cutoff, standing)
+opened.birth = T
+if ARGV[13] ~= '' then opened.replicas = tonumber(ARGV[13]) end
+note_reign(opened, ARGV[15], ARGV[16])
+
+local last = redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', 1)[1]
+local is_far_ahead = last and tonumber(string.match(last[1], '^(%d+)')) > math.max(T, H) + leeway
+if older or new_log or is_far_ahead or not last then
+  redis.call('DEL', KEYS[2])
+  opened.last, opened.tag, opened.at, opened.floor = '0-0', '-', 0, '0-0'
+elseif not head then
+  -- The log has outlived the head: its chain goes on, and it begins behind whatever its first line names.
+  opened.last, opened.tag, opened.floor = '0-0', '-', '0-0'
+  for _, entry in ipairs(redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', MOST_SEARCHED)) do
+    local prev, its_tag, at = chained(entry)
+    if prev and opened.last == '0-0' then opened.last, opened.tag, opened.at = entry[1], its_tag, at or 0 end
   end
+  for _, entry in ipairs(redis.call('XRANGE', KEYS[2], '-', '+', 'COUNT', MOST_SEARCHED)) do
+    local prev = chained(entry)
+    if prev then opened.floor = string.match(prev, '^(%d+%-%d+)') break end
+  end
+  if opened.last == '0-0' then redis.call('DEL', KEYS[2]) opened.floor = '0-0' end
 end
-head.epoch, head.birth, head.life = ARGV[2], digits(birth), ARGV[4]
-head.everything = math.max(everything, head.everything)
-local opened = format_head(head)
-redis.call('SET', KEYS[1], opened)
-return {'ok', opened}
+
+local place = log_end(opened, KEYS[2])
+if not place then
+  redis.call('DEL', KEYS[2])
+  opened.last, opened.tag, opened.at, opened.floor = '0-0', '-', 0, '0-0'
+  place = {ms = 0, seq = 0}
+end
+local undone = restore(opened, {log = KEYS[2], lasting = KEYS[3], expiry = KEYS[4]}, place, tag, {unpack(ARGV, 17)},
+  {unpack(KEYS, 6)})
+write_clock(KEYS[5], math.max(issued <= T + leeway and issued or 0, opened.everything),
+  math.max(highest <= T + leeway and highest or 0, opened.everything))
+text = format_head(opened)
+redis.call('SET', KEYS[1], text)
+return {'ok', text, 1, unpack(undone)}

@@ -1,94 +1,148 @@
--- Revoke any number of handles: entries, expiries, log and head in one step, and with them what the caller's own
--- state must lose at the same instant.
--- KEYS: head, log, lasting, lasting:expiry, followers, then one entry key per handle, then any number of keys to delete
--- ARGV: tag of this call (random), longest token life (s), horizon (ms), then four per handle:
---         entry name, cut-off ('*' | 'now' | ms), expiry ('never' | '+<ms from now>' | '=<ms>'), about (JSON)
--- Answers {'ok', now, birth of the epoch, ids of the followers, then three per handle: id ('' = its tokens are dead
--- already), cut-off, expiry}; or 'full'; or 'ahead' (a cut-off later than now: its entry would outlive the log).
--- "now" as a cut-off is one millisecond ahead, so that it covers what was issued in this one.
-local head, now = open_head(KEYS[1], ARGV[2])
-if not head then return {now} end
-local tag, horizon = ARGV[1], tonumber(ARGV[3])
-
--- The list with one more; the oldest of too many are merged.
-local function with(list, one)
-  local longer = {}
-  for _, each in ipairs(list) do longer[#longer + 1] = each end
-  longer[#longer + 1] = one
-  while #longer > MOST_REVOCATIONS do
-    local merged = {id = '+' .. string.gsub(longer[2].id, '^%+', ''),
-                    cutoff = math.max(longer[1].cutoff, longer[2].cutoff)}
-    table.remove(longer, 1)
-    longer[1] = merged
-  end
-  return longer
-end
-
-local standing = {}
-for _, name in ipairs(head.keys) do standing[name] = true end
-for i = 4, #ARGV, 4 do
-  if (tonumber(ARGV[i + 1]) or 0) > now + 1 then return {'ahead'} end
-  if string.sub(ARGV[i], 1, 4) == 'key:' and not standing[ARGV[i]] then
-    standing[ARGV[i]] = true
-    head.keys[#head.keys + 1] = ARGV[i]
+-- Revoke any number of handles in one step, and with them what the caller's own state must lose at the same instant.
+-- KEYS: head, log, lasting, lasting:expiry, clock, followers, then one entry key per handle, then the record of a session
+--       that ends with it, where there is one
+-- ARGV: tag of this call (random), the server this process saw last (run id and replication id, '' = none), number of
+--       handles, then six per handle: entry name, kind, cut-off ('*' | 'now' | ms), end ('' = unknown | 'record' | the
+--       token's exp in s), mark ('' = of nobody), about (JSON)
+-- Answers {'ok', T, since when the reign and the epoch (ms; reign '' = the server does not tell), run id, replication id,
+-- ids of the followers, last position of the log, then four per handle: id ('' = its tokens are dead already), cut-off,
+-- end, whether it was written}; or 'full', or 'ahead' (a cut-off later than now).
+-- A cut-off "now" is later than every `iat` that was handed out before.
+local head, word = open_head(KEYS[1])
+if not head then return {word} end
+local tag, seen_run, seen_replid, count = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
+word = wrong_type(KEYS, {'string', 'stream', 'hash', 'zset', 'string', 'set'})
+if word then
+  for i = 1, 6 do
+    if string.sub(word, 6) == KEYS[i] then return {word} end
   end
 end
-if #head.keys > MOST_KEYS then return {'full'} end
+for i = 7, 6 + count do
+  word = wrong_type({KEYS[i]}, {'string'})
+  if word then return {word} end
+end
+local record = KEYS[7 + count]
+word = record and wrong_type({record}, {'hash'})
+if word then return {word} end
 
-local forgotten = redis.call('ZRANGEBYSCORE', KEYS[4], '-inf', digits(now), 'LIMIT', 0, MOST_FORGOTTEN)
+local place = log_end(head, KEYS[2])
+if not place then return {'stuck'} end
+local issued, highest = read_clock(KEYS[5])
+local now = math.max(T, H, issued) + 1
+local extra = 1000 * (head.leeway + head.margin)
+
+-- How long the entry must stand, and how long it will: an end that counts from now is rounded up, so that the same
+-- revocation within the hour adds nothing.
+local function life(kind, exp, cutoff)
+  if kind == 'key' then return math.huge, math.huge end
+  local is_ended = exp == 'record' and redis.call('EXISTS', record) == 0
+  if exp == 'record' then exp = redis.call('HGET', record, 'exp') or '' kind = 'token' end
+  local from = math.min(T, H)
+  if tonumber(exp) then
+    local ends = 1000 * math.ceil(tonumber(exp)) + extra
+    if ends <= T and ends <= H then return 0, 0 end
+    -- The caller's instant is older by the way that its question took, and each way takes another time: that alone must
+    -- not make a repeat look as if it reached further.
+    local judged = T - H > CLOCKS_DIFFER and H or T
+    return math.max(1, ends - judged), ends - from
+  end
+  local longest = head.life
+  if kind ~= 'token' then longest = math.max(longest, head.session) end
+  local ends = math.max(T, cutoff < math.huge and cutoff or 0) + 1000 * (longest + head.leeway) + extra
+  -- Who ended the session deleted its record in the same step, and nothing was minted since: an entry of then that
+  -- still stands reaches far enough.
+  return is_ended and 1 or ends - from, (math.floor(ends / HOUR) + 2) * HOUR - from
+end
+
+-- Whether a revocation that stands is in `lasting` for as long as it must be: the entry may stand for others.
+local function outlives(id, must)
+  if math.min(T, H) + must <= math.max(T, H) + horizon(head) then return true end
+  local score = redis.call('ZSCORE', KEYS[4], id)
+  return score and (score == 'inf' or tonumber(score) >= math.min(T, H) + must) or false
+end
+
+local states, plan, new_keys, raised = {}, {}, 0, highest
+for i = 1, count do
+  local at = 4 + 6 * (i - 1)
+  local name, kind, asked, exp, mark = ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4], ARGV[at + 5]
+  local key = KEYS[6 + i]
+  local cutoff = math.huge
+  if asked == 'now' then cutoff = now elseif asked ~= '*' then cutoff = tonumber(asked) end
+  if cutoff < math.huge then
+    if cutoff > now then return {'ahead'} end
+    raised = math.max(raised, math.min(cutoff, math.min(T, H) + slack(head)))
+  end
+  local state = states[key]
+  if not state then
+    state = {list = parse_entry(redis.call('GET', key)), ttl = time_left(key)}
+    states[key] = state
+  end
+  local must, ttl = life(kind, exp, cutoff)
+  local step = {name = name, key = key, kind = kind, cutoff = cutoff, mark = mark, about = ARGV[at + 6], state = state,
+                ttl = ttl}
+  if must <= 0 then
+    step.id = ''
+  elseif mark ~= '' and state.ttl >= must then
+    for _, one in ipairs(state.list) do
+      if one.mark == mark and one.cutoff >= cutoff and (one.step or outlives(one.id, must)) then
+        step.twin, step.id, step.cutoff = one.step, not one.step and one.id or nil, one.cutoff
+      end
+    end
+    if step.id or step.twin then step.ttl = state.ttl end
+  end
+  if not step.id and not step.twin then
+    if kind == 'key' then new_keys = new_keys + 1 end
+    -- What later handles of this call find: the id is known only when the line is written.
+    state.list = with(state.list, {id = 'pending', cutoff = cutoff, mark = mark, step = step})
+    state.ttl = math.max(state.ttl, ttl)
+  end
+  plan[i] = step
+end
+if new_keys > 0 and redis.call('ZCOUNT', KEYS[4], '+inf', '+inf') + new_keys > MOST_KEYS then return {'full'} end
+
+-- From here on everything is written.
+local tells = note_reign(head, seen_run, seen_replid)
+local forgotten = redis.call('ZRANGEBYSCORE', KEYS[4], '-inf', digits(math.min(T, H)), 'LIMIT', 0, MOST_FORGOTTEN)
 if #forgotten > 0 then
   redis.call('HDEL', KEYS[3], unpack(forgotten))
   redis.call('ZREM', KEYS[4], unpack(forgotten))
 end
-
--- All the same for every handle of a call.
-local soon = digits(now + 1)
-local answer = {'ok', digits(now), head.birth, redis.call('SMEMBERS', KEYS[5])}
-for i = 4, #ARGV, 4 do
-  local name, key, asked = ARGV[i], KEYS[6 + (i - 4) / 4], ARGV[i + 1]
-  local cutoff, text = math.huge, '*'
-  if asked == 'now' then cutoff, text = now + 1, soon
-  elseif asked ~= '*' then cutoff = cutoff_of(asked) text = cutoff_text(cutoff) end
-  local expiry = math.huge
-  local sign, amount = string.sub(ARGV[i + 2], 1, 1), tonumber(string.sub(ARGV[i + 2], 2))
-  if sign == '+' then expiry = (cutoff < math.huge and math.max(now, cutoff) or now) + amount
-  elseif sign == '=' then expiry = amount end
-  local id = ''
-  if expiry > now then
-    local list = parse_entry(redis.call('GET', key))
-    local kept = expiry
-    if #list > 0 then
-      local left = redis.call('PTTL', key)
-      if left == -1 then kept = math.huge elseif left > 0 then kept = math.max(expiry, now + left) end
+local answer = {'ok', digits(T), tells and digits(head.reign) or '', digits(head.birth), head.run, head.replid,
+                redis.call('SMEMBERS', KEYS[6]), ''}
+local written = {}
+for _, step in ipairs(plan) do
+  local is_new = not step.id and not step.twin
+  if step.twin then step.id = step.twin.id end
+  if is_new then
+    local current = written[step.key]
+    if not current then
+      current = {list = parse_entry(redis.call('GET', step.key)), ttl = time_left(step.key)}
+      written[step.key] = current
     end
-    local about = '[' .. ARGV[i + 3] .. ',"' .. text .. '","' .. expiry_text(expiry) .. '"]'
-    local entry
-    local why
-    id, why = append(head, KEYS[2], now, horizon, tag, {
-      op = 'revoke', name = name, expires = kept, about = about,
+    current.ttl = math.max(current.ttl, step.ttl)
+    local text = cutoff_text(step.cutoff)
+    local ends = step.ttl == math.huge and math.huge or math.min(T, H) + step.ttl
+    local about = '[' .. step.about .. ',"' .. text .. '","' .. expiry_text(ends) .. '"]'
+    step.id = append(head, KEYS[2], place, tag, {
+      op = 'revoke', name = step.name, ttl = current.ttl, about = about,
       entry = function(own)
-        if #list == 0 then
-          entry = text .. ' ' .. own .. '=' .. text
-        else
-          entry = format_entry(with(list, {id = own, cutoff = cutoff}))
-        end
-        return entry
+        current.list = with(current.list, {id = own, cutoff = step.cutoff, mark = step.mark})
+        return format_entry(current.list)
       end})
-    if not id then return redis.error_reply(why) end
-    if kept == math.huge then
-      redis.call('SET', key, entry)
-    else
-      redis.call('SET', key, entry, 'PX', digits(math.max(1, kept - now)))
-    end
-    if expiry > now + horizon then
-      redis.call('HSET', KEYS[3], id, about)
-      redis.call('ZADD', KEYS[4], expiry == math.huge and '+inf' or digits(expiry), id)
+    write_entry(step.key, current.list, current.ttl)
+    if ends > math.max(T, H) + horizon(head) then
+      redis.call('HSET', KEYS[3], step.id, about)
+      redis.call('ZADD', KEYS[4], ends == math.huge and '+inf' or digits(ends), step.id)
     end
   end
-  answer[#answer + 1] = id
-  answer[#answer + 1] = text
-  answer[#answer + 1] = expiry_text(expiry)
+  answer[#answer + 1] = step.id
+  answer[#answer + 1] = cutoff_text(step.cutoff)
+  answer[#answer + 1] = step.ttl == math.huge and 'never' or digits(math.min(T, H) + step.ttl)
+  answer[#answer + 1] = is_new and 1 or 0
 end
-for i = 6 + (#ARGV - 3) / 4, #KEYS do redis.call('DEL', KEYS[i]) end
+trim(head, KEYS[2])
+if record then redis.call('DEL', record) end
+answer[8] = head.last .. '-' .. head.tag
+write_clock(KEYS[5], issued, raised)
 redis.call('SET', KEYS[1], format_head(head))
 return answer
