@@ -17,6 +17,7 @@ class Mutant:
 
 
 _BY_STEP = ("tests/revocation/test_follower_by_step.py",)
+_IN_MEMORY = ("tests/revocation/test_view.py",)
 _DENYLIST = ("tests/revocation/test_denylist.py",)
 _REDIS = tuple(
     f"tests/revocation/test_head.py::{name}"
@@ -164,10 +165,10 @@ MUTANTS = (
     ),
     # What was lost
     Mutant(
-        "a lost head opens no epoch",
-        _FOLLOWER,
-        "            if view.epoch is None:\n                raise\n",
-        "            raise\n",
+        "the epoch after a loss accepts what was issued before it",
+        _EPOCHS,
+        '            "loss",\n            seen=seen,\n',
+        '            "loss",\n            accept_existing=True,\n            seen=seen,\n',
         _BY_STEP,
     ),
     Mutant(
@@ -182,7 +183,7 @@ MUTANTS = (
         _VIEW,
         "        view._unconditional = dict(self._unconditional)\n",
         "",
-        _BY_STEP,
+        _IN_MEMORY,
     ),
     Mutant(
         "whoever notices opens an epoch, also over a new one",
@@ -231,7 +232,7 @@ MUTANTS = (
         _VIEW,
         "if (bucket + 1) * _BUCKET_SECONDS < now]",
         "if (bucket - 10) * _BUCKET_SECONDS < now]",
-        _BY_STEP,
+        _IN_MEMORY,
     ),
     Mutant(
         "an undo is not followed",
