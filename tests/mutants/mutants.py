@@ -65,7 +65,7 @@ MUTANTS = (
         "no head is taken for an empty deny-list",
         "revocation/redis/protocol.py",
         "            raise DenylistEmptyError\n",
-        '            return cls("", 0, "0-0", "-", 0, 86_400, ())\n',
+        '            return cls("", (), "0-0", "-", 0, "0-0", 0, ("-", "-"), 0, Lifetimes(), 60_000, 0, 0, "")\n',
         _REDIS,
     ),
     # How old knowledge is
@@ -132,21 +132,25 @@ MUTANTS = (
         "a missing predecessor is passed over",
         _VIEW,
         '            return "break"\n',
-        "            pass\n",
+        "            begins = True\n",
         _BY_STEP,
     ),
     Mutant(
         "a counter instead of a chain: predecessors are compared by number",
         _VIEW,
-        'if chained["prev"] != position and max(',
-        'if chained["prev"].rpartition("-")[0] != position.rpartition("-")[0] and max(',
+        "        position = self.position or FROM_START\n",
+        "        position = self.position or FROM_START\n"
+        '        if position.rpartition("-")[0] == chained["prev"].rpartition("-")[0]:\n'
+        '            position = chained["prev"]\n',
         _BY_STEP,
     ),
     Mutant(
         "a counter instead of a chain: the head is compared by number",
         _FOLLOWER,
-        "            return end in passed or",
-        '            return end.rpartition("-")[0] in {one.rpartition("-")[0] for one in passed} or',
+        "        if passed is None:\n            return\n",
+        "        if passed is None:\n            return\n"
+        '        numbers = {one.rpartition("-")[0] for one in passed}\n'
+        '        passed |= {end for end in (head.end, view.expected) if end and end.rpartition("-")[0] in numbers}\n',
         _BY_STEP,
     ),
     Mutant(
@@ -201,9 +205,12 @@ MUTANTS = (
     ),
     Mutant(
         "a revocation creates a head",
-        "revocation/redis/lua/prelude.lua",
+        _PRELUDE,
         "  if not text then return nil, 'empty' end\n",
-        "  if not text then text = '1 made-up 0 0-0 - 0 ' .. life end\n",
+        "  if not text then\n"
+        "    text = '2 made-up - 0-0 - 0 0-0 0 - - 0 ' .. digits(LIFE) .. ' ' .. digits(LEEWAY) .. ' 60 '\n"
+        "      .. digits(SESSION) .. ' 60000 0 0'\n"
+        "  end\n",
         _REDIS,
     ),
     Mutant(
