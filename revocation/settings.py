@@ -32,7 +32,7 @@ _COMMAND_SETTINGS = frozenset(
 _REDIS_WORDS = ("embedded", "memory")
 
 #: The embedded store of the service that runs in a directory.
-_EMBEDDED_IN = re.compile(r"embedded:[^\x00-\x1f]+")
+_EMBEDDED_IN = re.compile(r"embedded:(?!//)[^\x00-\x1f]+")
 
 # Kubernetes and Docker put the addresses of a service named "app" into every container's environment.
 _SERVICE_LINK = re.compile(

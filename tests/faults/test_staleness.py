@@ -25,6 +25,9 @@ from tests.support.servers import Make
 
 SEED = int(os.environ.get("FAULTS_SEED", random.randrange(2**32)))
 LONG = os.environ.get("FAULTS_LONG") == "1"
+#: One process runs all of these, one after the other: two workloads at a time would starve each other.
+pytestmark = pytest.mark.xdist_group("workload")
+
 LONG_ONLY = pytest.mark.skipif(not LONG, reason="takes long: FAULTS_LONG=1")
 AOF = ("--appendonly", "yes", "--appendfsync", "always")
 

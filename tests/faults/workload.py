@@ -1,7 +1,6 @@
 """Workload: people who use a real service with several workers while faults are injected, and what they saw."""
 
 import contextlib
-import fcntl
 import http.client
 import json
 import math
@@ -12,7 +11,6 @@ import secrets
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections import deque
@@ -46,9 +44,6 @@ _WEIGHTS = (4, 2, 3, 3, 1)
 _PAUSE_SECONDS = 0.006
 _ANSWER_SECONDS = 8.0
 _PATIENCE_SECONDS = 15.0
-
-#: How long a workload waits until another process has ended its own.
-_TURN_SECONDS = 100.0
 
 #: Half of how long the workers wait for an answer of Redis.
 _STALL_SECONDS = 0.25
@@ -386,21 +381,6 @@ def _claims(token: str) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _alone() -> Iterator[None]:
-    """One workload at a time, whatever other processes of this run test: two would starve each other."""
-    deadline = time.monotonic() + _TURN_SECONDS
-    with (Path(tempfile.gettempdir()) / f"revocation-workload-{os.getuid()}.lock").open("w") as lock:
-        while True:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                assert time.monotonic() < deadline, "another workload does not end"
-                time.sleep(0.05)
-        yield
-
-
-@contextlib.contextmanager
 def under_load(
     *,
     make: Make = "valkey",
@@ -413,7 +393,6 @@ def under_load(
 ) -> Iterator[Workload]:
     """A service with four workers, under load until the block ends."""
     with contextlib.ExitStack() as stack:
-        stack.enter_context(_alone())
         directory = stack.enter_context(short_directory())
         server = stack.enter_context(running(make, *options))
         proxy = None
