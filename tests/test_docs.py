@@ -211,6 +211,8 @@ def _checks(commands: list[list[str]], tmp_path: Path) -> Iterator[list[str]]:
                 yield [*command, "--dry-run"]
             case [".venv/bin/python", "-m", "pytest", *chosen]:
                 tests += chosen
+            case [".venv/bin/python", "-m", "tests.search", "--seconds", _]:
+                yield [sys.executable, "-m", "tests.search", "--seconds", "1"]
             case [".venv/bin/ruff", "format"]:
                 yield [sys.executable, "-m", "ruff", "format", "--check"]
             case [".venv/bin/ruff", "check", "--fix"]:

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import redis
 
-from revocation import DenylistUnavailableError
+from revocation import DenylistUnavailableError, Handle
 from revocation.redis.protocol import Head
 from tests.faults.history import STALL, Verdict, check
 from tests.faults.workload import Workload, under_load
@@ -142,13 +142,21 @@ def test_what_redis_has_lost_is_cut_off(name: str) -> None:
 def test_a_failover_that_loses_what_followers_had_read_is_noticed_and_cut_off() -> None:
     with under_load(options=PRIMARY_OPTIONS, seed=SEED) as workload, replica_of(workload.server) as replica:
         workload.by_receipt = True
-        time.sleep(WARM_SECONDS / 2)
+        # A first replica begins a reign of its own, and while that is young no receipt is enforced.
+        _until_enforced(workload)
         replica.fall_behind()
         time.sleep(WARM_SECONDS)
         with workload.loss("failover"):
             replica.take_over()
         _shows_amnesia(workload)
         judge("failover to a replica that had fallen behind", workload, loses=True)
+
+
+def _until_enforced(workload: Workload) -> None:
+    deadline = time.monotonic() + 20
+    nobody = Handle("session", "nobody", issuer="https://nobody.example")
+    while not workload.denylist.revoke(nobody, wait_seconds=0.5).enforced:
+        assert time.monotonic() < deadline, "no receipt is enforced"
 
 
 def _shows_amnesia(workload: Workload) -> None:

@@ -63,7 +63,7 @@ def until(condition: Callable[[], bool], log: Path) -> None:
 def test_every_worker_follows_confirms_and_leaves(
     tmp_path: Path, valkey: Server, namespace: str, worker_class: str, preload: tuple[str, ...]
 ) -> None:
-    denylist = opened(valkey.client(), namespace)
+    denylist = opened(valkey.client(), namespace, longest_bound_seconds=1.0)
     (tmp_path / "yours.py").write_text(APP)
     url, log = f"127.0.0.1:{free_port()}", tmp_path / "log"
     command = [sys.executable, "-m", "gunicorn", "-b", url, "-w", str(WORKERS), "-k", worker_class, *preload]

@@ -43,10 +43,16 @@ class Store:
         return None if entry.expires_at_ms is None else entry.expires_at_ms - memory.now_ms()
 
 
-def opened(client: "redis.Redis | ClusterSlot", namespace: str, *, lifetimes: Lifetimes | None = None) -> RedisDenylist:
+def opened(
+    client: "redis.Redis | ClusterSlot",
+    namespace: str,
+    *,
+    lifetimes: Lifetimes | None = None,
+    longest_bound_seconds: float = 60.0,
+) -> RedisDenylist:
     """A RedisDenylist whose first epoch is open and cuts nothing off, so that the test need not wait."""
     denylist = RedisDenylist(client, namespace=namespace, lifetimes=lifetimes)
-    denylist.open(accept_existing=True, longest_bound_seconds=60.0)
+    denylist.open(accept_existing=True, longest_bound_seconds=longest_bound_seconds)
     return denylist
 
 
