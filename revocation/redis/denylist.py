@@ -5,7 +5,7 @@ import time
 import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from revocation.denylist import (
     AHEAD,
@@ -23,6 +23,7 @@ from revocation.denylist import (
 from revocation.errors import ConflictError, DenylistUnavailableError
 from revocation.handles import Handle, Kind
 from revocation.redis.epochs import Epochs
+from revocation.redis.exchange import Command
 from revocation.redis.follower import Follower
 from revocation.redis.leases import Confirmation, Leases, Written
 from revocation.redis.ledger import Ledger
@@ -143,12 +144,10 @@ class RedisDenylist:
         return everything_ms is None or self.caller.now_ms <= everything_ms + leeway_ms
 
     def _read(self, keys: list[str], *, with_time: bool) -> tuple[list[bytes | None], int | None]:
-        def ask(pipeline: Any) -> None:
-            pipeline.mget(keys)
-            if with_time:
-                pipeline.time()
-
-        texts, *time_of = self.link.call(lambda client: self.link.vouched(client, ask, probe=self.namespace.probe))
+        commands: list[Command] = [("MGET", *keys)]
+        if with_time:
+            commands.append(("TIME",))
+        texts, *time_of = self.link.call(lambda client: self.link.vouched(client, commands, probe=self.namespace.probe))
         if not with_time:
             return texts, None
         seconds, microseconds = time_of[0]

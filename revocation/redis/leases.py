@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from revocation.errors import DenylistUnavailableError
+from revocation.redis.exchange import Command
 from revocation.redis.protocol import (
     FROM_START,
     Head,
@@ -196,15 +197,15 @@ class Leases:
         """The head, whether the log still has a position, and the leases, from one round trip to a primary."""
         stream_id, tag = stream_id_of(position), position.rpartition("-")[2].encode()
 
-        def ask(pipeline: Any) -> None:
-            pipeline.mget(self._namespace.head, *map(self._namespace.lease, ids))
-            pipeline.xrange(self._namespace.log, stream_id, stream_id)
-
+        commands: list[Command] = [
+            ("MGET", self._namespace.head, *map(self._namespace.lease, ids)),
+            ("XRANGE", self._namespace.log, stream_id, stream_id),
+        ]
         (text, *values), logged = self._link.call(
-            lambda client: self._link.vouched(client, ask, probe=self._namespace.probe)
+            lambda client: self._link.vouched(client, commands, probe=self._namespace.probe)
         )
         head = Head.parse(text)
-        is_there = any(tag_of(fields) == tag for _, fields in logged)
+        is_there = any(tag_of(dict(zip(fields[::2], fields[1::2], strict=True))) == tag for _, fields in logged)
         # What was trimmed was read by everybody whose lease can still be alive, or is dead.
         return head, is_there or order(position) <= order(head.floor), self._read(ids, values)
 

@@ -3,7 +3,7 @@
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeVar
 
 import redis
@@ -12,6 +12,7 @@ from revocation.errors import DenylistUnavailableError
 from revocation.redis.breaker import Breaker
 from revocation.redis.cluster import ClusterSlot
 from revocation.redis.connect import drop_connections, is_memory, require_usable
+from revocation.redis.exchange import Command, exchange
 
 _log = logging.getLogger(__name__)
 
@@ -78,38 +79,30 @@ class Link:
         if self.min_replicas:
             pipeline.wait(self.min_replicas, self._wait_ms)
 
-    def vouched(self, client: "redis.Redis", ask: Callable[[Any], None], *, probe: str) -> list[Any]:
-        """The answers to a pipeline that ends with proof that a primary answered, and enough replicas with it.
+    def vouched(self, client: "redis.Redis", commands: Sequence[Command], *, probe: str) -> list[Any]:
+        """The answers to commands that end with proof that a primary answered, and enough replicas with it.
 
         A replica refuses WAIT, so a server that was demoted never vouches, and as the last command WAIT is right also
-        against a demotion in between. Where WAIT is forbidden, a write takes its place.
+        against a demotion in between. Where WAIT is forbidden, a write takes its place. The answers have RESP2's own
+        shapes.
         """
-        pipeline: Any = client.pipeline(transaction=False)
-        ask(pipeline)
+        proof: tuple[Command, ...] = ()
         if self.min_replicas:
             # WAIT speaks of the last write of its connection.
-            pipeline.set(probe, 1)
-            self.add_wait(pipeline)
-            *answers, _, reached = pipeline.execute()
-            self.require_replicas(reached)
-            return list(answers)
-        if not self.is_server:
-            return list(pipeline.execute())
-        if not self.may_wait:
-            pipeline.set(probe, 1)
-            return list(pipeline.execute())[:-1]
-        pipeline.wait(0, 0)
-        *answers, last = pipeline.execute(raise_on_error=False)
+            proof = (("SET", probe, 1), ("WAIT", self.min_replicas, self._wait_ms))
+        elif self.is_server:
+            proof = (("WAIT", 0, 0),) if self.may_wait else (("SET", probe, 1),)
+        answers = exchange(client, (*commands, *proof))
+        if self.may_wait and not self.min_replicas and _is_forbidden(answers[-1]):
+            self.may_wait = False
+            _log.warning("This user of Redis may not use WAIT: grant it `+wait`. Until then every check writes a key.")
+            return self.vouched(client, commands, probe=probe)
         for answer in answers:
             if isinstance(answer, Exception):
                 raise answer
-        if isinstance(last, redis.exceptions.NoPermissionError) or _is_unknown_command(last):
-            self.may_wait = False
-            _log.warning("This user of Redis may not use WAIT: grant it `+wait`. Until then every check writes a key.")
-            return self.vouched(client, ask, probe=probe)
-        if isinstance(last, Exception):
-            raise last
-        return list(answers)
+        if self.min_replicas:
+            self.require_replicas(answers[-1])
+        return answers[: len(commands)]
 
     def require_replicas(self, reached: int) -> None:
         """Raise DenylistUnavailableError where fewer replicas than asked for have it."""
@@ -162,8 +155,11 @@ class Link:
         return DenylistUnavailableError(f"Redis answers with an error: {text}")
 
 
-def _is_unknown_command(answer: object) -> bool:
-    return isinstance(answer, redis.ResponseError) and "unknown command" in str(answer)
+def _is_forbidden(answer: object) -> bool:
+    """Whether an answer says that this user may not use the command, or that the server does not know it."""
+    return isinstance(answer, redis.exceptions.NoPermissionError) or (
+        isinstance(answer, redis.ResponseError) and "unknown command" in str(answer)
+    )
 
 
 #: How the reply of a server that is not the primary begins, with or without the word that redis-py takes off.

@@ -276,7 +276,7 @@ def test_a_session_whose_record_has_expired_gives_nothing(api: Api) -> None:
     login = api.login()
     client: Any = api.service.stores.denylist.link.client
     client.pexpire(record(api, login), 1)
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while client.exists(record(api, login)):
         assert time.monotonic() < deadline
     assert api.refresh(login.refresh_token).status_code == 401

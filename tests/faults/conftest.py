@@ -50,7 +50,7 @@ class Stage:
 
 def patiently(ask: Ask, status: int) -> requests.Response:
     """The answer with this status; 503 is asked again, since a busy machine can be slower than the timeout."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while True:
         answer = ask()
         if answer.status_code == status:

@@ -134,7 +134,7 @@ def test_followers_follow_a_failover_and_know_everything_that_was_acknowledged(n
     revoker.revoke(Handle.token(before))
 
     with nodes.proxy.faulty(Fault(request=swallowed, reply=swallowed)):
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while True:
             try:
                 revoker.revoke(Handle.token(after))

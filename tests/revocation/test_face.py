@@ -21,7 +21,15 @@ LAYERS = (
     ("verifier", "memory"),
     ("guard",),
     # The other wing: it knows what a deny-list is, and nothing of tokens and decisions.
-    ("redis.breaker", "redis.clock", "redis.cluster", "redis.embedded", "redis.pool", "redis.protocol"),
+    (
+        "redis.breaker",
+        "redis.clock",
+        "redis.cluster",
+        "redis.embedded",
+        "redis.exchange",
+        "redis.pool",
+        "redis.protocol",
+    ),
     ("redis.sentinel",),
     ("redis.connect",),
     ("redis.link",),

@@ -139,7 +139,7 @@ from revocation import Guard, RedisDenylist, connect
 denylist = RedisDenylist(connect(sys.argv[1], timeout_seconds=5), namespace=sys.argv[2])
 guard = Guard(None, denylist, bounds=[20])
 guard.start()
-deadline = time.monotonic() + 20
+deadline = time.monotonic() + 60
 while not denylist.leases.living() and time.monotonic() < deadline:
     time.sleep(0.01)
 print(len(denylist.leases.living()))

@@ -42,14 +42,17 @@ def _cases(kind: str, *, falling_short: Mapping[str, str] = {}) -> pytest.MarkDe
 
 
 class Answers(redis.Redis):
-    """Answers the pipelines of a beat or a check with what a vector says; it has no server."""
+    """Answers the pipeline of a beat and the request of a check with what a vector says; it has no server."""
 
     def __init__(self) -> None:
         super().__init__(socket_timeout=1.0)
         self.answer: Mapping[str, Any] = {}
-        #: The commands of the last pipeline.
+        pool: Any = self.connection_pool
+        pool.get_connection = lambda: Connection(self)
+        pool.release = lambda _: None
+        #: The commands of the last beat or check.
         self.asked: list[str] = []
-        #: Where the last pipeline read the log from.
+        #: Where the last beat read the log from.
         self.cursor = ""
 
     def pipeline(self, *_: Any, **__: Any) -> "Pipeline":  # type: ignore[override]  # all that is asked of one here
@@ -89,6 +92,24 @@ class Pipeline:
                 seconds, ms = divmod(answer["time_ms"], 1000)
                 return seconds, ms * 1000
         return 0
+
+
+class Connection:
+    """The part of a connection of redis-py that a check uses."""
+
+    def __init__(self, answers: Answers) -> None:
+        answers.asked = []
+        self._replies = Pipeline(answers)
+
+    def pack_commands(self, commands: Any) -> Any:
+        return commands
+
+    def send_packed_command(self, commands: Any) -> None:
+        for command, *args in commands:
+            getattr(self._replies, command.lower())(*args)
+
+    def read_response(self) -> Any:
+        return self._replies.execute().pop(0)
 
 
 def _raw(fields: Mapping[str, str]) -> dict[bytes, bytes]:

@@ -53,7 +53,7 @@ def only(service: Service, pid: int) -> Iterator[None]:
 
 def on_every_worker(service: Service, ask: Callable[[], T]) -> list[T]:
     """What each worker answers."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while len(pids := workers(service)) != int(service.env.get("APP_WORKERS", "2")):
         assert time.monotonic() < deadline, service.log
         time.sleep(0.02)

@@ -9,11 +9,11 @@ from typing import Any
 import redis
 
 from tests.support.ports import free_port
+from tests.support.processes import START_SECONDS
 from tests.support.servers import running
 
 _SLOTS = 16_384
 _OPTIONS = ("--bind", "127.0.0.1", "--cluster-enabled", "yes", "--cluster-node-timeout", "2000")
-_START_SECONDS = 30
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def three_nodes() -> Iterator[Cluster]:
 
 
 def _form(cluster: Cluster) -> None:
-    deadline = time.monotonic() + _START_SECONDS
+    deadline = time.monotonic() + START_SECONDS
     share = _SLOTS // len(cluster.ports) + 1
     for number, port in enumerate(cluster.ports):
         while True:

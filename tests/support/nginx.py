@@ -12,9 +12,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests.support.processes import START_SECONDS
 from tests.support.requirements import require
-
-_START_SECONDS = 20
 
 
 @contextlib.contextmanager
@@ -65,7 +64,7 @@ http {{
 
 
 def _wait_until_ready(process: "subprocess.Popen[bytes]", directory: Path, port: int) -> None:
-    deadline = time.monotonic() + _START_SECONDS
+    deadline = time.monotonic() + START_SECONDS
     while True:
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
             return

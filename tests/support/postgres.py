@@ -18,9 +18,8 @@ import pytest
 import sqlalchemy as sa
 from psycopg import sql
 
-from tests.support.processes import end
+from tests.support.processes import START_SECONDS, end
 
-_START_SECONDS = 60
 _STOP_SECONDS = 20
 _POLL_SECONDS = 0.05
 _SUPERUSER = "revocation"
@@ -127,7 +126,7 @@ def _server(binaries: Path, directory: Path, as_account: list[str]) -> Iterator[
 
 
 def _wait_until_ready(process: subprocess.Popen[bytes], directory: Path) -> None:
-    deadline = time.monotonic() + _START_SECONDS
+    deadline = time.monotonic() + START_SECONDS
     while True:
         try:
             _connect(_url(directory)).close()

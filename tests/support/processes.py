@@ -6,6 +6,9 @@ import subprocess
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+#: What a test starts answers within this, on a machine that is busy with other tests.
+START_SECONDS = 60
+
 #: The kernel ends a killed process within this, however busy the machine is.
 _END_SECONDS = 30
 

@@ -12,7 +12,7 @@ from typing import Any
 import redis
 
 from tests.support.ports import free_port
-from tests.support.processes import end
+from tests.support.processes import START_SECONDS, end
 from tests.support.secured import Secured, await_replicas
 from tests.support.servers import binary
 
@@ -22,7 +22,6 @@ _OPTIONS = ("--bind", "127.0.0.1", "--save", "", "--cluster-enabled", "yes", "--
 _PROMPT = ("--cluster-node-timeout", "1000", "--repl-diskless-sync-delay", "0")
 #: A replica that leaves for another primary would leave this one with fewer than must confirm.
 _LOYAL = ("--cluster-allow-replica-migration", "no")
-_START_SECONDS = 30
 
 
 @dataclass(frozen=True)
@@ -150,14 +149,14 @@ def _wait_for(cluster: Cluster, port: int) -> None:
 
 
 def _until(otherwise: str, condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + _START_SECONDS
+    deadline = time.monotonic() + START_SECONDS
     while not condition():
         assert time.monotonic() < deadline, otherwise
         time.sleep(0.05)
 
 
 def _form(cluster: Cluster) -> None:
-    deadline = time.monotonic() + _START_SECONDS
+    deadline = time.monotonic() + START_SECONDS
     share = _SLOTS // len(cluster.ports) + 1
     for number, port in enumerate(cluster.ports):
         while True:

@@ -12,11 +12,9 @@ from typing import Any
 import redis
 
 from tests.support.ports import free_port
-from tests.support.processes import end
+from tests.support.processes import START_SECONDS, end
 from tests.support.secured import Secured, await_replicas
 from tests.support.servers import binary
-
-_START_SECONDS = 30
 
 
 @dataclass(frozen=True)
@@ -107,7 +105,7 @@ def _client(port: int) -> "redis.Redis":
 
 
 def _wait_for(port: int, *, until_it_knows: int = 0, client_at: "Callable[[int], redis.Redis]" = _client) -> None:
-    deadline = time.monotonic() + _START_SECONDS
+    deadline = time.monotonic() + START_SECONDS
     while True:
         with contextlib.suppress(redis.RedisError), contextlib.closing(client_at(port)) as client:
             if not until_it_knows:

@@ -11,11 +11,9 @@ from typing import Any
 import redis
 
 from tests.support.ports import free_port
-from tests.support.processes import end
+from tests.support.processes import START_SECONDS, end
 from tests.support.proxy import Proxy
 from tests.support.servers import binary, running, short_directory
-
-_START_SECONDS = 30
 
 
 @dataclass(frozen=True)
@@ -74,7 +72,7 @@ def _sentinel(directory: Path, port: int, *, primary: int) -> "subprocess.Popen[
 
 def _wait_until_complete(port: int) -> None:
     """Wait until a Sentinel knows both replicas and both other Sentinels."""
-    deadline = time.monotonic() + _START_SECONDS
+    deadline = time.monotonic() + START_SECONDS
     while True:
         with contextlib.suppress(redis.RedisError), contextlib.closing(_client(port)) as client:
             state: Any = client.sentinel_master("service")

@@ -16,12 +16,10 @@ import redis
 from revocation.redis.cluster import ClusterSlot
 from tests.support.certificates import Certificates
 from tests.support.ports import free_port
-from tests.support.processes import end
+from tests.support.processes import START_SECONDS, end
 from tests.support.requirements import require
 
 Make = Literal["valkey", "redis"]
-
-_START_SECONDS = 20.0
 
 
 def plain(client: "redis.Redis | ClusterSlot") -> "redis.Redis":
@@ -130,7 +128,7 @@ class Server:
 
     def _answers(self) -> bool:
         assert self.process is not None
-        deadline = time.monotonic() + _START_SECONDS
+        deadline = time.monotonic() + START_SECONDS
         with contextlib.closing(redis.Redis(unix_socket_path=str(self.socket), protocol=2, socket_timeout=10)) as probe:
             while time.monotonic() < deadline and self.process.poll() is None:
                 with contextlib.suppress(redis.ConnectionError, redis.TimeoutError):

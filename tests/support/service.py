@@ -19,10 +19,9 @@ import redis
 import requests
 
 from tests.support.ports import free_port
+from tests.support.processes import START_SECONDS
 
 ADMIN_PASSWORD = "correct horse battery"
-
-_START_SECONDS = 60
 
 
 @dataclass
@@ -64,7 +63,7 @@ class Service:
         booted = re.findall(r"Booting worker with pid: (\d+)", self.log)
         return {int(pid) for pid in booted if Path(f"/proc/{pid}").exists()}
 
-    def wait_until_ready(self, *, within_seconds: float = _START_SECONDS) -> None:
+    def wait_until_ready(self, *, within_seconds: float = START_SECONDS) -> None:
         """Until this very process serves with all its workers; those of a killed one go on for a second or two."""
         deadline = time.monotonic() + within_seconds
         while True:
@@ -79,7 +78,7 @@ class Service:
 
     def wait_until_followed(self, store: "redis.Redis") -> None:
         """Until every worker's follower has a lease; each answers requests a moment before."""
-        deadline = time.monotonic() + _START_SECONDS
+        deadline = time.monotonic() + START_SECONDS
         while store.scard("{denylist}:followers") != int(self.env.get("APP_WORKERS", "2")):
             assert time.monotonic() < deadline, f"not every worker follows: {self.log}"
             time.sleep(0.02)

@@ -1,5 +1,6 @@
 /** The playground: one story in seven steps, told with the visitor's own tokens. */
 
+import { element } from "../element.js";
 import { call, demand } from "./api.js";
 import { Board } from "./board.js";
 import { Entries, clock } from "./entries.js";
@@ -7,6 +8,9 @@ import { coloured, explained } from "./reading.js";
 import { changed, read } from "./token.js";
 
 const $ = (id) => document.getElementById(id);
+
+/** How many announcements stay, for a screen reader that is still reading. */
+const ANNOUNCEMENTS = 8;
 
 /** Kept in memory only: reload, and you are a stranger. */
 const laptop = { name: "Laptop", token: "", refreshToken: "" };
@@ -171,8 +175,11 @@ function reveal(...ids) {
   for (const id of ids) $(id).hidden = false;
 }
 
+/** Two things may happen at once, so what is said is added: a screen reader reads each addition, and none is lost. */
 function announce(text) {
-  $("announcement").textContent = text;
+  const log = $("announcement");
+  log.append(element("p", {}, text));
+  while (log.children.length > ANNOUNCEMENTS) log.firstChild.remove();
 }
 
 function on(id, act) {
