@@ -39,6 +39,8 @@ class Revoke:
     invoked: float
     ended: float
     outcome: Outcome
+    #: Whether its receipt says that it is enforced: from then on the bound of a route excuses nobody.
+    enforced: bool = False
 
     def must_cover(self, issue: Issue) -> bool:
         return self.handle in issue.handles and (self.unconditional or issue.ended <= self.invoked)
@@ -51,7 +53,7 @@ class Revoke:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A token presented on a route with a bound."""
+    """A token presented on a route with a bound. A session's refresh tokens are one token here, presented strictly."""
 
     token: str
     bound: float
@@ -61,6 +63,8 @@ class Request:
     status: int
     source: str = ""
     worker: str = ""
+    #: Whether it is a refresh token, for which the answer is the next one.
+    refreshes: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +103,8 @@ class History:
 class Verdict:
     """What a history shows."""
 
-    #: Accepted although it was sent later than the bound after the acknowledgement of a revocation that covers it.
+    #: Accepted although it was sent later than the bound after the acknowledgement of a revocation that covers it, or
+    #: after a receipt that calls that revocation enforced.
     violations: Sequence[Request]
     #: Refused although nothing covers it.
     false_refusals: Sequence[Request]
@@ -121,11 +126,15 @@ def check(history: History, *, recovery_seconds: float) -> Verdict:
         by_handle[revoke.handle].append(revoke)
     refused_from = {token: _refused_from(issue, by_handle) for token, issue in issues.items()}
 
+    def is_too_late(request: Request) -> bool:
+        acknowledged, enforced = refused_from[request.token]
+        return request.bound < math.inf and request.sent > min(acknowledged + request.bound, enforced)
+
     violations, false_refusals, needless, unexpected = [], [], [], []
     for request in history.requests:
         match request.status:
             case 200 | 204:
-                if request.sent > refused_from[request.token] + request.bound:
+                if is_too_late(request):
                     violations.append(request)
             case 401:
                 possible = _named(issues[request.token], by_handle)
@@ -149,9 +158,9 @@ def check(history: History, *, recovery_seconds: float) -> Verdict:
             "unanswered": sum(request.status == 0 for request in history.requests),
             "revoked": sum(revoke.outcome == "ok" for revoke in history.revokes),
             "unsure": sum(revoke.outcome == "unknown" for revoke in history.revokes),
-            "too late to accept": sum(
-                request.sent > refused_from[request.token] + request.bound for request in history.requests
-            ),
+            "enforced": sum(revoke.enforced for revoke in history.revokes),
+            "refreshed": sum(request.status == 200 and request.refreshes for request in history.requests),
+            "too late to accept": sum(map(is_too_late, history.requests)),
             "violations": len(violations),
             "false refusals": len(false_refusals),
             "needless 503": len(needless),
@@ -164,10 +173,13 @@ def _named(issue: Issue, by_handle: dict[str, list[Revoke]]) -> Iterable[Revoke]
     return (revoke for handle in issue.handles for revoke in by_handle.get(handle, ()))
 
 
-def _refused_from(issue: Issue, by_handle: dict[str, list[Revoke]]) -> float:
-    """When the first revocation that covers the token was acknowledged."""
-    covering = [one.ended for one in _named(issue, by_handle) if one.outcome == "ok" and one.must_cover(issue)]
-    return min(covering, default=math.inf)
+def _refused_from(issue: Issue, by_handle: dict[str, list[Revoke]]) -> tuple[float, float]:
+    """When the first revocation that covers the token was acknowledged, and when one was first called enforced."""
+    covering = [one for one in _named(issue, by_handle) if one.outcome == "ok" and one.must_cover(issue)]
+    return (
+        min((one.ended for one in covering), default=math.inf),
+        min((one.ended for one in covering if one.enforced), default=math.inf),
+    )
 
 
 def _broken(request: Request, faults: Sequence[Fault], recovery_seconds: float) -> bool:

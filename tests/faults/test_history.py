@@ -30,6 +30,22 @@ def test_an_acceptance_within_the_bound_is_none(bound: float) -> None:
     assert not judged(TOKEN, REVOKED, in_time).violations
 
 
+def test_an_acceptance_after_a_receipt_that_calls_it_enforced_is_a_violation_also_within_the_bound() -> None:
+    enforced = Revoke("token:t", unconditional=True, invoked=5.0, ended=5.1, outcome="ok", enforced=True)
+    within = Request("t", 1.0, sent=5.11, ended=5.2, status=200)
+    assert judged(TOKEN, enforced, within).violations == [within]
+    assert not judged(TOKEN, enforced, Request("t", math.inf, sent=9, ended=9.1, status=200)).violations
+
+
+def test_a_refresh_after_the_session_was_taken_back_is_a_violation() -> None:
+    session = Issue("refresh:s", frozenset({"session:s", "subject:ada", EVERYTHING}), invoked=1.0, ended=1.1)
+    revoked = Revoke("session:s", unconditional=True, invoked=5.0, ended=5.1, outcome="ok")
+    early, late = (Request("refresh:s", 0.0, sent=at, ended=at + 1, status=200, refreshes=True) for at in (5.05, 5.2))
+    verdict = judged(session, revoked, early, late)
+    assert verdict.violations == [late]
+    assert verdict.figures["refreshed"] == 2
+
+
 def test_a_stateless_route_may_accept_for_ever() -> None:
     assert not judged(TOKEN, REVOKED, Request("t", math.inf, sent=99, ended=99.1, status=200)).violations
 

@@ -66,6 +66,8 @@ def judge(name: str, workload: Workload, *, loses: bool = False) -> Verdict:
     # Enough was asked for this to mean something.
     assert verdict.figures["accepted"] > 100
     assert verdict.figures["too late to accept"] > 50
+    assert verdict.figures["refreshed"] > 3
+    assert verdict.figures["enforced"] > 0
     return verdict
 
 

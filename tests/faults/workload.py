@@ -41,6 +41,12 @@ ROUTES = (
 )
 _WEIGHTS = (4, 2, 3, 3, 1)
 
+#: How many sessions are refreshed, how often a refused one is tried again, and after which silence it is given up: a
+#: token whose answer was lost gives its successor for the grace period alone.
+_LOGINS = 4
+_REFUSALS = 4
+_LONGEST_SILENCE_SECONDS = 4.0
+
 _PAUSE_SECONDS = 0.006
 _ANSWER_SECONDS = 8.0
 _PATIENCE_SECONDS = 15.0
@@ -56,6 +62,23 @@ class Token:
     session: str
     subject: str
     client: str
+
+
+@dataclass
+class Login:
+    """A session that is refreshed until some time after it was refused."""
+
+    session: str
+    subject: str
+    client: str
+    refresh_token: str
+    #: Since when it is not known whether the refresh token was used; None where its last answer came.
+    unsure_since: float | None = None
+    refusals: int = 0
+
+    @property
+    def handles(self) -> set[str]:
+        return {f"session:{self.session}", f"subject:{self.subject}", f"client:{self.client}", "issuer:", EVERYTHING}
 
 
 @dataclass
@@ -105,6 +128,7 @@ class Workload:
             self._mint_on,
             self._revoke_directly,
             self._revoke_by_http,
+            self._refresh_on,
         ]
         roles += [lambda: self._ask_on(keep=True)] * 7 + [lambda: self._ask_on(keep=False)] * 2
         self._threads = [threading.Thread(target=self._guarded, args=(role,), daemon=True) for role in roles]
@@ -174,6 +198,59 @@ class Workload:
         self.history.add(Issue(id_, frozenset({*handles, f"key:{kid}"}), invoked, time.monotonic()))
         self._people.live.append(Token(text, id_, session, subject, client))
 
+    def _refresh_on(self) -> None:
+        """Sign in, and use refresh tokens again and again, also those of sessions that were taken back."""
+        logins: list[Login] = []
+        chance = random.Random(self._random.random())
+        while not self._stop.wait(0.03):
+            if len(logins) < _LOGINS and (login := self._sign_in()) is not None:
+                logins.append(login)
+            if not logins:
+                continue
+            login = chance.choice(logins)
+            self._refresh(login)
+            silence = time.monotonic() - (login.unsure_since or time.monotonic())
+            if login.refusals > _REFUSALS or silence > _LONGEST_SILENCE_SECONDS:
+                logins.remove(login)
+
+    def _sign_in(self) -> Login | None:
+        invoked = time.monotonic()
+        try:
+            answer = self.service.post(
+                "/auth/login", json={"username": "admin", "password": ADMIN_PASSWORD}, timeout=_ANSWER_SECONDS
+            )
+        except requests.RequestException:
+            return None
+        if answer.status_code != 200:
+            return None
+        tokens = answer.json()
+        claims = _claims(tokens["access_token"])
+        login = Login(str(claims["sid"]), str(claims["sub"]), str(claims["client_id"]), tokens["refresh_token"])
+        self.history.add(Issue(f"refresh:{login.session}", frozenset(login.handles), invoked, time.monotonic()))
+        return login
+
+    def _refresh(self, login: Login) -> None:
+        sent = time.monotonic()
+        status, tokens = 0, {}
+        with contextlib.suppress(requests.RequestException):
+            answer = self.service.post(
+                "/auth/refresh", json={"refresh_token": login.refresh_token}, timeout=_ANSWER_SECONDS
+            )
+            status, tokens = answer.status_code, answer.json()
+        ended = time.monotonic()
+        self.history.add(Request(f"refresh:{login.session}", 0.0, sent, ended, status, refreshes=True))
+        if status == 401:
+            login.refusals += 1
+        if status != 200:
+            login.unsure_since = login.unsure_since or sent
+            return
+        login.refresh_token, login.unsure_since = tokens["refresh_token"], None
+        text = tokens["access_token"]
+        id_, kid = str(_claims(text)["jti"]), self._keys.key_set().signing_key().id
+        self.history.add(Issue(id_, frozenset({*login.handles, f"token:{id_}", f"key:{kid}"}), sent, ended))
+        if len(self._people.live) < 40:
+            self._people.live.append(Token(text, id_, login.session, login.subject, login.client))
+
     def _revoke_directly(self) -> None:
         """Another host, with a link of its own."""
         chance = random.Random(self._random.random())
@@ -191,16 +268,19 @@ class Workload:
                 value["key"] = self._keys.key_set().signing_key().id
             invoked = time.monotonic()
             outcome: Outcome = "ok"
+            is_enforced = False
             try:
                 receipt = self.denylist.revoke(
                     Handle(kind, value.get(kind, ""), issuer=issuer),  # type: ignore[arg-type]  # one of the kinds
-                    wait_seconds=1.0 if self.by_receipt else 0.0,
+                    wait_seconds=1.0 if self.by_receipt else chance.choice((0.0, 0.2)),
                 )
-                if self.by_receipt and not receipt.enforced:
+                is_enforced = receipt.enforced
+                if self.by_receipt and not is_enforced:
                     outcome = "unknown"
             except DenylistUnavailableError:
                 outcome = "unknown"
-            self.history.add(Revoke(name, kind in ("token", "session", "key"), invoked, time.monotonic(), outcome))
+            is_unconditional = kind in ("token", "session", "key")
+            self.history.add(Revoke(name, is_unconditional, invoked, time.monotonic(), outcome, is_enforced))
             self._took(token)
 
     def _revoke_by_http(self) -> None:
@@ -221,6 +301,7 @@ class Workload:
                 body, name = {"kind": way, "value": value}, f"{way}:{value}"
             invoked = time.monotonic()
             outcome: Outcome = "unknown"
+            is_enforced = False
             try:
                 # Minted for this one: an epoch that opens takes an older one back.
                 bearer = bearer or self._issuer.issue(
@@ -231,13 +312,15 @@ class Workload:
                 )
                 status = answer.status_code
                 outcome = "ok" if status in (200, 201) else "fail" if status == 401 else "unknown"
-                if outcome == "ok" and self.by_receipt and not answer.json()["receipt"]["enforced"]:
-                    outcome = "unknown"
+                is_enforced = outcome == "ok" and answer.json()["receipt"]["enforced"]
+                if self.by_receipt and not is_enforced:
+                    outcome = "unknown" if outcome == "ok" else outcome
                 if status not in (200, 201, 401, 503):
                     self.strange.append(f"{path} {status} {answer.text}")
             except (DenylistUnavailableError, requests.RequestException):
                 pass
-            self.history.add(Revoke(name, not name.startswith("subject:"), invoked, time.monotonic(), outcome))
+            is_unconditional = not name.startswith("subject:")
+            self.history.add(Revoke(name, is_unconditional, invoked, time.monotonic(), outcome, is_enforced))
             self._took(token)
 
     def _take(self) -> Token:
