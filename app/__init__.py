@@ -21,7 +21,7 @@ def create_app(settings: "Settings", *, extend: "Callable[[Flask], None] | None"
     from flask import Flask
     from werkzeug.middleware.proxy_fix import ProxyFix
 
-    from app import logs, metrics, problems
+    from app import browsers, logs, metrics, problems
     from app.bearer import bearer
     from app.routes import (
         admin,
@@ -47,9 +47,11 @@ def create_app(settings: "Settings", *, extend: "Callable[[Flask], None] | None"
     if settings.trusted_proxies:
         hops = settings.trusted_proxies
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]  # as Flask documents it
+    app.wsgi_app = verify.Questions(app.wsgi_app)  # type: ignore[method-assign]  # as Flask documents it
     logs.init_app(app)
     metrics.init_app(app)
     problems.register(app)
+    browsers.init_app(app)
     bearer.init_app(app, guard=service.guard)
     api = (auth, oauth, wellknown, verify, admin, resources, operations)
     for module in (*api, docs, pages, playground, console):

@@ -105,12 +105,12 @@ def register(app: Flask) -> None:
     """Answer every error as a problem. An unforeseen error is logged, and its answer tells nothing of it."""
     app.request_class = BrokenBodyRequest
     app.register_error_handler(Problem, lambda problem: problem.response())
-    app.register_error_handler(HTTPException, _from_http)
+    app.register_error_handler(HTTPException, from_http)
     app.register_error_handler(InvalidValueError, lambda error: Problem(400, str(error), reason="invalid").response())
     app.register_error_handler(ConflictError, lambda error: Problem(409, str(error), reason="conflict").response())
     app.register_error_handler(DatabaseUnavailableError, _unavailable)
     app.register_error_handler(redis.RedisError, _unavailable)
-    app.register_error_handler(Exception, _unforeseen)
+    app.register_error_handler(Exception, unforeseen)
 
 
 def read_json(model: type[M]) -> M:
@@ -127,7 +127,8 @@ def read_json(model: type[M]) -> M:
         raise Problem(400, "The body is not what this endpoint takes.", reason="invalid", errors=errors) from error
 
 
-def _from_http(error: HTTPException) -> Response:
+def from_http(error: HTTPException) -> Response:
+    """An error of HTTP itself, with those of its headers that mean something to the client."""
     headers = {
         name: value
         for name, value in error.get_headers()
@@ -144,6 +145,7 @@ def _unavailable(error: Exception) -> Response:
     ).response()
 
 
-def _unforeseen(error: Exception) -> Response:
+def unforeseen(error: Exception) -> Response:
+    """The answer to a mistake of this service, which is logged."""
     _log.error("An error that nobody foresaw.", exc_info=error)
     return Problem(500, "Something went wrong here. It has been logged.").response()

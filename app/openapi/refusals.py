@@ -19,6 +19,7 @@ OAuthErrorCode = Literal[
     "unsupported_grant_type",
     "invalid_scope",
     "temporarily_unavailable",
+    "server_error",
 ]
 
 

@@ -16,13 +16,14 @@ from flask import Blueprint, Response, jsonify, request
 from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError
 from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict  # pydantic cannot read the one of typing before 3.12
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 
 from app.clients import FIRST_PARTY, Client
 from app.database import DatabaseUnavailableError
 from app.grants import InvalidScopeError
 from app.openapi import Answer, operation
 from app.openapi.refusals import OAuthErrorCode, OAuthErrorJson
+from app.problems import from_http, unforeseen
 from app.routes.auth import refreshed, token_response
 from app.routes.context import actor, origin, service
 from app.routes.formats import ClientId, Issuer, Scope, SessionId, Subject, TokensJson
@@ -371,4 +372,19 @@ def _on_unavailable(error: Exception) -> Response:
 
 @routes.errorhandler(HTTPException)
 def _on_http_error(error: HTTPException) -> Response:
-    return _error(error.code or 500, "invalid_request", error.name)
+    response = _error(error.code or 500, "invalid_request", error.name)
+    response.headers.extend([(name, value) for name, value in error.get_headers() if name == "Allow"])
+    return response
+
+
+@routes.errorhandler(Exception)
+def _on_unforeseen(error: Exception) -> Response:
+    problem = unforeseen(error)
+    return _error(problem.status_code, "server_error", "Something went wrong here. It has been logged.")
+
+
+@routes.app_errorhandler(NotFound)
+@routes.app_errorhandler(MethodNotAllowed)
+def _on_no_route(error: HTTPException) -> Response:
+    """Where no route takes a request, it belongs to no blueprint, and Flask asks the handlers of the whole app."""
+    return _on_http_error(error) if request.path.startswith(f"{routes.url_prefix}/") else from_http(error)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from flask import Blueprint, Response, jsonify
+from flask import Blueprint, Response, jsonify, request
 from pydantic import Field
 from typing_extensions import TypedDict  # pydantic cannot read the one of typing before 3.12
 
@@ -72,13 +72,15 @@ def metadata(tenant: Tenant = "") -> Response:
 @operation(Answer(Jwks, media_type="application/jwk-set+json"))
 def jwks() -> Response:
     """The public keys, the next one included before it signs."""
-    response = _public(service().keys.key_set().public_jwks())
-    response.mimetype = "application/jwk-set+json"
-    return response
+    return _public(service().keys.key_set().public_jwks(), media_type="application/jwk-set+json")
 
 
-def _public(document: Mapping[str, object]) -> Response:
+def _public(document: Mapping[str, object], *, media_type: str = "application/json") -> Response:
+    """A document for everyone, which is sent again only where it has changed."""
     response = jsonify(document)
+    response.mimetype = media_type
     response.headers["Cache-Control"] = f"public, max-age={JWKS_MAX_AGE_SECONDS}"
     response.headers["Access-Control-Allow-Origin"] = "*"
+    response.add_etag()
+    response.make_conditional(request)
     return response

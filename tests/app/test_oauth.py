@@ -410,3 +410,37 @@ def test_the_public_client_may_not_introspect(api: Api, login: Login) -> None:
 
     error(api.post("/oauth/introspect", data=form), 401, "invalid_client")
     error(api.post("/oauth/introspect", data=form, headers=basic("first-party", "")), 401, "invalid_client")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/oauth/nowhere", 404),
+        ("POST", "/oauth/token/more", 404),
+        ("POST", "/oauth/", 404),
+        ("GET", "/oauth/token", 405),
+        ("DELETE", "/oauth/revoke", 405),
+        ("BREW", "/oauth/introspect", 405),
+    ],
+)
+def test_what_no_endpoint_takes_is_an_error_of_oauth(api: Api, method: str, path: str, status: int) -> None:
+    answer = api.ask(method, path)
+    assert (answer.status_code, answer.mimetype) == (status, "application/json")
+    assert answer.get_json().keys() == {"error", "error_description"}
+    assert answer.get_json()["error"] == "invalid_request"
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert ("Allow" in answer.headers) == (status == 405)
+
+
+def test_a_mistake_of_ours_is_an_error_of_oauth(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("what nobody must read")
+
+    monkeypatch.setattr(api.service.stores.clients, "authenticate", broken)
+    answer = api.post("/oauth/introspect", data={"token": "x"}, headers=api.machine().basic)
+    assert (answer.status_code, answer.get_json()["error"]) == (500, "server_error")
+    assert "nobody must read" not in answer.text
+
+
+def test_another_path_is_no_business_of_oauth(api: Api) -> None:
+    assert api.get("/oauthority").mimetype == "application/problem+json"

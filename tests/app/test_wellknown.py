@@ -4,6 +4,7 @@ import pytest
 
 from revocation import KeySet, TokenVerifier
 from tests.app.api import Api, prepared, settings_for
+from tests.support.denylists import until
 from tests.support.servers import Server
 
 METADATA = "/.well-known/oauth-authorization-server"
@@ -107,3 +108,21 @@ def test_another_algorithm_takes_over_and_tokens_of_the_old_one_stay_good(
         assert (api.me(old), api.me(new)) == (200, 200)
         assert {key["alg"] for key in keys} == {"ES256", "RS256"}
         assert next(key["alg"] for key in keys if key["kid"] == api.claims(new).key_id) == "RS256"
+
+
+@pytest.mark.parametrize("path", [METADATA, "/.well-known/jwks.json"])
+def test_who_has_a_document_is_told_that_it_has_not_changed(api: Api, path: str) -> None:
+    first = api.get(path)
+    again = api.get(path, headers={"If-None-Match": first.headers["ETag"]})
+    another = api.get(path, headers={"If-None-Match": '"another"'})
+
+    assert (again.status_code, again.data) == (304, b"")
+    assert again.headers["Cache-Control"] == first.headers["Cache-Control"]
+    assert again.headers["Access-Control-Allow-Origin"] == "*"
+    assert (another.status_code, another.data) == (200, first.data)
+
+
+def test_a_new_key_is_a_new_document(api: Api) -> None:
+    before = api.get("/.well-known/jwks.json").headers["ETag"]
+    api.service.stores.keyring.rotate(keep_seconds=60)
+    until(lambda: api.get("/.well-known/jwks.json", headers={"If-None-Match": before}).status_code == 200)
