@@ -27,7 +27,7 @@ def prepare(stores: Stores, settings: Settings) -> str | None:
     Returns the admin's password where one had to be made up, to be shown this once. Raises ConfigurationError where
     something is set so that the service must not start.
     """
-    stores.database.create_schema()
+    stores.database.migrate()
     stores.keyring.ensure()
     open_epoch(stores, settings)
     if settings.is_embedded:

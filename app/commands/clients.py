@@ -22,7 +22,7 @@ def clients() -> None:
 def create_client(settings: Settings, name: str, scope: str) -> None:
     """Register a client; its secret is shown once."""
     stores = Stores.of(settings)
-    stores.database.create_schema()
+    stores.database.migrate()
     try:
         client, secret = accounts(stores, settings).create_client(name, scope=scope, actor=operator())
     except InvalidValueError as error:
@@ -35,7 +35,7 @@ def create_client(settings: Settings, name: str, scope: str) -> None:
 def list_clients(settings: Settings) -> None:
     """Every client."""
     stores = Stores.of(settings)
-    stores.database.create_schema()
+    stores.database.migrate()
     for client in stores.clients.list():
         state = "disabled" if client.disabled else "active"
         click.echo(f"{client.client_id}  {state:8}  {client.name}  {client.scope}")

@@ -30,7 +30,7 @@ def list_keys(settings: Settings) -> None:
 def rotate_keys(settings: Settings) -> None:
     """Publish the next key now; it signs once everybody has had time to fetch it."""
     stores = Stores.of(settings)
-    stores.database.create_schema()
+    stores.database.migrate()
     chosen = settings.revocation
     keep_seconds = chosen.max_token_lifetime_seconds + 2 * chosen.leeway_seconds + chosen.margin_seconds
     key = accounts(stores, settings).rotate_key(keep_seconds=keep_seconds, actor=operator())

@@ -22,7 +22,7 @@ def users() -> None:
 def create_user(settings: Settings, username: str, scope: str, password: str) -> None:
     """Make an account."""
     stores = Stores.of(settings)
-    stores.database.create_schema()
+    stores.database.migrate()
     try:
         user = accounts(stores, settings).create_user(username, password=password, scope=scope, actor=operator())
     except (UserExistsError, InvalidValueError) as error:

@@ -6,7 +6,7 @@ raises DatabaseUnavailableError: "could not ask" is never "no such user".
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -14,8 +14,10 @@ from sqlalchemy import exc
 from sqlalchemy.orm import Session
 
 from app.database.errors import DatabaseUnavailableError
+from app.database.pool import MIGRATION_SECONDS, TIMEOUT_SECONDS
 from app.database.postgresql import lock_schema, postgresql_engine
-from app.database.rows import Base, UserRow
+from app.database.rows import UserRow
+from app.database.schema import is_current, upgrade
 from app.database.sqlite import locked_file, sqlite_engine
 from app.database.url import parse_database_url
 
@@ -62,15 +64,25 @@ class Database:
                 f"{self!r} does not have the tables of this service; `python -m app init` creates them."
             ) from error
 
-    def create_schema(self) -> None:
-        """Create the tables that are missing. Any number of processes may do it at once."""
-        if self.dialect == "sqlite":
-            with locked_file(Path(str(self._url.database))), self.session() as session:
-                Base.metadata.create_all(session.connection())
-        else:
-            with self.session() as session:
-                lock_schema(session)
-                Base.metadata.create_all(session.connection())
+    def migrate(self) -> None:
+        """Create the tables, or bring those of an earlier release to this one. Many processes may do it at once.
+
+        Raises DatabaseUnavailableError, also for the database of a newer release.
+        """
+        with locked_file(Path(str(self._url.database))) if self.dialect == "sqlite" else nullcontext():
+            with self.reading() as session:
+                if is_current(session.connection()):
+                    return
+            engine = self._new_engine(timeout_seconds=MIGRATION_SECONDS)
+            try:
+                with self._errors(), engine.begin() as connection:
+                    if self.dialect == "postgresql":
+                        lock_schema(connection)
+                    upgrade(connection)
+            except exc.ProgrammingError as error:
+                raise DatabaseUnavailableError(f"{self!r} cannot be migrated: {_first_line(error)}") from error
+            finally:
+                engine.dispose()
 
     def close(self) -> None:
         """Close this process's idle connections; the next statement opens new ones."""
@@ -98,8 +110,10 @@ class Database:
         pid = os.getpid()
         return self._engines.get(pid) or self._engines.setdefault(pid, self._new_engine())
 
-    def _new_engine(self) -> sa.Engine:
-        return sqlite_engine(self._url) if self.dialect == "sqlite" else postgresql_engine(self._url)
+    def _new_engine(self, *, timeout_seconds: int = TIMEOUT_SECONDS) -> sa.Engine:
+        if self.dialect == "sqlite":
+            return sqlite_engine(self._url)
+        return postgresql_engine(self._url, timeout_seconds=timeout_seconds)
 
 
 def _first_line(error: BaseException) -> str:

@@ -7,6 +7,9 @@ import sqlalchemy as sa
 #: The limit of every wait: for a connection, for a lock, for an answer.
 TIMEOUT_SECONDS = 5
 
+#: The same while the schema changes: a new index on a long audit trail takes its time, and other processes wait for it.
+MIGRATION_SECONDS = 300
+
 _CONNECTIONS = 5
 _OVERFLOW = 5  # at most 10 connections per process; then a request waits TIMEOUT_SECONDS and becomes a 503
 

@@ -28,7 +28,7 @@ class Instant(sa.TypeDecorator[datetime]):
 
 
 class Base(DeclarativeBase):
-    """The tables that `Database.create_schema` creates."""
+    """The tables as this release has them; `app/database/migrations` says how each came to be."""
 
 
 class UserRow(Base):

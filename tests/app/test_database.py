@@ -58,7 +58,7 @@ def test_making_a_database_connects_to_nothing(tmp_path: Path) -> None:
 def test_the_schema_is_created_once_and_what_is_in_it_stays(database: Database) -> None:
     add_user(database, "ada")
 
-    database.create_schema()
+    database.migrate()
 
     assert usernames(database) == ["ada"]
 
@@ -67,7 +67,7 @@ def test_the_directory_is_made_and_the_file_is_for_its_owner_alone(tmp_path: Pat
     path = tmp_path / "data" / "deep" / "app.sqlite3"
     database = Database(f"sqlite:///{path}")
 
-    database.create_schema()
+    database.migrate()
     add_user(database, "ada")
 
     files = [file for file in path.parent.iterdir() if file.name.startswith(path.name)]
@@ -81,7 +81,7 @@ def test_a_file_may_have_any_name(tmp_path: Path, name: str) -> None:
     url = sa.URL.create("sqlite", database=str(tmp_path / name)).render_as_string()
     database = Database(url)
 
-    database.create_schema()
+    database.migrate()
     add_user(database, "ada")
     database.close()
 
@@ -90,7 +90,7 @@ def test_a_file_may_have_any_name(tmp_path: Path, name: str) -> None:
 
 def test_sqlite_is_set_up_not_to_lose_commits(tmp_path: Path) -> None:
     database = Database(f"sqlite:///{tmp_path / 'app.sqlite3'}")
-    database.create_schema()
+    database.migrate()
 
     with database.reading() as session:
         pragmas = {
@@ -132,7 +132,7 @@ for _ in range(8):
         try:
             os.close(write_end)
             os.read(read_end, 1)  # returns in all of them when the parent closes the other end
-            database.create_schema()
+            database.migrate()
             database.ping()
             status = 0
         except BaseException:
@@ -158,7 +158,7 @@ def test_eight_threads_create_the_schema_at_once(database_url: str) -> None:
 
     def create(database: Database) -> None:
         start.wait(30)
-        database.create_schema()
+        database.migrate()
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(create, databases))
@@ -298,7 +298,7 @@ def test_a_file_that_is_no_database_is_unavailable(tmp_path: Path) -> None:
     path.write_text("Dear diary, " * 100)
     database = Database(f"sqlite:///{path}")
 
-    for ask in (database.ping, database.create_schema):
+    for ask in (database.ping, database.migrate):
         with pytest.raises(DatabaseUnavailableError, match="not a database"):
             ask()
     database.close()
@@ -306,7 +306,7 @@ def test_a_file_that_is_no_database_is_unavailable(tmp_path: Path) -> None:
 
 def test_a_server_that_is_not_there_is_unavailable_and_the_cause_is_kept() -> None:
     database = Database("postgresql://ada:s3cret@127.0.0.1:1/none")
-    asks: tuple[Callable[[], None], ...] = (database.ping, database.create_schema)
+    asks: tuple[Callable[[], None], ...] = (database.ping, database.migrate)
 
     for ask in asks:
         with pytest.raises(DatabaseUnavailableError) as caught:
@@ -342,7 +342,7 @@ def test_a_locked_file_is_unavailable(tmp_path: Path, monkeypatch: pytest.Monkey
     path = tmp_path / "app.sqlite3"
     monkeypatch.setattr("app.database.sqlite.TIMEOUT_SECONDS", 0)
     database = Database(f"sqlite:///{path}")
-    database.create_schema()
+    database.migrate()
 
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
@@ -426,11 +426,11 @@ def test_a_process_that_keeps_the_lock_does_not_hang_the_others(
         assert process.stdout is not None
         assert process.stdout.readline() == "held\n"
         with pytest.raises(DatabaseUnavailableError, match=r"app\.sqlite3\.lock"):
-            Database(f"sqlite:///{path}").create_schema()
+            Database(f"sqlite:///{path}").migrate()
 
 
 def test_a_directory_that_cannot_be_made_is_unavailable(tmp_path: Path) -> None:
     (tmp_path / "data").touch()
 
     with pytest.raises(DatabaseUnavailableError, match="data"):
-        Database(f"sqlite:///{tmp_path / 'data' / 'app.sqlite3'}").create_schema()
+        Database(f"sqlite:///{tmp_path / 'data' / 'app.sqlite3'}").migrate()

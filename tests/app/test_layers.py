@@ -13,8 +13,10 @@ PACKAGE = Path(app.__file__).parent
 #: for all of its modules.
 LAYERS = (
     ("greenlets", "instants", "readiness", "refresh_tokens", "keyring", "throttle", "database.errors"),
+    ("database.migrations.versions",),
+    ("database.migrations",),
     ("database.pool", "database.rows", "database.url"),
-    ("database.postgresql", "database.sqlite"),
+    ("database.postgresql", "database.schema", "database.sqlite"),
     ("database.database",),
     ("database",),
     ("scopes", "passwords", "audit"),
