@@ -1,6 +1,8 @@
 """Results that were never measured: plausible ones of a whole run, for tests of what is made of results."""
 
 import random
+from dataclasses import replace
+from functools import cache
 from typing import Any, Final
 
 from loadtest.results import (
@@ -35,6 +37,11 @@ _FAULTS: Final[dict[Fault, float]] = {"healthy": 0, "5_ms_away": 5, "50_ms_away"
 
 def made_up(*, seed: int = 1, **changes: Any) -> Results:
     """The same for the same seed, with some fields as the test wants them."""
+    return replace(_whole(seed), **changes)
+
+
+@cache
+def _whole(seed: int) -> Results:
     dice = random.Random(seed)
     whole: dict[str, Any] = {
         "profile": "full",
@@ -88,7 +95,7 @@ def made_up(*, seed: int = 1, **changes: Any) -> Results:
             for staleness in (0, 0.05, 0.25, 1, 10, float("inf"))
         ),
     }
-    return Results(**(whole | changes))
+    return Results(**whole)
 
 
 def made_up_cost(**changes: Any) -> Cost:

@@ -179,8 +179,7 @@ OVERLAPS = """() => [...document.querySelectorAll('svg')].flatMap(svg => {
 })"""
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [360, 1280])
+@pytest.mark.parametrize(("scheme", "width"), [("light", 360), ("dark", 1280)])
 def test_anybody_can_read_it(browser: Browser, tmp_path: Path, scheme: Literal["light", "dark"], width: int) -> None:
     write(made_up(), tmp_path / "report.html")
     with visiting(browser, f"file://{tmp_path}", scheme=scheme, width=width, touch=width < 500) as visitor:

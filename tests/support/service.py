@@ -86,7 +86,7 @@ class Service:
     def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
         if self.process.poll() is None:
             self.process.send_signal(number)
-        self.process.wait(30)
+        self.process.wait(START_SECONDS)
 
     def restart(self, *, stop_with: signal.Signals = signal.SIGTERM) -> None:
         """The same settings and directory in a new process."""
