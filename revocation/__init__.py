@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
 from revocation.claims import Claims
-from revocation.denylist import Change, Denylist, FollowerState, Following, Lifetimes, Page, Receipt, Revocation
+from revocation.denylist import Change, Denylist, FollowerState, Following, Lifetimes, Note, Page, Receipt, Revocation
 from revocation.errors import (
     ConfigurationError,
     ConflictError,
@@ -61,6 +61,7 @@ __all__ = [
     "Lifetimes",
     "MemoryDenylist",
     "MissingTokenError",
+    "Note",
     "Page",
     "Receipt",
     "RedisDenylist",

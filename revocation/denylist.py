@@ -4,7 +4,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, Protocol, Self
 
 from revocation.claims import MAX_INSTANT, Claims
 from revocation.errors import InvalidTokenError
@@ -51,6 +51,25 @@ class Revocation:
     created_at_ms: int
     reason: str = ""
     actor: str = ""
+    #: Where the actor did it from, and by which act of an application; empty where nobody said.
+    address: str = ""
+    action: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Who revokes or undoes, why, from where, and by which act of an application. It stands beside the change."""
+
+    actor: str = ""
+    reason: str = ""
+    address: str = ""
+    action: str = ""
+
+    def checked(self) -> Self:
+        """The note as it may be stored: ValueError where a text is too long or holds control characters."""
+        for text in (self.actor, self.reason, self.address, self.action):
+            checked_note(text)
+        return self
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,13 +106,14 @@ class Page:
 class Change:
     """One line of the log: a revocation, or the undoing of one."""
 
+    #: Names the line; no other line ever has it.
+    id: str
     undone: bool
     #: What was made or undone; None where the log no longer says what an undone one was.
     revocation: Revocation | None
     revocation_id: str
     at_ms: int
-    actor: str
-    reason: str
+    note: Note
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,15 +223,17 @@ class Denylist(Protocol):
         *,
         reason: str = "",
         actor: str = "",
+        address: str = "",
+        action: str = "",
         issued_before_ms: int | None = None,
         wait_seconds: float | None = None,
     ) -> Receipt:
         """Take back everything under the handle: issued before now, or before the instant given.
 
         Acknowledged means written; the receipt says how many followers have confirmed it within `wait_seconds` (None:
-        as long as the deny-list waits by default), and whether it is enforced. Raises ValueError for a cut-off on a
-        kind that has none or later than now, and for a reason or actor that is too long or holds control characters;
-        ConflictError where too many keys are revoked.
+        as long as the deny-list waits by default), and whether it is enforced. The texts (see Note) stand in the log
+        beside the revocation. Raises ValueError for a cut-off on a kind that has none or later than now, and for a text
+        that is too long or holds control characters; ConflictError where too many keys are revoked.
         """
 
     def revoke_many(
@@ -220,12 +242,16 @@ class Denylist(Protocol):
         *,
         reason: str = "",
         actor: str = "",
+        address: str = "",
+        action: str = "",
         issued_before_ms: int | None = None,
         wait_seconds: float | None = None,
     ) -> Receipt:
         """Revoke several handles; all are written when it returns. Raises like `revoke`."""
 
-    def undo(self, revocation_id: str, *, reason: str = "", actor: str = "") -> bool:
+    def undo(
+        self, revocation_id: str, *, reason: str = "", actor: str = "", address: str = "", action: str = ""
+    ) -> bool:
         """Take back exactly this revocation; False where it is unknown, expired or undone already.
 
         Raises ConflictError where it was merged with others and can no longer be told apart.

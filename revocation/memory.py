@@ -15,11 +15,11 @@ from revocation.denylist import (
     Change,
     Following,
     Lifetimes,
+    Note,
     Page,
     Receipt,
     Revocation,
     checked_cutoffs,
-    checked_note,
 )
 from revocation.errors import ConflictError, DenylistEmptyError
 from revocation.handles import Handle, Kind
@@ -100,11 +100,20 @@ class MemoryDenylist:
         *,
         reason: str = "",
         actor: str = "",
+        address: str = "",
+        action: str = "",
         issued_before_ms: int | None = None,
         wait_seconds: float | None = None,
     ) -> Receipt:
         """Take back everything under the handle. Nobody follows, so that there is nobody to wait for."""
-        return self.revoke_many([handle], reason=reason, actor=actor, issued_before_ms=issued_before_ms)
+        return self.revoke_many(
+            [handle],
+            reason=reason,
+            actor=actor,
+            address=address,
+            action=action,
+            issued_before_ms=issued_before_ms,
+        )
 
     def revoke_many(
         self,
@@ -112,12 +121,14 @@ class MemoryDenylist:
         *,
         reason: str = "",
         actor: str = "",
+        address: str = "",
+        action: str = "",
         issued_before_ms: int | None = None,
         wait_seconds: float | None = None,
     ) -> Receipt:
         """Revoke several handles."""
         checked_cutoffs(handles, issued_before_ms)
-        checked_note(reason), checked_note(actor)
+        note = Note(actor, reason, address, action).checked()
         now = self.now_ms()
         if issued_before_ms is not None and issued_before_ms > now + 1:
             raise ValueError(AHEAD)
@@ -139,9 +150,9 @@ class MemoryDenylist:
                 self._count += 1
                 id_ = f"{now}-{self._count}-{secrets.token_hex(4)}"
                 own = replace(handle, expires_at=None)
-                twin = Revocation(id_, own, cutoff, expires_at_ms, now, reason, actor)
+                twin = Revocation(id_, own, cutoff, expires_at_ms, now, reason, actor, address, action)
                 self._add(twin)
-                self._changes.append(Change(False, twin, id_, now, actor, reason))
+                self._changes.append(Change(id_, False, twin, id_, now, note))
             standing.append(twin)
         return Receipt(
             tuple(standing),
@@ -174,10 +185,12 @@ class MemoryDenylist:
                 return revocation
         return None
 
-    def undo(self, revocation_id: str, *, reason: str = "", actor: str = "") -> bool:
+    def undo(
+        self, revocation_id: str, *, reason: str = "", actor: str = "", address: str = "", action: str = ""
+    ) -> bool:
         """Take back exactly this revocation."""
         self._require_open()
-        checked_note(reason), checked_note(actor)
+        note = Note(actor, reason, address, action).checked()
         for name, entry in list(self._entries.items()):
             if any(one.id == revocation_id for one in entry.merged) and self._entry(name):
                 raise ConflictError("This revocation was merged with others and cannot be undone on its own.")
@@ -186,7 +199,10 @@ class MemoryDenylist:
                     entry.revocations.remove(one)
                     if not entry.revocations and not entry.merged:
                         del self._entries[name]
-                    self._changes.append(Change(True, one, revocation_id, self.now_ms(), actor, reason))
+                    now = self.now_ms()
+                    self._count += 1
+                    id_ = f"{now}-{self._count}-{secrets.token_hex(4)}"
+                    self._changes.append(Change(id_, True, one, revocation_id, now, note))
                     return True
         return False
 

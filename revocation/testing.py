@@ -47,10 +47,12 @@ class FaultyDenylist(MemoryDenylist):
         self._require_server()
         return super().now_ms()
 
-    def undo(self, revocation_id: str, *, reason: str = "", actor: str = "") -> bool:
+    def undo(
+        self, revocation_id: str, *, reason: str = "", actor: str = "", address: str = "", action: str = ""
+    ) -> bool:
         """As MemoryDenylist, while the server is up."""
         self._require_server()
-        return super().undo(revocation_id, reason=reason, actor=actor)
+        return super().undo(revocation_id, reason=reason, actor=actor, address=address, action=action)
 
     def _require_server(self) -> None:
         if self.down:

@@ -40,6 +40,7 @@ def as_json(revocation: Revocation) -> dict[str, Any]:
         "created_at": instant(revocation.created_at_ms),
         "expires_at": None if expiry is None else instant(expiry),
         "actor": revocation.actor,
+        "address": revocation.address,
         "reason": revocation.reason,
     }
 
@@ -56,6 +57,7 @@ def facts(revocation: Revocation) -> dict[str, str]:
         "takes back": "everything under it" if cutoff is None else f"everything issued before {instant(cutoff)}",
         "made": instant(revocation.created_at_ms),
         "by": revocation.actor or "(not given)",
+        "from": revocation.address or "(not given)",
         "reason": revocation.reason or "(not given)",
         "ends": "never, unless undone" if expiry is None else instant(expiry),
     }

@@ -12,7 +12,7 @@ from revocation.cli import exits
 from revocation.cli.chosen_denylist import ChosenDenylist
 from revocation.cli.handles import from_file, from_token, issuer_of, named
 from revocation.cli.revocations import as_json, facts
-from revocation.cli.terminal import notify, operator, print_facts, print_json, screen
+from revocation.cli.terminal import here, notify, operator, print_facts, print_json, screen
 from revocation.cli.trust import Trust, trust_options
 from revocation.denylist import Receipt, Revocation, checked_note
 from revocation.errors import DenylistUnavailableError
@@ -164,7 +164,9 @@ def _rehearse(denylist: RedisDenylist, handles: list[Handle], order: _Order) -> 
 
 
 def _revoke_one(denylist: RedisDenylist, handle: Handle, order: _Order) -> int:
-    receipt = denylist.revoke(handle, reason=order.reason, actor=operator(), wait_seconds=order.wait_seconds)
+    receipt = denylist.revoke(
+        handle, reason=order.reason, actor=operator(), address=here(), wait_seconds=order.wait_seconds
+    )
     revocation = receipt.revocation
     if order.as_program:
         print_json({"revocation": as_json(revocation) if revocation else None, "receipt": _receipt_json(receipt)})
@@ -189,6 +191,7 @@ def _revoke_all(denylist: RedisDenylist, handles: list[Handle], order: _Order) -
                     batch,
                     reason=order.reason,
                     actor=operator(),
+                    address=here(),
                     wait_seconds=order.wait_seconds if last else 0,
                 )
                 written += receipt.revocations

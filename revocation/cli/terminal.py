@@ -2,6 +2,7 @@
 
 import getpass
 import json
+import socket
 import sys
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
@@ -32,6 +33,11 @@ def screen(*, stderr: bool = False) -> Console:
 def operator() -> str:
     """The name under which the log records the person at the terminal."""
     return f"operator {getpass.getuser()}"
+
+
+def here() -> str:
+    """The name of this machine, which the log keeps as the address of the person at the terminal."""
+    return socket.gethostname()
 
 
 def notify(line: str) -> None:

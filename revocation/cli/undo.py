@@ -7,7 +7,7 @@ import click
 from revocation.cli import exits
 from revocation.cli.chosen_denylist import ChosenDenylist
 from revocation.cli.handles import lines_of
-from revocation.cli.terminal import notify, operator, print_json
+from revocation.cli.terminal import here, notify, operator, print_json
 
 
 @click.command()
@@ -36,7 +36,7 @@ def undo(
         raise click.UsageError(f"{path} names nothing to undo.")
     denylist = chosen.connected()
     try:
-        undone = {id_: denylist.undo(id_, reason=reason, actor=operator()) for id_ in ids}
+        undone = {id_: denylist.undo(id_, reason=reason, actor=operator(), address=here()) for id_ in ids}
     except ValueError as error:
         raise click.UsageError(str(error)) from error
     missing = [id_ for id_, is_undone in undone.items() if not is_undone]

@@ -76,8 +76,8 @@ def _as_json(change: Change) -> dict[str, Any]:
         "change": "undo" if change.undone else "revoke",
         "at": instant(change.at_ms),
         "id": change.revocation_id,
-        "actor": change.actor,
-        "reason": change.reason,
+        "actor": change.note.actor,
+        "reason": change.note.reason,
         "revocation": as_json(change.revocation) if change.revocation else None,
     }
 
@@ -88,8 +88,8 @@ def _line(change: Change) -> Text:
     line = Text(f"{instant(change.at_ms)}  ")
     line.append("undo    " if change.undone else "revoke  ", style="green" if change.undone else "red")
     line.append(safe(subject), style="bold")
-    actor = f" by {safe(change.actor)}" if change.actor else ""
-    reason = f": {safe(change.reason)}" if change.reason else ""
+    actor = f" by {safe(change.note.actor)}" if change.note.actor else ""
+    reason = f": {safe(change.note.reason)}" if change.note.reason else ""
     line.append(f"{actor}{reason}")
     line.append(f"  [{change.revocation_id}]", style="dim")
     return line

@@ -14,11 +14,11 @@ from revocation.denylist import (
     UNCONDITIONAL,
     Change,
     Lifetimes,
+    Note,
     Page,
     Receipt,
     Revocation,
     checked_cutoffs,
-    checked_note,
 )
 from revocation.errors import ConflictError, DenylistUnavailableError
 from revocation.handles import Handle, Kind
@@ -211,17 +211,25 @@ class RedisDenylist:
         *,
         reason: str = "",
         actor: str = "",
+        address: str = "",
+        action: str = "",
         issued_before_ms: int | None = None,
         wait_seconds: float | None = None,
     ) -> Receipt:
         """Take back everything under the handle: issued before now, or before the instant given.
 
         The receipt is `enforced` when every follower that lives has confirmed the revocation, or asks Redis by now.
-        Raises ValueError for a cut-off on a kind that has none or later than now by Redis' clock, and for a reason or
-        actor that is too long or holds control characters; ConflictError where too many keys are revoked.
+        Raises ValueError for a cut-off on a kind that has none or later than now by Redis' clock, and for a text that
+        is too long or holds control characters; ConflictError where too many keys are revoked.
         """
         return self.revoke_many(
-            [handle], reason=reason, actor=actor, issued_before_ms=issued_before_ms, wait_seconds=wait_seconds
+            [handle],
+            reason=reason,
+            actor=actor,
+            address=address,
+            action=action,
+            issued_before_ms=issued_before_ms,
+            wait_seconds=wait_seconds,
         )
 
     def revoke_many(
@@ -230,6 +238,8 @@ class RedisDenylist:
         *,
         reason: str = "",
         actor: str = "",
+        address: str = "",
+        action: str = "",
         issued_before_ms: int | None = None,
         wait_seconds: float | None = None,
     ) -> Receipt:
@@ -237,25 +247,32 @@ class RedisDenylist:
         checked_cutoffs(handles, issued_before_ms)
         return self._revoke_all(
             handles,
-            actor=checked_note(actor),
-            reason=checked_note(reason),
+            note=Note(actor, reason, address, action).checked(),
             issued_before_ms=issued_before_ms,
             wait_seconds=wait_seconds,
         )
 
-    def end(self, handle: Handle, *, record: str, reason: str = "", actor: str = "") -> Receipt:
+    def end(
+        self,
+        handle: Handle,
+        *,
+        record: str,
+        reason: str = "",
+        actor: str = "",
+        address: str = "",
+        action: str = "",
+    ) -> Receipt:
         """Revoke a session, and delete its record (a key of this namespace, by its name) in the same step.
 
         The entry ends with the last access token that the record's field `exp` names.
         """
-        return self._revoke_all([handle], actor=checked_note(actor), reason=checked_note(reason), record=record)
+        return self._revoke_all([handle], note=Note(actor, reason, address, action).checked(), record=record)
 
     def _revoke_all(
         self,
         handles: Sequence[Handle],
         *,
-        actor: str,
-        reason: str,
+        note: Note,
         issued_before_ms: int | None = None,
         wait_seconds: float | None = None,
         record: str | None = None,
@@ -270,7 +287,7 @@ class RedisDenylist:
         for first in range(0, len(handles), HANDLES_PER_CALL):
             batch = handles[first : first + HANDLES_PER_CALL]
             standing, written, has_new = self._revoke_batch(
-                batch, actor=actor, reason=reason, issued_before_ms=issued_before_ms, record=record
+                batch, note=note, issued_before_ms=issued_before_ms, record=record
             )
             revocations += standing
             writes.append(written)
@@ -296,14 +313,14 @@ class RedisDenylist:
         )
 
     def _revoke_batch(
-        self, handles: Sequence[Handle], *, actor: str, reason: str, issued_before_ms: int | None, record: str | None
+        self, handles: Sequence[Handle], *, note: Note, issued_before_ms: int | None, record: str | None
     ) -> tuple[list[Revocation], Written, bool]:
         args: list[str | int] = [secrets.token_hex(4), *self.caller.server, len(handles)]
-        mark = mark_of(actor=actor, reason=reason)
+        mark = mark_of(actor=note.actor, reason=note.reason)
         for handle in handles:
             cutoff = "*" if handle.unconditional else "now" if issued_before_ms is None else str(issued_before_ms)
             end = "record" if record is not None else "" if handle.expires_at is None else str(handle.expires_at)
-            about = about_revocation(handle, actor=actor, reason=reason)
+            about = about_revocation(handle, note)
             args += [handle.name, handle.kind, cutoff, end, mark, about]
         keys = [*self.namespace.written, self.namespace.followers, *map(self.namespace.entry, handles)]
         if record is not None:
@@ -325,8 +342,10 @@ class RedisDenylist:
                 None if cutoff_text == b"*" else int(cutoff_text),
                 None if expiry == b"never" else int(expiry),
                 created_at_ms=int(now),
-                reason=reason,
-                actor=actor,
+                reason=note.reason,
+                actor=note.actor,
+                address=note.address,
+                action=note.action,
             )
             for handle, id_, cutoff_text, expiry in zip(handles, *(written[i::4] for i in range(3)), strict=True)
             if id_
@@ -346,12 +365,14 @@ class RedisDenylist:
         )
         return revocations, last, any(map(int, written[3::4]))
 
-    def undo(self, revocation_id: str, *, reason: str = "", actor: str = "") -> bool:
+    def undo(
+        self, revocation_id: str, *, reason: str = "", actor: str = "", address: str = "", action: str = ""
+    ) -> bool:
         """Take back exactly this revocation; False where it is unknown, expired or undone already.
 
         Raises ConflictError where it was merged with others and can no longer be told apart.
         """
-        about = about_undo(revocation_id, actor=checked_note(actor), reason=checked_note(reason))
+        about = about_undo(revocation_id, Note(actor, reason, address, action).checked())
         revocation = self._ledger.recorded(revocation_id)
         if revocation is None:
             # The head raises where Redis has lost its data: what it lost was not undone.

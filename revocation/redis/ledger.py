@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any, Final, cast
 
-from revocation.denylist import Change, Page, Revocation
+from revocation.denylist import Change, Note, Page, Revocation
 from revocation.handles import Handle, Kind
 from revocation.redis.epochs import Epochs
 from revocation.redis.link import Link
@@ -82,15 +82,17 @@ class Ledger:
         """A log entry as somebody who watches sees it; None for what is not this version's."""
         made = parse_logged(entry_id, fields)
         if made is not None:
-            return Change(False, made, made.id, made.created_at_ms, made.actor, made.reason)
+            note = Note(made.actor, made.reason, made.address, made.action)
+            return Change(made.id, False, made, made.id, made.created_at_ms, note)
         change = CHANGE.fullmatch(fields.get(b"change", b"").decode("utf-8", "replace"))
         if change is None or change["op"] != "undo":
             return None
         undo = parse_undo(fields.get(b"about", b""))
         if undo is None:
             return None
-        undone, actor, reason = undo
-        return Change(True, self.recorded(undone), undone, int(change["at"]), actor, reason)
+        undone, note = undo
+        line = f"{entry_id.decode()}-{change['tag']}"
+        return Change(line, True, self.recorded(undone), undone, int(change["at"]), note)
 
     def _page_of_log(self, kind: Kind | None, after: str, limit: int) -> Page:
         revocations: list[Revocation] = []

@@ -15,8 +15,8 @@
                           <name> <entry>', where prev names the line before as '<id>-<tag>' ('0-0--': none), tag is
                           random, op is revoke, undo or restore, at (ms) never decreases, expires (ms, counted from at,
                           or 'never') and entry are the result, '' if none is left. Later versions may say something
-                          else behind the tag. about: JSON; of a revocation: [what was asked by whom and why (an
-                          object), its cut-off, its expiry]. Ids only order
+                          else behind the tag. about: JSON; of a revocation: [what was asked by whom, why, from
+                          where and by which act (an object), its cut-off, its expiry]. Ids only order
     <ns>:lasting          hash: id -> about, of revocations that outlive the log; '-' of those that were undone
     <ns>:lasting:expiry   sorted set: id by expiry (ms, +inf: never)
     <ns>:clock            string: '<highest iat handed out> <highest cut-off>', ms
@@ -34,7 +34,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from revocation.denylist import HOUR_MS, MAX_REVOCATIONS_PER_ENTRY, MAX_REVOKED_KEYS, Lifetimes, Revocation
+from revocation.denylist import HOUR_MS, MAX_REVOCATIONS_PER_ENTRY, MAX_REVOKED_KEYS, Lifetimes, Note, Revocation
 from revocation.errors import DenylistEmptyError, DenylistUnavailableError
 from revocation.handles import Handle
 
@@ -269,11 +269,9 @@ def mark_of(*, actor: str, reason: str) -> str:
     return hashlib.sha256(f"{actor}\0{reason}".encode()).hexdigest()[:8] if actor else ""
 
 
-def about_revocation(handle: Handle, *, actor: str, reason: str) -> str:
+def about_revocation(handle: Handle, note: Note) -> str:
     """The record of a revocation, as the scripts complete it with its cut-off and expiry."""
-    return _TO_JSON(
-        {"kind": handle.kind, "issuer": handle.issuer, "value": handle.value, "actor": actor, "reason": reason}
-    )
+    return _TO_JSON({"kind": handle.kind, "issuer": handle.issuer, "value": handle.value, **_noted(note)})
 
 
 def about_taken_over(name: str) -> str:
@@ -286,18 +284,28 @@ def about_taken_over(name: str) -> str:
     return _TO_JSON([{**handle, "actor": "", "reason": "revoked before the new epoch"}, "*", "never"])
 
 
-def about_undo(revocation_id: str, *, actor: str, reason: str) -> str:
+def about_undo(revocation_id: str, note: Note) -> str:
     """The record of an undo."""
-    return _TO_JSON({"revocation": revocation_id, "actor": actor, "reason": reason})
+    return _TO_JSON({"revocation": revocation_id, **_noted(note)})
 
 
-def parse_undo(text: bytes) -> tuple[str, str, str] | None:
-    """The id that was undone, by whom and why; None for a record that is not this version's."""
+def parse_undo(text: bytes) -> tuple[str, Note] | None:
+    """The id that was undone, and by whom and why; None for a record that is not this version's."""
     try:
         about = json.loads(text)
-        return about["revocation"], about["actor"], about["reason"]
+        return str(about["revocation"]), _note_in(about)
     except (ValueError, KeyError, TypeError):
         return None
+
+
+def _noted(note: Note) -> dict[str, str]:
+    # Address and action are left out where they are empty, as the first releases wrote all records.
+    more = {"address": note.address, "action": note.action}
+    return {"actor": note.actor, "reason": note.reason, **{name: text for name, text in more.items() if text}}
+
+
+def _note_in(about: dict[str, str]) -> Note:
+    return Note(about["actor"], about["reason"], about.get("address", ""), about.get("action", ""))
 
 
 def parse_revocation(revocation_id: str, text: bytes, *, at_ms: int | None = None) -> Revocation | None:
@@ -307,14 +315,17 @@ def parse_revocation(revocation_id: str, text: bytes, *, at_ms: int | None = Non
     """
     try:
         about, cutoff, expiry = json.loads(text)
+        note = _note_in(about)
         return Revocation(
             revocation_id,
             Handle(about["kind"], about["value"], issuer=about["issuer"]),
             None if cutoff == "*" else int(cutoff),
             None if expiry == "never" else int(expiry),
             created_at_ms=order(revocation_id)[0] if at_ms is None else at_ms,
-            reason=about["reason"],
-            actor=about["actor"],
+            reason=note.reason,
+            actor=note.actor,
+            address=note.address,
+            action=note.action,
         )
     except (ValueError, KeyError, TypeError):
         return None

@@ -484,7 +484,7 @@ def test_what_others_wrote_does_not_command_the_terminal(
 ) -> None:
     """A reason by a writer that is less careful than this library."""
     with monkeypatch.context() as careless:
-        careless.setattr("revocation.redis.denylist.checked_note", lambda text: text)
+        careless.setattr("revocation.denylist.checked_note", lambda text: text)
         revocation = denylist.revoke(SUBJECT, reason="\x1b[2J[bold]gone[/bold]\u202e", actor="\x9b31m\x07").revocation
     assert revocation is not None
 

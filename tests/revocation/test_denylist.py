@@ -20,7 +20,7 @@ from revocation import (
     RedisDenylist,
     connect,
 )
-from revocation.denylist import HOUR_MS, MAX_NOTE_LENGTH, is_revoked
+from revocation.denylist import HOUR_MS, MAX_NOTE_LENGTH, Note, is_revoked
 from revocation.handles import KINDS, Kind
 from revocation.testing import Clock
 from tests.support.denylists import Store, all_pages, opened
@@ -716,7 +716,9 @@ def test_the_revocations_of_one_handle_are_listed_without_those_of_others(denyli
 def test_changes_are_told_once_and_in_their_order(denylist: Denylist) -> None:
     denylist.revoke(handle("client"))
     none, cursor = denylist.changes()
-    revocation = denylist.revoke(handle("subject"), reason="stolen", actor="ada").revocation
+    revocation = denylist.revoke(
+        handle("subject"), reason="stolen", actor="ada", address="192.0.2.7", action="laptop.lost"
+    ).revocation
     assert revocation is not None
     denylist.undo(revocation.id, reason="found again", actor="bob")
 
@@ -726,7 +728,9 @@ def test_changes_are_told_once_and_in_their_order(denylist: Denylist) -> None:
     assert denylist.changes(after=cursor)[0] == ()
     assert [first.undone, second.undone] == [False, True]
     assert first.revocation_id == second.revocation_id == revocation.id
-    assert [(change.actor, change.reason) for change in (first, second)] == [("ada", "stolen"), ("bob", "found again")]
+    assert first.note == Note("ada", "stolen", "192.0.2.7", "laptop.lost")
+    assert second.note == Note("bob", "found again")
+    assert first.id != second.id
     with pytest.raises(ValueError, match="cursor"):
         denylist.changes(after="from elsewhere")
 

@@ -11,7 +11,7 @@ import pytest
 import redis
 
 from revocation import DenylistEmptyError, DenylistUnavailableError, Guard, Handle, RedisDenylist, RevokedTokenError
-from revocation.denylist import UNCONDITIONAL
+from revocation.denylist import UNCONDITIONAL, Note
 from revocation.redis.clock import boottime
 from revocation.redis.follower import Follower
 from revocation.redis.protocol import Head, about_revocation
@@ -359,7 +359,7 @@ def test_the_epoch_that_was_seen_is_opened_anew_only_once(denylist: RedisDenylis
 
 def test_an_epoch_begins_after_everything_that_its_noticer_has_seen(denylist: RedisDenylist) -> None:
     ahead = denylist.now_ms() + 5000
-    record = about_revocation(KEY, actor="ada", reason="leaked")
+    record = about_revocation(KEY, Note("ada", "leaked"))
     keys = {f"{ahead}-0-0123abcd": (KEY.name, f'[{record},"*","never"]')}
     head, undone = open_after_loss(denylist, seen=denylist.head().epoch, clock=f"{ahead} {ahead - 1}", keys=keys)
     assert head.everything_ms >= ahead + 1000

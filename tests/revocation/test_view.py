@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from revocation import Handle
-from revocation.denylist import UNCONDITIONAL
+from revocation.denylist import UNCONDITIONAL, Note
 from revocation.redis.protocol import Head, about_revocation
 from revocation.redis.view import View
 from tests.support.heads import made_up_head
@@ -89,7 +89,7 @@ def test_entries_are_dropped_by_the_boot_clock_and_at_least_a_minute_late() -> N
 
 def key_line(prev: str, tag: str, op: str, ids: str) -> dict[bytes, bytes]:
     entry = f"* {' '.join(f'{id_}=*' for id_ in ids.split())}" if ids else ""
-    record = f'[{about_revocation(KEY, actor="ada", reason="leaked")},"*","never"]'
+    record = f'[{about_revocation(KEY, Note("ada", "leaked"))},"*","never"]'
     return {b"change": f"{prev} {tag} {op} @{START} never {KEY.name} {entry}".encode(), b"about": record.encode()}
 
 
@@ -136,9 +136,9 @@ def test_a_key_that_is_known_stays_revoked_in_an_epoch_that_does_not_know_it() -
 
 def test_what_outlives_the_log_is_read_before_it_and_a_line_replaces_it() -> None:
     view, id_ = View(), f"{START}-0-0123abcd"
-    record = f'[{about_revocation(KEY, actor="ada", reason="leaked")},"*","never"]'.encode()
+    record = f'[{about_revocation(KEY, Note("ada", "leaked"))},"*","never"]'.encode()
     session = Handle("session", "s", issuer=ISSUER)
-    ends = f'[{about_revocation(session, actor="", reason="")},"*","{START + 60_000}"]'.encode()
+    ends = f'[{about_revocation(session, Note("", ""))},"*","{START + 60_000}"]'.encode()
     records = {id_.encode(): record, b"1-0-0123abcd": ends, b"2-0-0123abcd": b"-", b"x": b"junk"}
     view.read_lasting(records, now_ms=START, now=0.0)
     assert view.latest_cutoff([KEY]) == view.latest_cutoff([session]) == UNCONDITIONAL

@@ -63,6 +63,6 @@ def _change_json(change: Change) -> ChangeJson:
         "revocation_id": change.revocation_id,
         "revocation": revocation_json(change.revocation) if change.revocation else None,
         "at": rfc3339(change.at_ms),
-        "actor": change.actor,
-        "reason": change.reason,
+        "actor": change.note.actor,
+        "reason": change.note.reason,
     }
