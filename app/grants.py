@@ -1,19 +1,16 @@
 """Grants: from credentials to tokens."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from app.clients import FIRST_PARTY, Client
-from app.sessions import RefreshRefusedError, Rotation, SessionRevokedError, Sessions
+from app.scopes import narrowed
+from app.sessions import RefreshRefusedError, Rotation, Session, SessionRevokedError, Sessions
 from app.users import Users
 from revocation import RedisDenylist, TokenIssuer
 
 
 class InvalidCredentialsError(Exception):
     """Unknown user, wrong password, disabled account: nobody learns which."""
-
-
-class InvalidScopeError(Exception):
-    """The client asks for more scope than was granted (RFC 6749, section 6)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,36 +75,48 @@ class Grants:
         return self._tokens(rotation, user.scope)
 
     def refresh(self, refresh_token: str, *, client_id: str | None, scope: str | None = None, origin: Origin) -> Tokens:
-        """The next tokens of a session, for the same scope or less.
+        """The next tokens of a session, for the same scope or less. `client_id` is the client that asks (None: any).
 
         Raises RefreshRefusedError, and InvalidScopeError before the refresh token is used up.
         """
-        current = self._sessions.is_current(refresh_token)
-        if current is not None and scope is not None and not set(scope.split()) <= set(current.scope.split()):
-            raise InvalidScopeError
+        presented = self._sessions.presented(refresh_token)
+        if client_id not in (None, presented.session.client_id):
+            raise RefreshRefusedError("client")
         # The database is asked before the refresh token is used up: where it does not answer, the client can repeat
         # the same request.
         # An account that is disabled after this moment is also revoked after it, and its new tokens with it.
-        subject = self._sessions.subject_of(refresh_token)
-        user = self._users.get(subject) if subject is not None else None
-        rotation = self._sessions.rotate(
-            refresh_token, client_id=client_id, address=origin.address, user_agent=origin.user_agent
-        )
-        if user is None or user.disabled:
+        granted = self._granted(presented.session)
+        if granted is None:
             raise RefreshRefusedError("revoked")
-        granted = rotation.session.scope.split()
-        wanted = granted if scope is None else sorted(set(scope.split()))
-        if not set(wanted) <= set(granted):
-            raise InvalidScopeError
-        return self._tokens(rotation, " ".join(wanted))
+        if presented.is_current:
+            narrowed(scope, granted=granted)
+        rotation = self._sessions.rotate(presented, address=origin.address, user_agent=origin.user_agent)
+        return self._tokens(rotation, narrowed(scope, granted=granted))
+
+    def refreshable(self, refresh_token: str) -> Session | None:
+        """The session that this refresh token is good for now; None where `refresh` would refuse it.
+
+        A used one counts as worthless, though for its grace period it still gives the successor.
+        """
+        try:
+            presented = self._sessions.presented(refresh_token)
+        except RefreshRefusedError:
+            return None
+        if not presented.is_current or not self._sessions.is_alive(presented.session):
+            return None
+        granted = self._granted(presented.session)
+        return None if granted is None else replace(presented.session, scope=granted)
+
+    def _granted(self, session: Session) -> str | None:
+        """The scope that a session has today: no more than its user; None where the account is gone or disabled."""
+        user = self._users.get(session.subject)
+        if user is None or user.disabled:
+            return None
+        return " ".join(sorted(set(session.scope.split(" ")) & set(user.scope.split(" "))))
 
     def client_credentials(self, client: Client, *, scope: str | None, now_ms: int) -> Tokens:
         """A token for a client of its own; `now_ms` is the time of Redis from before its secret was checked."""
-        granted = client.scope.split()
-        wanted = granted if scope is None else sorted(set(scope.split()))
-        if not set(wanted) <= set(granted):
-            raise InvalidScopeError
-        words = " ".join(wanted)
+        words = narrowed(scope, granted=client.scope)
         token = self._issuer.issue(
             client.client_id,
             scope=words,

@@ -9,6 +9,11 @@ ADMIN_SCOPE = "revocation:admin"
 
 _MAX_CHARACTERS = 1000
 
+
+class InvalidScopeError(Exception):
+    """A client asks for more scope than was granted, or for what is no scope (RFC 6749, sections 3.3 and 6)."""
+
+
 _WORD = re.compile(r"[!#-\[\]-~]+")
 
 
@@ -25,3 +30,18 @@ def normalise_scope(value: str) -> str:
                 f"{word[:50]!a} is not",
             )
     return " ".join(sorted(words))
+
+
+def narrowed(wanted: str | None, *, granted: str) -> str:
+    """The scope that a client asks for, of what was granted; None asks for all of it. Raises InvalidScopeError."""
+    if wanted is None:
+        return granted
+    try:
+        scope = normalise_scope(wanted)
+    except InvalidValueError as error:
+        raise InvalidScopeError("A scope is words of printable ASCII, with spaces between them.") from error
+    if not scope:
+        raise InvalidScopeError("A scope names something: leave it out to ask for all of it.")
+    if not set(scope.split(" ")) <= set(granted.split(" ")):
+        raise InvalidScopeError("More scope is asked for than was granted.")
+    return scope

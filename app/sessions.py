@@ -3,8 +3,9 @@
 Keys, in the deny-list's namespace and so in its cluster slot:
 
     app:session:<sid>          hash: subject, client, scope, n (of the refresh token that is good now), signed_in, used,
-                               rotated, ends (ms), exp (s, of the last access token), ip, user_agent; it outlives the
-                               session's idle or absolute life by what verifiers forgive
+                               rotated (when the token before it was first used), uses ('<n>=<ms> ...': when earlier
+                               ones were, as far back as grace reaches), ends (ms), exp (s, of the last access token),
+                               ip, user_agent; it outlives the session's idle or absolute life by what verifiers forgive
     app:sessions               sorted set: every sid by the end of its absolute life (ms)
     app:sessions:<subject>     the same of one subject, by the name of its handle
 """
@@ -58,6 +59,17 @@ class Session:
     ends_ms: int
     address: str
     user_agent: str
+
+
+@dataclass(frozen=True, slots=True)
+class Presented:
+    """A refresh token of ours and the session that it belongs to, as Redis has it; the session may be over."""
+
+    session: Session
+    #: The number of the token.
+    n: int
+    #: Whether it is the one that is good now, rather than one that was used, or never handed out.
+    is_current: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,70 +141,59 @@ class Sessions:
             raise SessionRevokedError
         return Rotation(session, self._tokens.token(session_id, 1), signed_in_ms, int(answer[0]))
 
-    def rotate(self, refresh_token: str, *, client_id: str | None, address: str, user_agent: str) -> Rotation:
-        """Use a refresh token; the next one takes its place.
-
-        The one before is answered with the same successor for the length of the grace period: two tabs, or a retry
-        after a lost answer. Raises RefreshRefusedError; RefreshReuseError for a token that was used longer ago, which
-        ends the session. `client_id` is the client that asks (None: any).
-        """
+    def presented(self, refresh_token: str) -> Presented:
+        """What a refresh token belongs to, from one question to Redis. Raises RefreshRefusedError."""
         read = self._tokens.read(refresh_token)
         if read is None:
             raise RefreshRefusedError("unknown")
         session_id, n = read
-        session = self.get(session_id)
-        if session is None:
+        (record,) = self._records([session_id])
+        if not record:
             raise RefreshRefusedError("gone")
-        if client_id not in (None, session.client_id):
-            raise RefreshRefusedError("client")
-        agent = user_agent[:_MAX_USER_AGENT]
+        return Presented(self._session(session_id, record), n, is_current=int(record[b"n"]) == n)
+
+    def rotate(self, presented: Presented, *, address: str, user_agent: str) -> Rotation:
+        """Use a refresh token; the next one takes its place.
+
+        Any earlier one is answered with the successor of today for the length of the grace period from its own first
+        use: several tabs, quick reloads, or a retry after a lost answer. Raises RefreshRefusedError; RefreshReuseError
+        for a token that is presented later than that, which ends the session.
+        """
+        session = presented.session
         word, answer = self._rotate(
             keys=[
                 self._denylist.namespace.head,
                 self._denylist.namespace.clock,
-                self._denylist.key(_record(session_id)),
+                self._denylist.key(_record(session.id)),
                 *self._judges(session),
             ],
             args=[
-                n,
+                presented.n,
                 self._grace_ms,
                 self._idle_ms,
                 self._absolute_ms,
                 self._access_ms,
                 address,
-                agent,
+                user_agent[:_MAX_USER_AGENT],
             ],
         )
         if word == "reuse":
             actor = Actor(session.subject, address)
-            self.end(session_id, reason="refresh token used twice", actor=actor, action="session.reuse")
+            self.end(session.id, reason="refresh token used twice", actor=actor, action="session.reuse")
             raise RefreshReuseError
         if word != "ok":
             raise RefreshRefusedError(word)
         issued_ms, lifetime_seconds, n = map(int, answer[:3])
-        return Rotation(session, self._tokens.token(session_id, n), issued_ms, lifetime_seconds)
+        return Rotation(session, self._tokens.token(session.id, n), issued_ms, lifetime_seconds)
 
     def of_refresh_token(self, refresh_token: str) -> str | None:
         """The id of the session that a refresh token of ours, old or new, belongs to."""
         read = self._tokens.read(refresh_token)
         return read[0] if read else None
 
-    def subject_of(self, refresh_token: str) -> str | None:
-        """The user of a refresh token of ours; None where its session has ended."""
-        session_id = self.of_refresh_token(refresh_token)
-        session = self.get(session_id) if session_id is not None else None
-        return session.subject if session is not None else None
-
-    def is_current(self, refresh_token: str) -> Session | None:
-        """The living session whose refresh token this is, if it is the one that is good now."""
-        read = self._tokens.read(refresh_token)
-        if read is None:
-            return None
-        n: Any = self._denylist.link.call(lambda client: client.hget(self._denylist.key(_record(read[0])), "n"))
-        if n is None or int(n) != read[1]:
-            return None
-        session = self.get(read[0])
-        return next(self._alive([session]), None) if session else None
+    def is_alive(self, session: Session) -> bool:
+        """Whether the session is neither over nor revoked."""
+        return next(self._alive([session]), None) is not None
 
     def end(self, session_id: str, *, reason: str, actor: Actor, action: str) -> Receipt:
         """End a session and write down that it ended.

@@ -59,6 +59,7 @@ def namespace() -> str:
     return f"t{secrets.token_hex(8)}"
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """Half as many processes again as there are cores: many tests wait for servers, and leave the processor idle."""
     return max(2, (os.cpu_count() or 1) * 3 // 2)

@@ -2,13 +2,14 @@
 -- KEYS: head, clock, session record, then the entry keys that judge it
 -- ARGV: n, grace (ms), idle life, absolute life and life of access tokens (ms), address, user agent
 -- Answers {'ok', iat of the access token (ms), its life (s), n of the token to hand out, ends (ms)}; or 'gone' (expired
--- or ended), 'revoked', 'reuse' (an older token than grace allows, or one that was never handed out: somebody else has
--- it).
+-- or ended), 'revoked', 'reuse' (an earlier token, later than the grace after its first use, or one that was never handed
+-- out: somebody else has it).
+local MOST_USES = 64
 local head, word = open_head(KEYS[1])
 if not head then return {word} end
 word = wrong_type({KEYS[2], KEYS[3]}, {'string', 'hash'})
 if word then return {word} end
-local read = redis.call('HMGET', KEYS[3], 'n', 'signed_in', 'rotated', 'ends', 'used', 'exp')
+local read = redis.call('HMGET', KEYS[3], 'n', 'signed_in', 'rotated', 'ends', 'used', 'exp', 'uses')
 local n, since, rotated, ends, last_use = tonumber(read[1]), tonumber(read[2]), tonumber(read[3]), tonumber(read[4]), tonumber(read[5])
 if not (n and since and rotated and ends and last_use) then return {'gone'} end
 local grace, idle, absolute, access = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
@@ -16,16 +17,44 @@ local grace, idle, absolute, access = tonumber(ARGV[2]), tonumber(ARGV[3]), tonu
 ends = math.min(ends, since + absolute)
 if ends <= T or last_use + idle <= T then return {'gone'} end
 if is_revoked(head, {unpack(KEYS, 4)}, since) then return {'revoked'} end
-local used = tonumber(ARGV[1])
-local is_grace = used == n - 1 and T - rotated <= grace
-if used ~= n and not is_grace then return {'reuse'} end
+
+-- When earlier tokens were first used, as far back as grace reaches, in the order of n: each instant is that of all
+-- tokens from the one before it on. `rotated` is that of the latest.
+local uses = {}
+for number, instant in string.gmatch(read[7] or '', '(%d+)=(%d+)') do
+  uses[#uses + 1] = {n = tonumber(number), at = tonumber(instant)}
+end
+-- A process of the version before does not write the others down: what it rotated gets no grace.
+local known = #uses > 0 and uses[#uses].n or 0
+if known < n - 2 then uses[#uses + 1] = {n = n - 2, at = 0} end
+if n > 1 then uses[#uses + 1] = {n = n - 1, at = rotated} end
+
+local function has_grace(number)
+  for _, use in ipairs(uses) do
+    if number <= use.n then return T - use.at <= grace end
+  end
+  return false
+end
+
+local given = tonumber(ARGV[1])
+if given ~= n and not has_grace(given) then return {'reuse'} end
 local issued, cutoff = read_clock(KEYS[2])
 local iat
 iat, word = mint(head, issued, cutoff)
 if not iat then return {word} end
-if not is_grace then
+if given == n then
+  -- Of many uses in a short time the last instant stands for all, so that no token has less than its grace.
+  local last = #uses
+  if last > 2 and uses[last].at - math.min(uses[last - 1].at, uses[last - 2].at) < 2 * grace / MOST_USES then
+    table.remove(uses, last - 1)
+  end
+  -- The latest of those that are over stays, for all before it.
+  while #uses > 1 and T - uses[1].at > grace and T - uses[2].at > grace do table.remove(uses, 1) end
+  local parts = {}
+  for i, use in ipairs(uses) do parts[i] = digits(use.n) .. '=' .. digits(use.at) end
   n = n + 1
-  redis.call('HSET', KEYS[3], 'n', digits(n), 'rotated', digits(T), 'used', digits(T), 'ip', ARGV[6], 'user_agent', ARGV[7])
+  redis.call('HSET', KEYS[3], 'n', digits(n), 'rotated', digits(T), 'used', digits(T), 'uses', table.concat(parts, ' '),
+    'ip', ARGV[6], 'user_agent', ARGV[7])
   last_use = T
 end
 local life = math.max(1, math.floor((math.min(iat + access, ends, last_use + idle) - iat) / 1000))

@@ -108,8 +108,8 @@ def login(body: Login) -> Response:
 def refresh(body: Refresh) -> Response:
     """The next tokens of a session; the refresh token is used up.
 
-    For a few seconds (`APP_REFRESH_GRACE`) it gives the same successor again, for retries and second tabs. Used later,
-    it ends the session: somebody has a copy.
+    For a few seconds after its first use (`APP_REFRESH_GRACE`) it gives the successor of that moment, for retries and
+    other tabs. Used later, it ends the session: somebody has a copy.
     """
     try:
         return token_response(refreshed(body.refresh_token, client_id=None, scope=None))

@@ -20,13 +20,13 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 
 from app.clients import FIRST_PARTY, Client
 from app.database import DatabaseUnavailableError
-from app.grants import InvalidScopeError
 from app.openapi import Answer, operation
 from app.openapi.refusals import OAuthErrorCode, OAuthErrorJson
 from app.problems import from_http, unforeseen
 from app.routes.auth import refreshed, token_response
 from app.routes.context import actor, origin, service
 from app.routes.formats import ClientId, Issuer, Scope, SessionId, Subject, TokensJson
+from app.scopes import InvalidScopeError
 from app.sessions import RefreshRefusedError
 from app.throttle import ThrottledError
 from revocation import Claims, DenylistUnavailableError, InvalidTokenError
@@ -122,8 +122,6 @@ class Caller:
 
     client_id: str
     client: Client | None
-    #: The time of Redis from before the secret was checked.
-    now_ms: int
 
 
 @routes.post("/token")
@@ -144,8 +142,10 @@ def token() -> Response:
     """
     sent = _form()
     form = _checked(sent, _GRANT)
-    caller = _caller(sent)
     scope = form.get("scope")
+    # The time of Redis from before the secret is checked: who is revoked meanwhile stays revoked.
+    now_ms = service().stores.denylist.now_ms() if form["grant_type"] == "client_credentials" else 0
+    caller = _caller(sent)
     try:
         if form["grant_type"] == "refresh_token":
             if "refresh_token" not in form:
@@ -153,11 +153,11 @@ def token() -> Response:
             return token_response(refreshed(form["refresh_token"], client_id=caller.client_id, scope=scope))
         if caller.client is None:
             raise OAuthError("unauthorized_client", "A public client has no credentials to ask with.")
-        return token_response(service().grants.client_credentials(caller.client, scope=scope, now_ms=caller.now_ms))
+        return token_response(service().grants.client_credentials(caller.client, scope=scope, now_ms=now_ms))
     except RefreshRefusedError as error:
         raise OAuthError("invalid_grant", "This refresh token gives no tokens any more.") from error
     except InvalidScopeError as error:
-        raise OAuthError("invalid_scope", "More scope is asked for than was granted.") from error
+        raise OAuthError("invalid_scope", str(error)) from error
 
 
 @routes.post("/revoke")
@@ -197,7 +197,7 @@ def introspect() -> Response:
     if _caller(sent).client is None:
         raise _unauthenticated("Only a client with a secret may introspect.")
     named = _checked(sent, _TOKEN)["token"]
-    session = service().sessions.is_current(named)
+    session = service().grants.refreshable(named)
     if session is not None:
         members: Active = {
             "active": True,
@@ -295,9 +295,8 @@ def _caller(form: dict[str, str]) -> Caller:
     client_id, secret = basic or (form.get("client_id", ""), form.get("client_secret"))
     if basic is not None and form.get("client_id", client_id) != client_id:
         raise OAuthError("invalid_request", "The header and the body name different clients.")
-    now_ms = service().stores.denylist.now_ms()
     if client_id == FIRST_PARTY and not secret:
-        return Caller(FIRST_PARTY, None, now_ms)
+        return Caller(FIRST_PARTY, None)
     if not client_id or not secret:
         raise _unauthenticated("Authenticate with a client id and its secret.")
     address = origin().address
@@ -307,7 +306,7 @@ def _caller(form: dict[str, str]) -> Caller:
         service().throttle.admit(account=client_id, address=address)
         service().throttle.failed(account=client_id, address=address)
         raise _unauthenticated("Unknown client or wrong secret.")
-    return Caller(client.client_id, client, now_ms)
+    return Caller(client.client_id, client)
 
 
 def _basic() -> tuple[str, str] | None:

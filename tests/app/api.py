@@ -27,6 +27,17 @@ PASSWORD = "a password of somebody"
 #: What an hour and two leeways make: long past every lifetime here.
 LONG_AGO_SECONDS = 5000
 
+#: Moves every instant of a session's record back.
+_OLDER = """
+local by = tonumber(ARGV[1])
+for _, name in ipairs({'signed_in', 'used', 'rotated', 'ends'}) do redis.call('HINCRBY', KEYS[1], name, -by) end
+local uses = string.gsub(redis.call('HGET', KEYS[1], 'uses') or '', '=(%d+)', function(at)
+  return '=' .. string.format('%.0f', math.max(0, tonumber(at) - by))
+end)
+redis.call('HSET', KEYS[1], 'uses', uses)
+redis.call('PEXPIRE', KEYS[1], math.max(1, redis.call('PTTL', KEYS[1]) - by))
+"""
+
 
 def quick_passwords() -> Passwords:
     """Argon2id that takes a fraction of a millisecond."""
@@ -152,6 +163,21 @@ class Api:
 
     def undo(self, admin: str, revocation: dict[str, Any]) -> TestResponse:
         return self.delete(f"/admin/revocations/{revocation['id']}?reason=mistake", token=admin)
+
+    # Time
+
+    def record(self, login: Login) -> str:
+        """The key of a session's record."""
+        return self.service.stores.denylist.key(f"app:session:{login.session_id}")
+
+    def let_pass(self, login: Login, seconds: float) -> None:
+        """Make a session older, as Redis' clock would: nobody can move that one."""
+        client: Any = self.service.stores.denylist.link.client
+        client.eval(_OLDER, 1, self.record(login), round(1000 * seconds))
+
+    def let_grace_pass(self, login: Login) -> None:
+        """Until a refresh token that was used gives nothing any more."""
+        self.let_pass(login, self.settings.refresh_grace_seconds + 1)
 
     # Tokens
 

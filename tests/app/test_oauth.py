@@ -8,6 +8,7 @@ import jwt
 import pytest
 from werkzeug.test import TestResponse
 
+from revocation import Handle
 from tests.app.api import Api, Login, Machine
 
 
@@ -240,6 +241,33 @@ def test_a_scope_asked_for_twice_is_granted_once(api: Api, login: Login) -> None
     assert api.claims(answer.get_json()["access_token"]).raw["scope"] == "me reports:read"
 
 
+@pytest.mark.parametrize(
+    "scope", [" ", "\t", "\u00a0", "me\treports:read", "me\u00a0reports:read", 'me"', "\u2003me", "me\\"]
+)
+def test_what_is_no_scope_is_an_invalid_scope_and_uses_nothing_up(
+    api: Api, machine: Machine, login: Login, scope: str
+) -> None:
+    """RFC 6749, section 3.3: words of printable ASCII, a space between them."""
+    error(token(api, machine, scope=scope), 400, "invalid_scope")
+    error(refresh(api, login.refresh_token, scope=scope), 400, "invalid_scope")
+
+    assert introspect(api, machine, token=login.refresh_token)["active"] is True
+
+
+def test_a_session_has_no_more_scope_than_its_user_has_today(api: Api, machine: Machine, login: Login) -> None:
+    """The change of the account ended its sessions; somebody undid that."""
+    admin = api.admin()
+    api.patch(f"/admin/users/{login.username}", token=admin, json={"scope": "me other"})
+    for revocation in api.service.revocations.of_handle(Handle("subject", login.username, issuer=api.settings.issuer)):
+        assert api.undo(admin, {"id": revocation.id}).status_code == 200
+
+    assert introspect(api, machine, token=login.refresh_token)["scope"] == "me"
+    error(refresh(api, login.refresh_token, scope="reports:read"), 400, "invalid_scope")
+    answer = refresh(api, login.refresh_token)
+
+    assert answer.get_json()["scope"] == "me"
+
+
 def test_a_refresh_token_of_another_client_is_an_invalid_grant_and_stays_good(
     api: Api, machine: Machine, login: Login
 ) -> None:
@@ -252,6 +280,7 @@ def test_a_refresh_token_of_another_client_is_an_invalid_grant_and_stays_good(
 
 def test_a_used_refresh_token_is_an_invalid_grant_and_ends_the_session(api: Api, login: Login) -> None:
     latest = api.refreshed(api.refreshed(login))
+    api.let_grace_pass(login)
 
     error(refresh(api, login.refresh_token), 400, "invalid_grant")
 

@@ -53,13 +53,6 @@ def pair() -> Iterator[Callable[[Callable[[], Any], Callable[[], Any]], None]]:
 Pair = Callable[[Callable[[], Any], Callable[[], Any]], None]
 
 
-def spend(api: Api, login: Login) -> None:
-    """Let the grace period of the last rotation pass."""
-    client: Any = api.service.stores.denylist.link.client
-    record = api.service.stores.denylist.key(f"app:session:{login.session_id}")
-    client.hincrby(record, "rotated", -1000 * (api.settings.refresh_grace_seconds + 1))
-
-
 def begun(api: Api, subject: str) -> Rotation:
     """A session of a user, as signing in begins it, once nothing that was revoked covers it any more."""
     denylist, sessions = api.service.stores.denylist, api.service.sessions
@@ -110,7 +103,7 @@ def test_fifty_refreshes_of_one_token_give_one_successor(api: Api) -> None:
 def test_fifty_refreshes_of_a_token_used_long_ago_give_nothing_and_end_the_session(api: Api) -> None:
     login = api.login()
     latest = api.refreshed(login)
-    spend(api, login)
+    api.let_grace_pass(login)
 
     answers = together([lambda: api.refresh(login.refresh_token)] * 50)
 
@@ -124,7 +117,7 @@ def test_a_thief_and_the_owner_at_once_cannot_both_keep_the_session(api: Api) ->
     for _ in range(20):
         stolen = api.login()
         good = api.refreshed(stolen)
-        spend(api, stolen)
+        api.let_grace_pass(stolen)
 
         thief, owner = together([lambda: api.refresh(stolen.refresh_token), lambda: api.refresh(good.refresh_token)])  # noqa: B023  # run at once
 

@@ -411,12 +411,26 @@ MUTANTS = (
     Mutant(
         "a refresh without compare",
         "app/lua/rotate.lua",
-        "if used ~= n and not is_grace then return {'reuse'} end\n",
+        "if given ~= n and not has_grace(given) then return {'reuse'} end\n",
         "",
         (
             "tests/app/test_sign_in.py::test_after_the_grace_period_a_used_token_ends_the_session_and_its_access_tokens",
-            "tests/app/test_sign_in.py::test_an_older_token_than_the_last_is_reuse_also_within_the_grace_period",
+            "tests/app/test_refreshing.py",
         ),
+    ),
+    Mutant(
+        "grace counts from the last rotation, whichever token it was",
+        "app/lua/rotate.lua",
+        "    if number <= use.n then return T - use.at <= grace end\n",
+        "    if number <= use.n then return T - rotated <= grace end\n",
+        ("tests/app/test_refreshing.py",),
+    ),
+    Mutant(
+        "an earlier token than the last has no grace",
+        "app/lua/rotate.lua",
+        "given ~= n and not has_grace(given)",
+        "given ~= n and not (given == n - 1 and has_grace(given))",
+        ("tests/app/test_refreshing.py",),
     ),
     # Replicas
     Mutant(
@@ -459,7 +473,7 @@ MUTANTS = (
     Mutant(
         "a client's token is from after its secret was checked",
         "app/routes/oauth.py",
-        "now_ms=caller.now_ms))",
+        "now_ms=now_ms))",
         "now_ms=service().stores.denylist.now_ms()))",
         ("tests/app/test_races.py",),
     ),
@@ -473,15 +487,9 @@ MUTANTS = (
     Mutant(
         "a refresh is used up before the database is asked",
         "app/grants.py",
-        "        subject = self._sessions.subject_of(refresh_token)\n"
-        "        user = self._users.get(subject) if subject is not None else None\n"
-        "        rotation = self._sessions.rotate(\n"
-        "            refresh_token, client_id=client_id, address=origin.address, user_agent=origin.user_agent\n"
-        "        )\n",
-        "        rotation = self._sessions.rotate(\n"
-        "            refresh_token, client_id=client_id, address=origin.address, user_agent=origin.user_agent\n"
-        "        )\n"
-        "        user = self._users.get(rotation.session.subject)\n",
+        "        granted = self._granted(presented.session)\n        if granted is None:\n            raise",
+        "        self._sessions.rotate(presented, address=origin.address, user_agent=origin.user_agent)\n"
+        "        granted = self._granted(presented.session)\n        if granted is None:\n            raise",
         ("tests/app/test_sign_in.py",),
     ),
     # What followers hold

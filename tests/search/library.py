@@ -220,7 +220,7 @@ class Parts:
     def refresh(self, token: str) -> tuple[str, int] | None:
         """The next refresh token, and the `iat` of the access token beside it; None where it is refused."""
         try:
-            rotation = self.sessions.rotate(token, client_id=None, address="-", user_agent="-")
+            rotation = self.sessions.rotate(self.sessions.presented(token), address="-", user_agent="-")
         except RefreshRefusedError:
             return None
         return rotation.refresh_token, rotation.now_ms
