@@ -12,7 +12,11 @@ import sqlalchemy as sa
 
 from app.database import DATABASE_URLS, InvalidValueError, parse_database_url
 from app.passwords import MAX_CHARACTERS, MIN_CHARACTERS, check_password
+from revocation.settings import VARIABLES as REVOCATION_VARIABLES
 from revocation.settings import RevocationSettings, SettingsReader
+
+#: Which variable a setting of the library is read from here: the service's own sessions have a life of their own.
+VARIABLES = REVOCATION_VARIABLES | {"session_lifetime_seconds": "APP_SESSION_TTL"}
 
 _DAY_SECONDS = 86_400
 _HIGHEST_PORT = 65_535

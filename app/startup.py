@@ -10,15 +10,11 @@ from app.settings import Settings
 from app.stores import Stores
 from app.users import ADMIN, UserExistsError
 from revocation import ConfigurationError, DenylistUnavailableError
-from revocation.settings import VARIABLES
 
 _ADMIN_SCOPE = f"reports:read {ADMIN_SCOPE}"
 
 #: How long to wait for a store to answer, and for Redis' clock to pass the cut-off of a new epoch.
 _PATIENCE_SECONDS = 30.0
-
-#: Which variable a setting is read from here: the service's own sessions have a life of their own.
-_VARIABLES = VARIABLES | {"session_lifetime_seconds": "APP_SESSION_TTL"}
 
 
 def prepare(stores: Stores, settings: Settings) -> str | None:
@@ -48,20 +44,12 @@ def open_epoch(stores: Stores, settings: Settings) -> None:
                 stores.denylist.open(longest_bound_seconds=bound if bound < math.inf else 0.0)
                 opened = True
             stores.denylist.now_ms()
-        except ConfigurationError as error:
-            raise _with_variables(error) from error
         except DenylistUnavailableError as error:
             if time.monotonic() > deadline:
-                raise _with_variables(error) from error
+                raise ConfigurationError(str(error), settings=error.settings) from error
             time.sleep(0.05)
         else:
             return
-
-
-def _with_variables(error: ConfigurationError | DenylistUnavailableError) -> ConfigurationError:
-    """The error as one of the settings, which names the variables that it is about."""
-    names = ", ".join(_VARIABLES[name] for name in error.settings)
-    return ConfigurationError(f"{error} ({names})" if names else str(error), settings=error.settings)
 
 
 def _ensure_admin(stores: Stores, settings: Settings) -> str | None:

@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from functools import wraps
 from typing import Any, Final, ParamSpec, TypeVar
 
-from flask import Flask, Request, Response, current_app, g, request
-
 from revocation.claims import Claims
 from revocation.errors import (
     ConfigurationError,
@@ -21,7 +19,11 @@ from revocation.errors import (
     MissingTokenError,
     RevocationError,
 )
+from revocation.extras import extra
 from revocation.guard import Decision, Guard, Refused, checked_staleness
+
+with extra("flask", brings="flask", needed_by="revocation.flask"):
+    from flask import Flask, Request, Response, current_app, g, request
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -7,12 +7,14 @@ It imports prometheus_client, which decides at its import whether it counts for 
 import functools
 import time
 
-from prometheus_client import Counter, Gauge
-
 from revocation.denylist import Receipt
 from revocation.errors import DenylistUnavailableError
+from revocation.extras import extra
 from revocation.guard import Accepted, Decision, Guard
 from revocation.handles import KINDS
+
+with extra("prometheus", brings="prometheus_client", needed_by="revocation.metrics"):
+    from prometheus_client import Counter, Gauge
 
 DECISIONS = Counter(
     "revocation_decisions_total",

@@ -150,10 +150,10 @@ VARIABLES: Final = {
 }
 
 
-def with_variables(message: str, error: RevocationError) -> str:
+def with_variables(error: RevocationError, *, variables: Mapping[str, str] = VARIABLES) -> str:
     """The message of an error, and the variables that it is about, for whoever has read the settings from them."""
-    names = ", ".join(VARIABLES[name] for name in error.settings)
-    return f"{message} ({names})" if names else message
+    names = ", ".join(variables[name] for name in error.settings)
+    return f"{error} ({names})" if names else str(error)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -105,6 +105,14 @@ def test_its_flask_app_signs_in_and_out(flask_app: dict[str, Any]) -> None:
     assert [status("GET", "/me", one) for one in (*older, newer)] == [401, 401, 401, 200]
 
 
+def test_its_flask_app_passes_a_strict_type_checker(tmp_path: Path) -> None:
+    """Readers paste it into programs that are checked."""
+    (tmp_path / "yours.py").write_text(blocks("python", under="In your Flask app")[0])
+    command = [sys.executable, "-m", "mypy", "--strict", "--no-error-summary", str(tmp_path / "yours.py")]
+    done = subprocess.run(command, cwd=README.parent, capture_output=True, text=True, check=False, timeout=150)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
 # The service
 
 

@@ -8,8 +8,9 @@ from typing import Final
 import click
 
 from app.database import DatabaseUnavailableError
-from app.settings import Settings
+from app.settings import VARIABLES, Settings
 from revocation import ConfigurationError, RevocationError
+from revocation.settings import with_variables
 
 _NAMES: Final = ("clients", "init", "keys", "serve", "users")
 
@@ -43,7 +44,7 @@ def main() -> None:
         commands(prog_name="python -m app")
     except ConfigurationError as error:
         click.echo("This cannot start as it is set:", err=True)
-        for problem in error.problems:
+        for problem in with_variables(error, variables=VARIABLES).splitlines():
             click.echo(f"  - {problem}", err=True)
         sys.exit(2)
     except (RevocationError, DatabaseUnavailableError, OSError) as error:

@@ -20,6 +20,7 @@ from revocation.cli.terminal import notify
 from revocation.cli.undo import undo
 from revocation.cli.watch import watch
 from revocation.errors import ConfigurationError, DenylistUnavailableError, RevocationError
+from revocation.settings import with_variables
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
@@ -46,11 +47,11 @@ def run(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return exits.BROKEN_PIPE
     except ConfigurationError as error:
-        for problem in error.problems:
-            notify(problem)
+        for line in with_variables(error).splitlines():
+            notify(line)
         return exits.USAGE
     except DenylistUnavailableError as error:
-        notify(str(error))
+        notify(with_variables(error))
         return exits.UNAVAILABLE
     except RevocationError as error:
         notify(str(error))

@@ -1,20 +1,22 @@
 """`revocation stats`: the deny-list in figures."""
 
+import sys
+import time
 from collections import Counter
-from itertools import islice
-from typing import Any
+from typing import Any, Final
 
 import click
 import redis
+from rich.progress import BarColumn, Progress, TextColumn
 
 from revocation.cli.chosen_denylist import ChosenDenylist
 from revocation.cli.revocations import live
-from revocation.cli.terminal import instant, print_facts, print_json, span
+from revocation.cli.terminal import instant, print_facts, print_json, screen, span
 from revocation.handles import KINDS
 from revocation.redis.denylist import RedisDenylist
 
-#: The command counts at most so many revocations: counting more would keep Redis busy for a figure.
-_MAX_COUNTED = 20_000
+#: A count that takes longer than this shows how far it is, in seconds.
+_SILENT_SECONDS: Final = 1.0
 
 
 @click.command()
@@ -28,7 +30,6 @@ def stats(chosen: ChosenDenylist, *, as_program: bool) -> None:
         print_json(figures)
         return
     revocations, epoch, followers = figures["revocations"], figures["epoch"], figures["followers"]
-    at_least = "at least " if revocations["more"] else ""
     by_kind = ", ".join(f"{count} {kind}" for kind, count in revocations["by_kind"].items() if count)
     cut_off = f"; nothing issued before {epoch['cutoff']} is accepted" if epoch["cutoff"] else ""
     ages = ", ".join(span(follower["age_seconds"]) for follower in followers)
@@ -37,7 +38,7 @@ def stats(chosen: ChosenDenylist, *, as_program: bool) -> None:
         {
             "server": chosen.place,
             "namespace": chosen.settings.namespace,
-            "live revocations": f"{at_least}{revocations['total']}" + (f" ({by_kind})" if by_kind else ""),
+            "live revocations": f"{revocations['total']}" + (f" ({by_kind})" if by_kind else ""),
             "log": f"{figures['log_entries']} entries",
             "epoch": f"{epoch['id']}, since {epoch['opened_at']}{cut_off}",
             "followers": f"{len(followers)}" + (f", last beats {ages} ago" if ages else ""),
@@ -50,15 +51,11 @@ def stats(chosen: ChosenDenylist, *, as_program: bool) -> None:
 
 def _figures(denylist: RedisDenylist) -> dict[str, Any]:
     head = denylist.head()
-    newest = list(islice(live(denylist), _MAX_COUNTED + 1))
-    counted = Counter(revocation.handle.kind for revocation in newest[:_MAX_COUNTED])
+    log_entries = denylist.link.call(lambda client: _length(client, denylist.key("log")))
+    counted = _counted(denylist, at_most=log_entries)
     return {
-        "revocations": {
-            "total": counted.total(),
-            "more": len(newest) > _MAX_COUNTED,
-            "by_kind": {kind: counted[kind] for kind in KINDS},
-        },
-        "log_entries": denylist.link.call(lambda client: _length(client, denylist.key("log"))),
+        "revocations": {"total": counted.total(), "by_kind": {kind: counted[kind] for kind in KINDS}},
+        "log_entries": log_entries,
         "epoch": {
             "id": head.epoch,
             "opened_at": instant(head.birth_ms),
@@ -68,6 +65,24 @@ def _figures(denylist: RedisDenylist) -> dict[str, Any]:
         "followers": [{"id": id_, "age_seconds": age} for id_, age in sorted(denylist.leases.ages().items())],
         "memory_bytes": denylist.link.call(_memory),
     }
+
+
+def _counted(denylist: RedisDenylist, *, at_most: int) -> Counter[str]:
+    """How many revocations are in force, by kind. `at_most` is about how many there can be, for the bar."""
+    counted: Counter[str] = Counter()
+    columns = TextColumn("counting: {task.completed:,.0f}"), BarColumn()
+    progress = Progress(*columns, console=screen(stderr=True), transient=True, disable=not sys.stderr.isatty())
+    task = progress.add_task("counting", total=at_most)
+    shown_from = time.monotonic() + _SILENT_SECONDS
+    try:
+        for revocation in live(denylist):
+            counted[revocation.handle.kind] += 1
+            if time.monotonic() >= shown_from:
+                progress.start()
+                progress.update(task, completed=counted.total())
+    finally:
+        progress.stop()
+    return counted
 
 
 def _length(client: "redis.Redis", log: str) -> int:

@@ -13,7 +13,7 @@ from revocation.cli.terminal import instant, notify, print_json, safe, screen
 from revocation.denylist import Change
 from revocation.errors import DenylistEmptyError, DenylistUnavailableError
 from revocation.redis.denylist import RedisDenylist
-from revocation.redis.protocol import order
+from revocation.redis.protocol import FOREIGN, order
 
 #: The pause between two looks at the log, in seconds.
 _LOOK_SECONDS = 0.2
@@ -27,7 +27,8 @@ _LOOK_SECONDS = 0.2
 def watch(chosen: ChosenDenylist, *, from_start: bool, count: int | None, as_program: bool) -> None:
     """Show revocations as they happen, until Ctrl-C.
 
-    An outage does not end the command, which says so and goes on afterwards.
+    An outage does not end the command, which says so and goes on afterwards; a deny-list that this version cannot read
+    ends it.
     """
     denylist = chosen.connected()
     after = "0-0" if from_start else denylist.changes()[1]
@@ -54,6 +55,9 @@ def _changes(denylist: RedisDenylist, after: str) -> Iterator[Change]:
         except DenylistEmptyError:
             raise
         except DenylistUnavailableError as error:
+            if str(error) in FOREIGN or error.settings:
+                # Nothing changes that before somebody changes this process.
+                raise
             if not down:
                 notify(f"{error} Trying again.")
             down = True

