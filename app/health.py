@@ -23,6 +23,9 @@ _SLOW_SECONDS = 1.0
 #: The share of its memory that Redis may use before a warning: with noeviction a full one takes no more revocations.
 _FULL = 0.9
 
+#: For how long a restart of Redis is told, in seconds.
+_RESTART_SECONDS = 3600
+
 #: How far clocks may differ before a warning, as a share of what verifiers forgive.
 _SKEWED = 0.5
 
@@ -106,6 +109,7 @@ class Health:
         self._denylist = denylist
         self._guard = guard
         self._users = users
+        self._since = time.monotonic()
 
     def process(self) -> ProcessHealth:
         """This process. A Redis that does not answer is a fact about it, and not an error."""
@@ -191,6 +195,12 @@ class Health:
             warnings.append(
                 "Redis keeps no append-only file: after a restart everyone signs in again. Run "
                 "`CONFIG SET appendonly yes`, and put it into its configuration."
+            )
+        uptime = server.uptime_seconds
+        # Redis counts whole seconds, and this process may have been made while Redis started.
+        if uptime is not None and uptime + 2 < min(time.monotonic() - self._since, _RESTART_SECONDS):
+            warnings.append(
+                f"Redis started again {uptime} s ago: it had ended while this service ran. See its log for the reason."
             )
         if not server.last_write_ok:
             warnings.append("Redis could not write its append-only file. Look at its disk.")

@@ -13,7 +13,7 @@ from prometheus_client import (
     Histogram,
     generate_latest,
 )
-from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 REQUESTS = Counter("app_http_requests_total", "Answered requests.", ["method", "route", "status"])
 SECONDS = Histogram(
@@ -40,10 +40,21 @@ def init_app(app: Flask) -> None:
 def exposition() -> Response:
     """All processes' metrics in Prometheus' format."""
     registry = REGISTRY
-    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+    if _counts_together():
         registry = CollectorRegistry()
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # the library leaves it untyped
     return Response(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
+
+
+def forget_process(pid: int) -> None:
+    """Forget the gauges of a process that has ended; its counters stay."""
+    if _counts_together():
+        mark_process_dead(pid)  # type: ignore[no-untyped-call]  # the library leaves it untyped
+
+
+def _counts_together() -> bool:
+    """Whether prometheus_client counts for several processes: see app/metric_files.py."""
+    return "PROMETHEUS_MULTIPROC_DIR" in os.environ
 
 
 def _count(response: Response) -> Response:

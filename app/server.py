@@ -11,9 +11,8 @@ from typing import Any, Final
 
 from flask import Flask
 from gunicorn.app.base import BaseApplication
-from prometheus_client import multiprocess
 
-from app import create_app, logs
+from app import create_app, logs, metrics
 from app.readiness import watch_sigterm
 from app.service import Service
 from app.settings import Settings
@@ -119,5 +118,4 @@ def _on_worker_leaving(_server: Any, worker: Any) -> None:
 
 
 def _on_worker_gone(_server: Any, worker: Any) -> None:
-    # The gauges of a dead worker are forgotten; its counters stay.
-    multiprocess.mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]  # the library leaves it untyped
+    metrics.forget_process(worker.pid)

@@ -3,7 +3,6 @@
 import logging.config
 import os
 import shlex
-import shutil
 import signal
 import sys
 from collections.abc import Callable
@@ -13,10 +12,13 @@ from typing import TYPE_CHECKING
 import click
 
 from app.commands.embedded_store import embedded_store
+from app.metric_files import metric_files
 from app.settings import Settings
 
 if TYPE_CHECKING:
     from flask import Flask
+
+_log = logging.getLogger(__name__)
 
 
 @click.command()
@@ -31,12 +33,11 @@ def run(settings: Settings, *, extend: "Callable[[Flask], None] | None" = None) 
     # Until gunicorn handles the signal, this handler stops the embedded store that was just started.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
 
-    with embedded_store(settings, alone=True):
-        # prometheus_client reads this at its import, which happens below. No other process counts here now.
-        counters = settings.data_dir.resolve() / "metrics"
-        shutil.rmtree(counters, ignore_errors=True)
-        counters.mkdir(parents=True)
-        os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(counters)
+    with embedded_store(settings, alone=True), metric_files() as counters:
+        # prometheus_client reads this at its import, which happens below.
+        os.environ.pop("PROMETHEUS_MULTIPROC_DIR", None)
+        if counters is not None:
+            os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(counters)
 
         from app import logs
         from app.commands.init import show_password
@@ -49,6 +50,8 @@ def run(settings: Settings, *, extend: "Callable[[Flask], None] | None" = None) 
         # The workers must not share an open connection.
         stores.close()
         logging.config.dictConfig(logs.CONFIG)
+        if counters is None and settings.workers > 1:
+            _log.warning("No file system in memory has room: /metrics tells of the worker that answers, not of all.")
         show_password(password)
         _greet(settings, password)
         Server(settings, extend=extend).run()

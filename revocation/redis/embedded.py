@@ -2,18 +2,28 @@
 
 import contextlib
 import hashlib
+import logging
 import os
+import socket
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from revocation.errors import ConfigurationError
+
+_log = logging.getLogger(__name__)
+
+#: Between two looks whether the server is still there, in seconds; and at most, where it does not start again.
+_LOOK_SECONDS: Final = 0.2
+_LONGEST_PAUSE_SECONDS: Final = 5.0
 
 #: The longest path a Unix socket can have everywhere, in bytes.
 _LONGEST_SOCKET_PATH = 100
@@ -34,7 +44,8 @@ def socket_path(directory: str | Path) -> Path:
 class EmbeddedServer:
     """One Valkey per data directory: an append-only file with fsync always, no eviction, a Unix socket and no port.
 
-    A server that was left behind by a killed owner is adopted, not duplicated. `stop` ends it either way.
+    A server that was left behind by a killed owner is adopted, not duplicated. One that ends while somebody owns it is
+    started again, with all that it had acknowledged. `stop` ends it either way.
     """
 
     def __init__(self, directory: str | Path, *, start_timeout_seconds: float = 10.0) -> None:
@@ -85,10 +96,65 @@ class EmbeddedServer:
             try:
                 # In here, so that an owner that is interrupted while the server starts does not leave it behind.
                 self._start()
-                yield True
+                with self._tended():
+                    yield True
             finally:
                 if os.getpid() == owner:
                     self.stop()
+
+    @contextlib.contextmanager
+    def _tended(self) -> Iterator[None]:
+        """Until the block ends, a thread starts the server again where it has ended."""
+        owner, ends = os.getpid(), threading.Event()
+        thread = threading.Thread(target=self._tend, args=(owner, ends), name="revocation-embedded", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            if os.getpid() == owner:
+                ends.set()
+                thread.join(self._start_timeout_seconds)
+
+    def _tend(self, owner: int, ends: threading.Event) -> None:
+        pause = _LOOK_SECONDS
+        # A fork takes greenlets along, and the server is not theirs.
+        while not ends.wait(pause) and os.getpid() == owner:
+            if not self._has_ended():
+                pause = _LOOK_SECONDS
+                continue
+            _log.error("The embedded Valkey has ended, and is started again; its log is %s.", self._log_file)
+            # Its socket closes a moment before it ends.
+            self._await_end()
+            try:
+                self._start()
+            except (ConfigurationError, OSError) as error:
+                pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+                _log.error("The embedded Valkey does not start (%s); trying again in %.1f s.", error, pause)
+            else:
+                _log.warning("The embedded Valkey serves again.")
+
+    def _has_ended(self) -> bool:
+        """Whether no server is there; one that hangs, or loads its data, is."""
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.settimeout(1.0)
+            try:
+                probe.connect(str(self._socket))
+            except ConnectionRefusedError:
+                return True
+            except FileNotFoundError:
+                # Without its socket a server that lives cannot be reached, and a second one would write its files.
+                return self._process is None or not _lives(self._process)
+            except OSError:
+                return False
+        return False
+
+    @property
+    def _store(self) -> Path:
+        return self._directory / "valkey"
+
+    @property
+    def _log_file(self) -> Path:
+        return self._store / "valkey.log"
 
     def _client(self) -> "redis.Redis":
         # redis-py would try ten times more, for seconds, to reach a server that is not there.
@@ -110,14 +176,12 @@ class EmbeddedServer:
             raise ConfigurationError(f"{self._socket.parent} belongs to somebody else: choose another data directory")
         if self.answers():
             return
-        store = self._directory / "valkey"
-        store.mkdir(exist_ok=True, mode=0o700)
-        log = store / "valkey.log"
+        self._store.mkdir(exist_ok=True, mode=0o700)
         # In a session of its own: Ctrl-C at the terminal is for the owner, which stops the server last.
         process = subprocess.Popen(
             [
                 *(str(_binary()), "--port", "0", "--unixsocket", str(self._socket), "--unixsocketperm", "700"),
-                *("--dir", str(store), "--logfile", str(log), "--save", ""),
+                *("--dir", str(self._store), "--logfile", str(self._log_file), "--save", ""),
                 *("--appendonly", "yes", "--appendfsync", "always", "--maxmemory-policy", "noeviction"),
             ],
             stdin=subprocess.DEVNULL,
@@ -131,7 +195,7 @@ class EmbeddedServer:
             if process.poll() is not None or time.monotonic() > deadline:
                 process.kill()
                 process.wait(self._start_timeout_seconds)
-                raise ConfigurationError(f"the embedded Valkey did not start; its log is {log}")
+                raise ConfigurationError(f"the embedded Valkey did not start; its log is {self._log_file}")
             time.sleep(0.01)
 
     def stop(self) -> None:
@@ -141,9 +205,23 @@ class EmbeddedServer:
         deadline = time.monotonic() + self._start_timeout_seconds
         while self.answers() and time.monotonic() < deadline:
             time.sleep(0.01)
+        self._await_end()
+
+    def _await_end(self) -> None:
         if self._process is not None:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(self._start_timeout_seconds)
+
+
+def _lives(process: "subprocess.Popen[bytes]") -> bool:
+    if process.poll() is not None:
+        return False
+    try:
+        # Whoever waits for every child of this process, as gunicorn does, may have taken the news of its end.
+        os.kill(process.pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def _binary() -> Path:

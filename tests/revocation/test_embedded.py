@@ -7,11 +7,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, cast
 
 import pytest
+import redis
 
 from revocation import ConfigurationError, EmbeddedServer, Handle, RedisDenylist, connect
 from revocation.denylist import UNCONDITIONAL
@@ -160,6 +161,90 @@ def test_a_server_whose_owner_was_killed_is_adopted(directory: Path) -> None:
         assert pid_of(directory) == before
         assert denylist.latest_cutoff([SESSION]) == UNCONDITIONAL
     assert not EmbeddedServer(directory).answers()
+
+
+def crash(directory: Path) -> int:
+    """End the server as a crash does; its process id."""
+    pid = pid_of(directory)
+    os.kill(pid, signal.SIGKILL)
+    return pid
+
+
+def shut_down(directory: Path) -> int:
+    """End the server as somebody at a terminal does, which takes its socket away; its process id."""
+    pid = pid_of(directory)
+    with contextlib.closing(plain(connect(f"embedded:{directory}", timeout_seconds=10))) as client:
+        client.shutdown(nosave=True)
+    return pid
+
+
+def until_another_serves(directory: Path, ended: int) -> None:
+    deadline = time.monotonic() + 30
+    while True:
+        with contextlib.suppress(redis.RedisError):
+            if pid_of(directory) != ended:
+                return
+        assert time.monotonic() < deadline, "the server does not come back"
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("ending", [crash, shut_down])
+def test_a_server_that_ends_is_started_again_with_all_that_it_knew(
+    directory: Path, ending: Callable[[Path], int], caplog: pytest.LogCaptureFixture
+) -> None:
+    with EmbeddedServer(directory).owned():
+        denylist = client_of(directory)
+        denylist.open(accept_existing=True)
+        denylist.revoke(SESSION)
+        for _ in range(2):
+            until_another_serves(directory, ending(directory))
+
+        assert client_of(directory).latest_cutoff([SESSION]) == UNCONDITIONAL
+    assert not EmbeddedServer(directory).answers()
+    assert [record.levelname for record in caplog.records if "has ended" in record.getMessage()] == ["ERROR"] * 2
+
+
+def test_a_server_that_was_adopted_is_started_again_too(directory: Path) -> None:
+    with owner(directory) as (process, _):
+        end(process)
+    with EmbeddedServer(directory).owned() as mine:
+        assert mine
+        until_another_serves(directory, crash(directory))
+    assert not EmbeddedServer(directory).answers()
+
+
+def test_a_server_that_hangs_is_not_doubled(directory: Path) -> None:
+    """Two servers would write the same append-only file."""
+    with EmbeddedServer(directory).owned():
+        pid = pid_of(directory)
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            assert not EmbeddedServer(directory)._has_ended()
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        assert pid_of(directory) == pid
+
+
+def test_a_server_that_does_not_start_again_is_tried_until_it_does(
+    directory: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with EmbeddedServer(directory).owned():
+        client_of(directory).open(accept_existing=True)
+        files, aside = directory / "valkey" / "appendonlydir", directory / "aside"
+        pid = pid_of(directory)
+        os.kill(pid, signal.SIGSTOP)
+        files.rename(aside)
+        files.write_text("in the way")
+        os.kill(pid, signal.SIGKILL)
+        deadline = time.monotonic() + 30
+        while not any("does not start" in record.getMessage() for record in caplog.records):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        files.unlink()
+        aside.rename(files)
+        until_another_serves(directory, pid)
+
+        assert client_of(directory).head().epoch
 
 
 def test_an_owner_that_is_interrupted_stops_the_server(directory: Path) -> None:

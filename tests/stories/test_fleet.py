@@ -14,12 +14,14 @@ from typing import Any
 
 import jwt
 import pytest
+import redis
 
 from app.keyring import Keyring
-from tests.stories.workers import on_every_worker, refresh, statuses, workers
+from revocation import connect
+from tests.stories.workers import on_every_worker, parent_of, refresh, statuses, workers
 from tests.support.ports import free_port
 from tests.support.postgres import new_database
-from tests.support.servers import Server
+from tests.support.servers import Server, StartServer, plain
 from tests.support.service import ADMIN_PASSWORD, Service, serving
 
 ROOT = Path(__file__).parents[2]
@@ -51,7 +53,6 @@ def test_a_worker_that_is_killed_takes_its_gauges_along_and_leaves_its_counts(se
     login = service.login()
     assert statuses(service, "/api/me", login["access_token"]) == {200}
     service.post("/auth/logout", token=login["access_token"])
-    counters = Path(service.env["APP_DATA_DIR"]) / "metrics"
 
     def sign_ins() -> float:
         (line,) = re.findall(
@@ -60,7 +61,7 @@ def test_a_worker_that_is_killed_takes_its_gauges_along_and_leaves_its_counts(se
         return float(line)
 
     def gauges(pid: int) -> list[str]:
-        return [path.name for path in counters.glob(f"gauge_live*_{pid}.db")]
+        return [path.name for path in Path("/dev/shm").glob(f"revocation-metrics-*/gauge_live*_{pid}.db")]
 
     (victim, *_) = workers(service)
     assert gauges(victim)
@@ -73,6 +74,66 @@ def test_a_worker_that_is_killed_takes_its_gauges_along_and_leaves_its_counts(se
     until(lambda: service.get("/readyz").status_code == 200)
     # The one that took its place refuses, too.
     assert statuses(service, "/api/me", login["access_token"]) == {401}
+
+
+def test_an_embedded_store_that_is_killed_comes_back_and_is_noticed(service: Service) -> None:
+    revoked, admin = (service.login()["access_token"] for _ in range(2))
+    service.post("/auth/logout", token=revoked)
+    # Health tells a restart from a start by the age of its own process.
+    already = _redis(service, admin)["uptime_seconds"]
+    until(lambda: _redis(service, admin)["uptime_seconds"] >= already + 4)
+    with contextlib.closing(_store(service)) as store:
+        os.kill(int(store.info("server")["process_id"]), signal.SIGKILL)
+
+    until(lambda: statuses(service, "/api/me", admin) == {200})
+
+    assert statuses(service, "/api/me", revoked) == {401}
+    assert "The embedded Valkey has ended, and is started again" in service.log
+    (warning,) = service.get("/admin/health", token=admin).json()["warnings"]
+    assert warning.startswith("Redis started again")
+
+
+def _store(service: Service) -> "redis.Redis":
+    return plain(connect(f"embedded:{service.env['APP_DATA_DIR']}", timeout_seconds=10))
+
+
+def _redis(service: Service, admin: str) -> dict[str, Any]:
+    told: dict[str, Any] = service.get("/admin/health", token=admin).json()["redis"]
+    return told
+
+
+def test_an_upgrade_in_place_leaves_no_lease_behind_and_the_counts_of_either_server_alone(
+    tmp_path: Path, start_server: StartServer
+) -> None:
+    """USR2 starts the new server beside the old one, which TERM then ends."""
+    store = start_server("valkey")
+    with serving(tmp_path, REVOCATION_REDIS_URL=store.url) as service:
+
+        def followers() -> set[int]:
+            found: Any = store.client().smembers("{denylist}:followers")
+            return {int(id_.partition(b"-")[0]) for id_ in found}
+
+        def counted(pid: int) -> bool:
+            return any(Path("/dev/shm").glob(f"revocation-metrics-*/counter_{pid}.db"))
+
+        old = service.worker_pids()
+        until(lambda: followers() == old)
+        os.kill(service.process.pid, signal.SIGUSR2)
+        until(lambda: len(followers()) == 4)
+        new = followers() - old
+        (upgraded,) = {parent_of(pid) for pid in new}
+        try:
+            assert all(map(counted, old | new))
+            # Nobody waits for leases: all four confirm.
+            receipt = service.post("/auth/logout", token=service.login()["access_token"]).json()["receipt"]
+            assert receipt["enforced"]
+            service.stop()
+            until(lambda: followers() == new)
+            assert not any(map(counted, old))
+            assert all(map(counted, new))
+        finally:
+            os.kill(upgraded, signal.SIGTERM)
+            until(lambda: parent_of(upgraded) == 0)
 
 
 PRELOADED = """

@@ -28,14 +28,15 @@ GREETING = (
 
 def workers(service: Service) -> set[int]:
     """The workers of this run that live."""
+    return {pid for pid in service.worker_pids() if parent_of(pid) == service.process.pid}
 
-    def parent(pid: int) -> int:
-        with suppress(OSError):
-            state, parent, *_ = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-            return 0 if state == "Z" else int(parent)
-        return 0
 
-    return {pid for pid in service.worker_pids() if parent(pid) == service.process.pid}
+def parent_of(pid: int) -> int:
+    """The parent of a process; 0 where it has ended."""
+    with suppress(OSError):
+        state, parent, *_ = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return 0 if state == "Z" else int(parent)
+    return 0
 
 
 @contextmanager
