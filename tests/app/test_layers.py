@@ -27,7 +27,7 @@ LAYERS = (
     ("accounts", "startup"),
     ("service",),
     # HTTP begins here.
-    ("bearer", "logs", "metrics", "problems"),
+    ("bearer", "browsers", "logs", "metrics", "problems"),
     ("openapi",),
     ("routes.context", "routes.formats"),
     ("routes.pages", "routes.auth", "routes.operations", "routes.resources", "routes.verify", "routes.wellknown"),
