@@ -6,10 +6,11 @@ Keys, in the deny-list's namespace and so in its cluster slot:
                                rotated (when the token before it was first used), uses ('<n>=<ms> ...': when earlier
                                ones were, as far back as grace reaches), ends (ms), exp (s, of the last access token),
                                ip, user_agent; it outlives the session's idle or absolute life by what verifiers forgive
-    app:sessions               sorted set: every sid by the end of its absolute life (ms)
+    app:sessions               sorted set: every sid by when it ends if nobody refreshes it (ms)
     app:sessions:<subject>     the same of one subject, by the name of its handle
 """
 
+import re
 import secrets
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -17,11 +18,18 @@ from itertools import islice
 from typing import Any, Final
 
 from app.audit import Actor, Audit
+from app.database import InvalidValueError
 from app.refresh_tokens import RefreshTokens
 from revocation import Handle, Receipt, RedisDenylist
 
+#: A user has no more sessions than this: the one that was not used for the longest time ends for a new one.
+MOST_SESSIONS: Final = 100
+
 #: Records read from Redis at a time.
 _BATCH: Final = 500
+
+_ALL: Final = "app:sessions"
+_CURSOR = re.compile(r"([0-9]{1,15})\.([A-Za-z0-9_-]{22})")
 
 _MAX_USER_AGENT = 256
 
@@ -59,6 +67,14 @@ class Session:
     ends_ms: int
     address: str
     user_agent: str
+
+
+@dataclass(frozen=True, slots=True)
+class SessionPage:
+    """Living sessions, and where the next page begins (None: this was the last)."""
+
+    sessions: tuple[Session, ...]
+    next_cursor: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +130,8 @@ class Sessions:
     ) -> Rotation:
         """Begin a session. `signed_in_ms` is the time of Redis from before the credentials were read.
 
-        Raises SessionRevokedError where the user, the client or everyone was revoked since then.
+        Above MOST_SESSIONS of this user, those that were not used for the longest time end. Raises SessionRevokedError
+        where the user, the client or everyone was revoked since then.
         """
         session_id = secrets.token_urlsafe(16)
         agent = user_agent[:_MAX_USER_AGENT]
@@ -125,7 +142,7 @@ class Sessions:
             keys=[
                 self._denylist.namespace.head,
                 self._denylist.namespace.clock,
-                *map(self._denylist.key, (_record(session_id), "app:sessions", self._index(subject))),
+                *map(self._denylist.key, (_record(session_id), *self._indexes(subject))),
                 *self._judges(session),
             ],
             args=[
@@ -139,7 +156,10 @@ class Sessions:
         )
         if word == "revoked":
             raise SessionRevokedError
-        return Rotation(session, self._tokens.token(session_id, 1), signed_in_ms, int(answer[0]))
+        lifetime_seconds, count = map(int, answer)
+        if count > MOST_SESSIONS:
+            self._let_go(count - MOST_SESSIONS, subject, but=session_id, actor=Actor(subject, address))
+        return Rotation(session, self._tokens.token(session_id, 1), signed_in_ms, lifetime_seconds)
 
     def presented(self, refresh_token: str) -> Presented:
         """What a refresh token belongs to, from one question to Redis. Raises RefreshRefusedError."""
@@ -164,10 +184,11 @@ class Sessions:
             keys=[
                 self._denylist.namespace.head,
                 self._denylist.namespace.clock,
-                self._denylist.key(_record(session.id)),
+                *map(self._denylist.key, (_record(session.id), *self._indexes(session.subject))),
                 *self._judges(session),
             ],
             args=[
+                session.id,
                 presented.n,
                 self._grace_ms,
                 self._idle_ms,
@@ -179,7 +200,13 @@ class Sessions:
         )
         if word == "reuse":
             actor = Actor(session.subject, address)
-            self.end(session.id, reason="refresh token used twice", actor=actor, action="session.reuse")
+            self.end(
+                session.id,
+                subject=session.subject,
+                reason="refresh token used twice",
+                actor=actor,
+                action="session.reuse",
+            )
             raise RefreshReuseError
         if word != "ok":
             raise RefreshRefusedError(word)
@@ -195,19 +222,17 @@ class Sessions:
         """Whether the session is neither over nor revoked."""
         return next(self._alive([session]), None) is not None
 
-    def end(self, session_id: str, *, reason: str, actor: Actor, action: str) -> Receipt:
-        """End a session and write down that it ended.
+    def end(self, session_id: str, *, reason: str, actor: Actor, action: str, subject: str | None = None) -> Receipt:
+        """End a session and write down that it ended. `subject` is its user; None: Redis is asked for it.
 
         One step in Redis deletes the session's record, so that nothing can be refreshed, and makes its entry, which
         ends with the last access token that the session was given. A session that has ended already leaves no second
         trace: anybody who holds one of its tokens can end it again, as often as they like.
         """
-        receipt = self._denylist.end(
-            Handle("session", session_id, issuer=self._issuer),
-            record=_record(session_id),
-            reason=reason,
-            actor=actor.name,
-        )
+        if subject is None:
+            session = self.get(session_id)
+            subject = None if session is None else session.subject
+        receipt = self._end([session_id], subject, reason=reason, actor=actor)
         if receipt.written:
             self._audit.note(action, actor=actor, target=session_id, receipt=receipt)
         return receipt
@@ -216,10 +241,17 @@ class Sessions:
         """The session with this id, revoked or not; None where it has ended."""
         return next(self._read([session_id]), None)
 
-    def of_subject(self, subject: str) -> list[Session]:
-        """The living sessions of a user, the last used first."""
-        alive = self._alive(self._read(self._ids(self._index(subject))))
-        return sorted(alive, key=lambda session: session.used_ms, reverse=True)
+    def page(self, subject: str, *, cursor: str | None = None, limit: int = 50) -> SessionPage:
+        """The living sessions of a user, the last used first. Raises InvalidValueError for a cursor from elsewhere.
+
+        What is used between two questions moves to the first page.
+        """
+        before = _place(cursor)
+        read = sorted(self._indexed(self._index(subject)), key=_order, reverse=True)
+        alive = self._alive(session for session in read if before is None or _order(session) < before)
+        found = tuple(islice(alive, limit + 1))
+        shown = found[:limit]
+        return SessionPage(shown, "{}.{}".format(*_order(shown[-1])) if len(found) > limit else None)
 
     def reached_by(self, handle: Handle, *, issued_before_ms: int) -> list[Session]:
         """The living sessions that revoking this handle would end."""
@@ -229,9 +261,9 @@ class Sessions:
             case "session":
                 sessions: Iterable[Session] = self._read([handle.value])
             case "subject":
-                sessions = self._read(self._ids(self._index(handle.value)))
+                sessions = self._indexed(self._index(handle.value))
             case "client" | "issuer":
-                sessions = self._read(self._ids("app:sessions"))
+                sessions = self._indexed(_ALL)
             case _:
                 return []
         return [
@@ -244,6 +276,9 @@ class Sessions:
     def _index(self, subject: str) -> str:
         return f"app:sessions:{Handle('subject', subject, issuer=self._issuer).name}"
 
+    def _indexes(self, subject: str | None) -> list[str]:
+        return [_ALL] if subject is None else [_ALL, self._index(subject)]
+
     def _handles(self, session: Session) -> tuple[Handle, ...]:
         return (
             Handle("session", session.id, issuer=self._issuer),
@@ -255,9 +290,46 @@ class Sessions:
     def _judges(self, session: Session) -> list[str]:
         return [self._denylist.key(handle.name) for handle in self._handles(session)]
 
-    def _ids(self, index: str) -> list[str]:
-        ids: Any = self._denylist.link.call(lambda client: client.zrange(self._denylist.key(index), 0, -1))
-        return [id_.decode() for id_ in ids]
+    def _end(
+        self, ids: Sequence[str], subject: str | None, *, reason: str, actor: Actor, wait_seconds: float | None = None
+    ) -> Receipt:
+        return self._denylist.end_many(
+            {Handle("session", id_, issuer=self._issuer): _record(id_) for id_ in ids},
+            indexes=self._indexes(subject),
+            reason=reason,
+            actor=actor.name,
+            wait_seconds=wait_seconds,
+        )
+
+    def _let_go(self, surplus: int, subject: str, *, but: str, actor: Actor) -> None:
+        """End the sessions of a user that are too many. Nobody waits here until every process knows.
+
+        One batch is looked at: whoever has more, from before there was a bound, loses them with the next sign-ins.
+        """
+        oldest = self._indexed(self._index(subject), most=_BATCH)
+        others = sorted((session for session in oldest if session.id != but), key=_order)
+        too_many = [session.id for session in others[: max(0, min(surplus, len(others) + 1 - MOST_SESSIONS))]]
+        if too_many:
+            self._end(too_many, subject, reason=f"more than {MOST_SESSIONS} sessions", actor=actor, wait_seconds=0)
+
+    def _indexed(self, index: str, *, most: int = 0) -> Iterator[Session]:
+        """The sessions that an index names, revoked or not, the soonest to end first; what has ended leaves it."""
+        ids: Any = self._denylist.link.call(lambda client: client.zrange(self._denylist.key(index), 0, most - 1))
+        for batch in _batches(id_.decode() for id_ in ids):
+            found = list(self._read(batch))
+            gone = set(batch).difference(session.id for session in found)
+            if gone:
+                self._forget(gone, {index, _ALL})
+            yield from found
+
+    def _forget(self, ids: Iterable[str], indexes: Iterable[str]) -> None:
+        def ask(client: Any) -> None:
+            pipeline = client.pipeline(transaction=False)
+            for index in indexes:
+                pipeline.zrem(self._denylist.key(index), *ids)
+            pipeline.execute()
+
+        self._denylist.link.call(ask)
 
     def _read(self, ids: Iterable[str]) -> Iterator[Session]:
         for batch in _batches(ids):
@@ -303,6 +375,20 @@ class Sessions:
 
 def _record(session_id: str) -> str:
     return f"app:session:{session_id}"
+
+
+def _order(session: Session) -> tuple[int, str]:
+    return session.used_ms, session.id
+
+
+def _place(cursor: str | None) -> tuple[int, str] | None:
+    """Which session the page before ended with."""
+    if cursor is None:
+        return None
+    match = _CURSOR.fullmatch(cursor)
+    if match is None:
+        raise InvalidValueError("cursor", "this is not a cursor from an earlier page; leave it out to begin")
+    return int(match[1]), match[2]
 
 
 def _batches(items: Iterable[Any]) -> Iterator[list[Any]]:

@@ -14,6 +14,10 @@ from app.openapi import operation
 from app.problems import Problem
 from app.routes.context import actor, origin, service
 from app.routes.formats import (
+    INVALID_CURSOR,
+    PAGE_SIZE,
+    AtSession,
+    Cursor,
     ReceiptAnswer,
     SessionJson,
     TokensJson,
@@ -67,9 +71,10 @@ class OwnSessionJson(SessionJson):
 
 
 class OwnSessions(TypedDict):
-    """The caller's living sessions."""
+    """A page of the caller's living sessions."""
 
     sessions: list[OwnSessionJson]
+    next_cursor: Cursor
 
 
 OwnSessionId = Annotated[str, Field(description="The `session_id` of a session.", examples=["N3eT0bRrA2CzpmqhyFj3Kw"])]
@@ -176,15 +181,17 @@ def logout_all() -> Response:
 
 @routes.get("/sessions")
 @bearer.required()
-@operation()
-def sessions() -> OwnSessions:
-    """The caller's living sessions."""
+@operation(refuses={400: INVALID_CURSOR})
+def sessions(query: AtSession) -> OwnSessions:
+    """The caller's living sessions, the last used first.
+
+    A user has at most 100: the one that was not used for the longest time ends when another begins.
+    """
     current = bearer.claims.session_id
+    page = service().sessions.page(bearer.claims.subject, cursor=query.get("cursor"), limit=PAGE_SIZE)
     return {
-        "sessions": [
-            {**session_json(session), "current": session.id == current}
-            for session in service().sessions.of_subject(bearer.claims.subject)
-        ]
+        "sessions": [{**session_json(session), "current": session.id == current} for session in page.sessions],
+        "next_cursor": page.next_cursor,
     }
 
 
@@ -198,7 +205,10 @@ def end_session(sid: OwnSessionId) -> Response:
     # The caller's own session may have timed out by now; its access tokens have not.
     if sid != bearer.claims.session_id and (session is None or session.subject != subject):
         raise Problem(404, "You have no session with this id.", reason="unknown_session")
-    return _receipt(service().sessions.end(sid, reason="ended by its user", actor=actor(subject), action="session.end"))
+    ended = service().sessions.end(
+        sid, subject=subject, reason="ended by its user", actor=actor(subject), action="session.end"
+    )
+    return _receipt(ended)
 
 
 def signed_in(body: Login) -> Tokens:
@@ -243,7 +253,13 @@ def _ended(sessions: set[str], claims: Claims | None) -> Receipt:
     caller = actor(claims.subject if claims else "session")
     if sessions:
         receipts = [
-            service().sessions.end(sid, reason="logged out", actor=caller, action="session.logout")
+            service().sessions.end(
+                sid,
+                subject=claims.subject if claims is not None and claims.session_id == sid else None,
+                reason="logged out",
+                actor=caller,
+                action="session.logout",
+            )
             for sid in sorted(sessions)
         ]
         return receipts[-1]

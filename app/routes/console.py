@@ -149,7 +149,9 @@ def sign_out() -> Response:
 
 def _end(session_id: str | None, subject: str, *, reason: str) -> None:
     if session_id is not None:
-        service().sessions.end(session_id, reason=reason, actor=actor(subject), action="session.logout")
+        service().sessions.end(
+            session_id, subject=subject, reason=reason, actor=actor(subject), action="session.logout"
+        )
 
 
 def _answer(tokens: Tokens) -> Response:

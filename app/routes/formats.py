@@ -18,6 +18,8 @@ from revocation.handles import Kind
 #: The size of the pages of a list.
 PAGE_SIZE: Final = 50
 
+INVALID_CURSOR: Final = "`invalid`: a cursor from elsewhere."
+
 UNKNOWN_USER: Final = "`unknown_user`: there is no user of this name."
 
 #: RFC 3339, UTC, milliseconds.
@@ -69,6 +71,12 @@ class SessionJson(TypedDict):
     expires_at: Annotated[Instant, Field(description="When it ends if nobody refreshes it.")]
     ip: Annotated[str, Field(description="Where it was last used from.", examples=["192.0.2.7"])]
     user_agent: Annotated[str, Field(description="As the client named itself.", examples=["Mozilla/5.0"])]
+
+
+class AtSession(TypedDict):
+    """Where a list of sessions goes on."""
+
+    cursor: NotRequired[AtCursor]
 
 
 class RevocationJson(TypedDict):

@@ -245,7 +245,11 @@ def _revoke_session(session_id: str, caller: Caller) -> None:
     if (session.client_id if session is not None else FIRST_PARTY) != caller.client_id:
         raise OAuthError("invalid_grant", "The token was issued to another client.")
     service().sessions.end(
-        session_id, reason="revoked by its client", actor=actor(caller.client_id), action="session.revoke"
+        session_id,
+        subject=session.subject if session is not None else None,
+        reason="revoked by its client",
+        actor=actor(caller.client_id),
+        action="session.revoke",
     )
 
 

@@ -3,7 +3,7 @@
 import secrets
 import time
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -261,12 +261,35 @@ class RedisDenylist:
         actor: str = "",
         address: str = "",
         action: str = "",
+        wait_seconds: float | None = None,
     ) -> Receipt:
         """Revoke a session, and delete its record (a key of this namespace, by its name) in the same step.
 
         The entry ends with the last access token that the record's field `exp` names.
         """
-        return self._revoke_all([handle], note=Note(actor, reason, address, action).checked(), record=record)
+        return self.end_many(
+            {handle: record}, reason=reason, actor=actor, address=address, action=action, wait_seconds=wait_seconds
+        )
+
+    def end_many(
+        self,
+        records: Mapping[Handle, str],
+        *,
+        indexes: Sequence[str] = (),
+        reason: str = "",
+        actor: str = "",
+        address: str = "",
+        action: str = "",
+        wait_seconds: float | None = None,
+    ) -> Receipt:
+        """End several sessions by their records; sorted sets of this namespace lose their values as well."""
+        return self._revoke_all(
+            list(records),
+            note=Note(actor, reason, address, action).checked(),
+            wait_seconds=wait_seconds,
+            records=records,
+            indexes=indexes,
+        )
 
     def _revoke_all(
         self,
@@ -275,7 +298,8 @@ class RedisDenylist:
         note: Note,
         issued_before_ms: int | None = None,
         wait_seconds: float | None = None,
-        record: str | None = None,
+        records: Mapping[Handle, str] | None = None,
+        indexes: Sequence[str] = (),
     ) -> Receipt:
         started = time.monotonic()
         self.epochs.inspect()
@@ -287,7 +311,7 @@ class RedisDenylist:
         for first in range(0, len(handles), HANDLES_PER_CALL):
             batch = handles[first : first + HANDLES_PER_CALL]
             standing, written, has_new = self._revoke_batch(
-                batch, note=note, issued_before_ms=issued_before_ms, record=record
+                batch, note=note, issued_before_ms=issued_before_ms, records=records, indexes=indexes
             )
             revocations += standing
             writes.append(written)
@@ -313,18 +337,27 @@ class RedisDenylist:
         )
 
     def _revoke_batch(
-        self, handles: Sequence[Handle], *, note: Note, issued_before_ms: int | None, record: str | None
+        self,
+        handles: Sequence[Handle],
+        *,
+        note: Note,
+        issued_before_ms: int | None,
+        records: Mapping[Handle, str] | None,
+        indexes: Sequence[str],
     ) -> tuple[list[Revocation], Written, bool]:
         args: list[str | int] = [secrets.token_hex(4), *self.caller.server, len(handles)]
         mark = mark_of(actor=note.actor, reason=note.reason)
         for handle in handles:
             cutoff = "*" if handle.unconditional else "now" if issued_before_ms is None else str(issued_before_ms)
-            end = "record" if record is not None else "" if handle.expires_at is None else str(handle.expires_at)
+            end = "" if handle.expires_at is None else str(handle.expires_at)
+            if records is not None:
+                end = f"record {handle.value}"
             about = about_revocation(handle, note)
             args += [handle.name, handle.kind, cutoff, end, mark, about]
         keys = [*self.namespace.written, self.namespace.followers, *map(self.namespace.entry, handles)]
-        if record is not None:
-            keys.append(self.key(record))
+        if records is not None:
+            keys += [self.key(records[handle]) for handle in handles]
+            keys += map(self.key, indexes)
         word, answer = self._revoke(keys=keys, args=args)
         if word == "full":
             raise ConflictError(

@@ -404,7 +404,7 @@ MUTANTS = (
     Mutant(
         "a session is refreshed without the one rule",
         "app/lua/rotate.lua",
-        "if is_revoked(head, {unpack(KEYS, 4)}, since) then return {'revoked'} end\n",
+        "if is_revoked(head, {unpack(KEYS, 6)}, since) then return {'revoked'} end\n",
         "",
         ("tests/app/test_time_of_sign_in.py",),
     ),

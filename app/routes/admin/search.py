@@ -208,8 +208,7 @@ def _session(session_id: str) -> FoundJson | None:
     session = service().sessions.get(session_id)
     if session is None:
         return None
-    handle = Handle("session", session_id, issuer=service().settings.issuer)
-    alive = service().sessions.reached_by(handle, issued_before_ms=0)
+    alive = service().sessions.is_alive(session)
     detail: SessionOfJson = {**session_json(session), "subject": session.subject}
     return {**_match("session", session_id, state="active" if alive else "revoked"), "session": detail}
 

@@ -83,18 +83,30 @@ function details({ token, session, user, client, kind, value, state }) {
 
 async function show(subject, place) {
   place.replaceChildren(h("p", { class: "quiet small" }, "Looking for sessions…"));
-  const { sessions } = await api("GET", `/admin/sessions?subject=${encodeURIComponent(subject)}`);
-  if (sessions.length === 0) {
-    place.replaceChildren(h("p", { class: "quiet small" }, "No session lives."));
-    return;
+  await more(subject, place, table(`Sessions of ${subject}`, COLUMNS, []), null);
+}
+
+async function more(subject, place, list, cursor) {
+  const query = new URLSearchParams(cursor === null ? { subject } : { subject, cursor });
+  const page = await api("GET", `/admin/sessions?${query}`);
+  if (cursor === null) {
+    const shown = page.sessions.length;
+    if (shown === 0) {
+      place.replaceChildren(h("p", { class: "quiet small" }, "No session lives."));
+      return;
+    }
+    const title = page.next_cursor === null ? count(shown, "living session") : `More than ${shown} living sessions`;
+    place.replaceChildren(h("h4", {}, title), list.element);
   }
-  const rows = sessions.map((one) => row(COLUMNS, [
+  list.body.append(...page.sessions.map((one) => row(COLUMNS, [
     code(one.session_id), time(one.created_at), distance(one.last_used_at), one.ip,
     h("span", { title: one.user_agent }, one.user_agent || "unknown"),
     h("button", {
       type: "button", class: "danger small", "aria-label": `Revoke session ${one.session_id}`,
       onclick: () => revoke({ kind: "session", value: one.session_id, issuer: $("desk").dataset.issuer }, again),
     }, "Revoke…"),
-  ]));
-  place.replaceChildren(h("h4", {}, count(sessions.length, "living session")), table(`Sessions of ${subject}`, COLUMNS, rows).element);
+  ])));
+  if (page.next_cursor === null) return;
+  const older = h("button", { type: "button", onclick: () => { older.remove(); more(subject, place, list, page.next_cursor); } }, "Older");
+  place.append(older);
 }

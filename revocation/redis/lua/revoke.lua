@@ -1,9 +1,9 @@
 -- Revoke any number of handles in one step, and with them what the caller's own state must lose at the same instant.
--- KEYS: head, log, lasting, lasting:expiry, clock, followers, then one entry key per handle, then the record of a session
---       that ends with it, where there is one
+-- KEYS: head, log, lasting, lasting:expiry, clock, followers, then one entry key per handle, then, where sessions end, the
+--       record of each, and sorted sets that name them
 -- ARGV: tag of this call (random), the server this process saw last (run id and replication id, '' = none), number of
---       handles, then six per handle: entry name, kind, cut-off ('*' | 'now' | ms), end ('' = unknown | 'record' | the
---       token's exp in s), mark ('' = of nobody), about (JSON)
+--       handles, then six per handle: entry name, kind, cut-off ('*' | 'now' | ms), end ('' = unknown | the token's exp in
+--       s | 'record <member of the sorted sets>'), mark ('' = of nobody), about (JSON)
 -- Answers {'ok', T, since when the reign and the epoch (ms; reign '' = the server does not tell), run id, replication id,
 -- ids of the followers, last position of the log, then four per handle: id ('' = its tokens are dead already), cut-off,
 -- end, whether it was written}; or 'full', or 'ahead' (a cut-off later than now).
@@ -21,9 +21,11 @@ for i = 7, 6 + count do
   word = wrong_type({KEYS[i]}, {'string'})
   if word then return {word} end
 end
-local record = KEYS[7 + count]
-word = record and wrong_type({record}, {'hash'})
-if word then return {word} end
+local has_records = #KEYS > 6 + count
+for i = 7 + count, #KEYS do
+  word = wrong_type({KEYS[i]}, {i <= 6 + 2 * count and 'hash' or 'zset'})
+  if word then return {word} end
+end
 
 local place = log_end(head, KEYS[2])
 if not place then return {'stuck'} end
@@ -33,10 +35,10 @@ local extra = 1000 * (head.leeway + head.margin)
 
 -- How long the entry must stand, and how long it will: an end that counts from now is rounded up, so that the same
 -- revocation within the hour adds nothing.
-local function life(kind, exp, cutoff)
+local function life(kind, exp, cutoff, record)
   if kind == 'key' then return math.huge, math.huge end
-  local is_ended = exp == 'record' and redis.call('EXISTS', record) == 0
-  if exp == 'record' then exp = redis.call('HGET', record, 'exp') or '' kind = 'token' end
+  local is_ended = record and redis.call('EXISTS', record) == 0
+  if record then exp = redis.call('HGET', record, 'exp') or '' kind = 'token' end
   local from = math.min(T, H)
   if tonumber(exp) then
     local ends = 1000 * math.ceil(tonumber(exp)) + extra
@@ -77,7 +79,7 @@ for i = 1, count do
     state = {list = parse_entry(redis.call('GET', key)), ttl = time_left(key)}
     states[key] = state
   end
-  local must, ttl = life(kind, exp, cutoff)
+  local must, ttl = life(kind, exp, cutoff, has_records and KEYS[6 + count + i])
   local step = {name = name, key = key, kind = kind, cutoff = cutoff, mark = mark, about = ARGV[at + 6], state = state,
                 ttl = ttl}
   if must <= 0 then
@@ -141,7 +143,14 @@ for _, step in ipairs(plan) do
   answer[#answer + 1] = is_new and 1 or 0
 end
 trim(head, KEYS[2])
-if record then redis.call('DEL', record) end
+if has_records then
+  for i = 1, count do
+    redis.call('DEL', KEYS[6 + count + i])
+    for index = 7 + 2 * count, #KEYS do
+      redis.call('ZREM', KEYS[index], string.sub(ARGV[4 + 6 * (i - 1) + 4], #'record ' + 1))
+    end
+  end
+end
 answer[8] = head.last .. '-' .. head.tag
 write_clock(KEYS[5], issued, raised)
 redis.call('SET', KEYS[1], format_head(head))
