@@ -10,11 +10,12 @@ from typing import TypeVar
 
 from app.audit import Actor
 from app.clients import Client
-from app.database import InvalidValueError
+from app.database import DatabaseUnavailableError, InvalidValueError
 from app.revocations import Revocations
+from app.sessions import Sessions
 from app.stores import Stores
 from app.users import User
-from revocation import Handle, Key, KeySet, Receipt
+from revocation import Handle, Key, KeySet, Receipt, Revocation
 from revocation.handles import Kind
 
 T = TypeVar("T")
@@ -30,9 +31,18 @@ class SigningKeyError(Exception):
 class Accounts:
     """Users, clients and keys, as administrators change them. Every change is audited with its actor."""
 
-    def __init__(self, stores: Stores, revocations: Revocations, *, keys: Callable[[], KeySet], issuer: str) -> None:
+    def __init__(
+        self,
+        stores: Stores,
+        revocations: Revocations,
+        *,
+        sessions: Callable[[], Sessions],
+        keys: Callable[[], KeySet],
+        issuer: str,
+    ) -> None:
         self._stores = stores
         self._revocations = revocations
+        self._sessions = sessions
         self._keys = keys
         self._issuer = issuer
 
@@ -51,17 +61,23 @@ class Accounts:
         disabled: bool | None = None,
         actor: Actor,
     ) -> tuple[User, Receipt]:
-        """Change what is given, and revoke every token of the user. Raises UserNotFoundError and InvalidValueError."""
+        """Change what is given, and revoke every token of the user. Raises UserNotFoundError and InvalidValueError.
+
+        The sessions of an account that is disabled end with it, also for those who undo the revocation.
+        """
         changes = {"password": password, "scope": scope, "disabled": disabled}
-        changed = ", ".join(name for name, value in changes.items() if value is not None)
-        return self._change(
+        reason = "account changed: " + ", ".join(name for name, value in changes.items() if value is not None)
+        user, receipt = self._change(
             lambda: self._stores.users.change(username, password=password, scope=scope, disabled=disabled),
             kind="subject",
             value=username,
-            reason=f"account changed: {changed}",
+            reason=reason,
             actor=actor,
             action="user.change",
         )
+        if user.disabled:
+            self._sessions().end_all(username, reason=reason, actor=actor)
+        return user, receipt
 
     def create_client(self, name: str, *, scope: str, actor: Actor) -> tuple[Client, str]:
         """A new client and its secret, which nobody can read later. Raises InvalidValueError."""
@@ -102,6 +118,14 @@ class Accounts:
             handle, reason=reason, actor=actor, action="revocation.create", issued_before_ms=issued_before_ms
         )
 
+    def undo(self, revocation_id: str, *, reason: str, actor: Actor) -> tuple[Revocation, bool]:
+        """Take a revocation back; and whether its user or client is disabled, and so stays out all the same.
+
+        Raises RevocationNotFoundError, ConflictError and InvalidValueError.
+        """
+        revocation = self._revocations.undo(revocation_id, reason=reason, actor=actor)
+        return revocation, self._is_disabled(revocation.handle)
+
     def check(self, handle: Handle, *, issued_before_ms: int | None) -> None:
         """Raise SigningKeyError or InvalidValueError where this must not be revoked, or not from this cut-off on.
 
@@ -134,6 +158,16 @@ class Accounts:
     def _revoke(self, kind: Kind, value: str, *, reason: str, actor: Actor, action: str) -> Receipt:
         handle = Handle(kind, value, issuer=self._issuer)
         return self._revocations.revoke(handle, reason=reason, actor=actor, action=action, target=value)
+
+    def _is_disabled(self, handle: Handle) -> bool:
+        if handle.issuer != self._issuer or handle.kind not in ("subject", "client"):
+            return False
+        try:
+            account = self._stores.clients.get(handle.value) or self._stores.users.get(handle.value)
+        except DatabaseUnavailableError:
+            # It is undone, whatever the account is.
+            return False
+        return account is not None and account.disabled
 
     def _signs_now_or_later(self, key_id: str) -> bool:
         keys = self._keys()

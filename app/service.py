@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from app.accounts import Accounts
 from app.grants import Grants
 from app.health import Health
-from app.refresh_tokens import RefreshTokens
 from app.revocations import Revocations
 from app.sessions import Sessions
 from app.settings import Settings
@@ -40,16 +39,7 @@ class Service:
         verifier = settings.revocation.verifier(
             keys, issuer=settings.issuer, audience=settings.audience, iat_tolerance_seconds=0
         )
-        sessions = Sessions(
-            stores.denylist,
-            RefreshTokens(stores.keyring.refresh_secret()),
-            stores.audit,
-            issuer=settings.issuer,
-            idle_seconds=settings.refresh_ttl_seconds,
-            absolute_seconds=settings.session_ttl_seconds,
-            grace_seconds=settings.refresh_grace_seconds,
-            access_seconds=settings.access_ttl_seconds,
-        )
+        sessions = stores.sessions(settings)
         grants = Grants(
             users=stores.users,
             sessions=sessions,
@@ -70,6 +60,8 @@ class Service:
             grants=grants,
             throttle=Throttle(stores.denylist),
             revocations=revocations,
-            accounts=Accounts(stores, revocations, keys=keys.refreshed, issuer=settings.issuer),
+            accounts=Accounts(
+                stores, revocations, sessions=lambda: sessions, keys=keys.refreshed, issuer=settings.issuer
+            ),
             health=Health(stores.denylist, guard, stores.users),
         )

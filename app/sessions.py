@@ -237,6 +237,15 @@ class Sessions:
             self._audit.note(action, actor=actor, target=session_id, receipt=receipt)
         return receipt
 
+    def end_all(self, subject: str, *, reason: str, actor: Actor) -> None:
+        """End every session of a user, with its access tokens. Nobody waits here until every process knows.
+
+        Each has an entry of its own, so that undoing a revocation of the user brings none of them back.
+        """
+        ids = [session.id for session in self._indexed(self._index(subject))]
+        if ids:
+            self._end(ids, subject, reason=reason, actor=actor, wait_seconds=0)
+
     def get(self, session_id: str) -> Session | None:
         """The session with this id, revoked or not; None where it has ended."""
         return next(self._read([session_id]), None)

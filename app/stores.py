@@ -7,6 +7,8 @@ from app.audit import Audit
 from app.clients import Clients
 from app.database import Database
 from app.keyring import Keyring
+from app.refresh_tokens import RefreshTokens
+from app.sessions import Sessions
 from app.settings import Settings
 from app.users import Users
 from revocation import RedisDenylist
@@ -38,6 +40,19 @@ class Stores:
             Audit(database),
             denylist(settings),
             Keyring(settings.keys_dir, algorithm=cast("AlgorithmName", settings.algorithm)),
+        )
+
+    def sessions(self, settings: Settings) -> Sessions:
+        """The sessions of the service; needs the secret of the refresh tokens on disk."""
+        return Sessions(
+            self.denylist,
+            RefreshTokens(self.keyring.refresh_secret()),
+            self.audit,
+            issuer=settings.issuer,
+            idle_seconds=settings.refresh_ttl_seconds,
+            absolute_seconds=settings.session_ttl_seconds,
+            grace_seconds=settings.refresh_grace_seconds,
+            access_seconds=settings.access_ttl_seconds,
         )
 
     def close(self) -> None:

@@ -19,6 +19,7 @@ def accounts(stores: Stores, settings: Settings) -> Accounts:
     return Accounts(
         stores,
         Revocations(stores.denylist, stores.audit),
+        sessions=lambda: stores.sessions(settings),
         keys=lambda: stores.keyring.source().key_set(),
         issuer=settings.issuer,
     )

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from werkzeug.test import TestResponse
 
+from app.audit import Actor
+from app.database import DatabaseUnavailableError
 from app.instants import milliseconds, rfc3339
 from revocation import Handle
 from tests.app.api import ADMIN_PASSWORD, PASSWORD, Api, Login, Machine, prepared, settings_for
@@ -490,15 +492,63 @@ def test_the_sessions_of_a_user_are_listed(api: Api, admin: str) -> None:
         refused(api.get(f"/admin/sessions?{nobody}", token=admin), 404, "unknown_user")
 
 
-def test_undoing_the_end_of_an_account_that_is_still_disabled_gives_no_new_tokens(api: Api, admin: str) -> None:
-    login = api.login()
+def test_a_session_ends_with_its_account_also_for_whoever_undoes_the_revocation(api: Api, admin: str) -> None:
+    """Introspection and refreshing agree, and the answer says why signing in does not work."""
+    login, machine = api.login(), api.machine()
+    login = api.refreshed(login)
     patch(api, admin, login.username, disabled=True)
-    revocation = api.get("/admin/revocations?kind=subject", token=admin).get_json()["revocations"][0]
-    assert revocation["value"] == login.username
+    (revocation,) = api.get(f"/admin/revocations?kind=subject&value={login.username}", token=admin).get_json()[
+        "revocations"
+    ]
 
-    assert api.undo(admin, revocation).status_code == 200
+    undone = api.undo(admin, revocation)
 
+    assert undone.get_json() == {"undone": revocation, "still_disabled": True}
+    for token in (login.access_token, login.refresh_token):
+        asked = api.post("/oauth/introspect", data={"token": token}, headers=machine.basic)
+        assert asked.get_json() == {"active": False}
+    assert api.me(login.access_token) == 401
     assert api.refresh(login.refresh_token).status_code == 401
+    # An account that is enabled again begins anew.
+    patch(api, admin, login.username, disabled=False)
+    assert api.refresh(login.refresh_token).status_code == 401
+    assert api.me(api.login(login.username).access_token) == 200
+
+
+def test_a_session_ends_with_its_account_also_where_the_library_undoes_the_revocation(api: Api, admin: str) -> None:
+    """`revocation undo` knows nothing of accounts. The sessions of one's own choice end with their own entries."""
+    logins = [api.login() for _ in range(2)]
+    logins += [api.login(logins[0].username)]
+    patch(api, admin, logins[0].username, disabled=True)
+    handle = Handle("subject", logins[0].username, issuer=api.settings.issuer)
+    for revocation in api.service.revocations.of_handle(handle):
+        assert api.service.stores.denylist.undo(revocation.id)
+
+    assert [api.me(login.access_token) for login in logins] == [401, 200, 401]
+
+
+def test_undoing_says_that_a_client_is_still_disabled(api: Api, admin: str) -> None:
+    machine = api.machine()
+    receipt = api.service.accounts.disable_client(machine.client_id, actor=Actor("operator"))[1]
+    assert receipt.revocation is not None
+
+    undone = api.undo(admin, {"id": receipt.revocation.id})
+
+    assert undone.get_json()["still_disabled"] is True
+    other = api.revoke(admin, kind="client", value=api.machine().client_id)
+    assert "still_disabled" not in api.undo(admin, other).get_json()
+
+
+def test_a_database_that_is_away_does_not_make_an_undo_look_as_if_it_had_failed(
+    api: Api, admin: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    revocation = api.revoke(admin, kind="subject", value=api.add_user())
+
+    def away(_username: str) -> None:
+        raise DatabaseUnavailableError("not there")
+
+    monkeypatch.setattr(api.service.stores.users, "get", away)
+    assert api.undo(admin, revocation).get_json() == {"undone": revocation}
 
 
 # Clients

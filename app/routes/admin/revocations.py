@@ -110,6 +110,12 @@ class Undone(TypedDict):
     """The revocation that is no more."""
 
     undone: RevocationJson
+    still_disabled: NotRequired[
+        Annotated[
+            Literal[True],
+            Field(description="There where the user or client is disabled: it stays out until somebody enables it."),
+        ]
+    ]
 
 
 class Revocations(TypedDict):
@@ -210,11 +216,17 @@ def revocation(revocation_id: RevocationId) -> OneRevocation:
     },
 )
 def undo(revocation_id: RevocationId, query: Undo) -> Undone:
-    """Take exactly this revocation back. Others of the same handle stay in force."""
-    undone = service().revocations.undo(
+    """Take exactly this revocation back. Others of the same handle stay in force.
+
+    Sessions that ended with an account that was disabled do not come back.
+    """
+    undone, is_disabled = service().accounts.undo(
         revocation_id, reason=query.get("reason", ""), actor=actor(bearer.claims.subject)
     )
-    return {"undone": revocation_json(undone)}
+    answer: Undone = {"undone": revocation_json(undone)}
+    if is_disabled:
+        answer["still_disabled"] = True
+    return answer
 
 
 def _handle_of(body: NewRevocation) -> Handle:

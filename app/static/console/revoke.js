@@ -97,8 +97,9 @@ export function undo(revocation, changed) {
   async function submit(event) {
     event.preventDefault();
     button.disabled = true;
+    let answer;
     try {
-      await api("DELETE", `/admin/revocations/${encodeURIComponent(revocation.id)}?reason=${encodeURIComponent(reason.value)}`);
+      answer = await api("DELETE", `/admin/revocations/${encodeURIComponent(revocation.id)}?reason=${encodeURIComponent(reason.value)}`);
     } catch (refusal) {
       button.disabled = false;
       problem.textContent = refusal.message;
@@ -106,7 +107,8 @@ export function undo(revocation, changed) {
       return;
     }
     const close = h("button", { class: "primary", onclick: () => dialog.close() }, "Close");
-    form.replaceWith(h("p", { class: "message ok", role: "status" }, h("strong", {}, "Undone. "), "It is not revoked by this any more."),
+    form.replaceWith(h("p", { class: "message ok", role: "status" }, h("strong", {}, "Undone. "), "It is not revoked by this any more.",
+      answer.still_disabled && ` But ${revocation.value} is disabled, and stays out until somebody enables it.`),
       h("div", { class: "row end" }, close));
     close.focus();
     changed();
