@@ -82,6 +82,8 @@ class Promise:
     cut_ms: float = math.inf
     #: The furthest that a server which holds it has seen its clock.
     furthest_ms: float = -math.inf
+    #: Redis may have forgotten it, and then a later one of the same handle was undone: documented.
+    overtaken: bool = False
 
     @property
     def forgotten_at(self) -> float:

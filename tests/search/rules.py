@@ -254,7 +254,7 @@ class Rules:
         # The same actor who revokes once more is answered with the revocation that stands.
         for same in (one for one in standing if one.id == promise.id):
             if done:
-                same.undone_at = self.world.now
+                self.world.undo(same)
             elif done is None and not library.is_conflict(self.world.refusal):
                 # It may have been heard all the same.
                 same.sure = False

@@ -292,12 +292,21 @@ class World:
 
     def is_known(self, process: Process, promise: Promise) -> bool:
         """Whether the process can be expected to know it, by what its server holds or by what it has read itself."""
+        if promise.overtaken:
+            return False
         node = self.vouching(process)
         if self.min_replicas:
             return True
         if promise in node.present and promise.furthest_ms < promise.least_end_ms:
             return True
         return process in promise.read_by and not promise.reduced and self.now < promise.forgotten_at
+
+    def undo(self, undone: Promise) -> None:
+        """What is left of its entry is in force now, and nothing that Redis has forgotten is left in it."""
+        undone.undone_at = self.now
+        for promise in self.promises:
+            if promise.handle == undone.handle and promise.furthest_ms >= promise.least_end_ms:
+                promise.overtaken = True
 
     def break_promise(self, promise: str, seen: str) -> None:
         if promise not in self.skip:
