@@ -4,7 +4,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, Final, cast
 
 from revocation.errors import InvalidTokenError
@@ -52,16 +52,18 @@ class Claims:
     @cached_property
     def handles(self) -> tuple[Handle, ...]:
         """Everything this token can be revoked by."""
-        kinds: tuple[tuple[Kind, str | None], ...] = (
-            ("token", self.token_id),
-            ("session", self.session_id),
-            ("subject", self.subject),
-            ("client", self.client_id),
-            ("key", self.key_id),
-            *(("key", key_id) for key_id in self.other_key_ids),
-        )
-        named = [Handle(kind, value, issuer=self.issuer) for kind, value in kinds if value]
-        return (*named, Handle("issuer", issuer=self.issuer))
+        issuer = self.issuer
+        made = []
+        if self.token_id:
+            made.append(Handle.of_checked("token", self.token_id, issuer=issuer))
+        if self.session_id:
+            made.append(Handle.of_checked("session", self.session_id, issuer=issuer))
+        made.append(Handle.of_checked("subject", self.subject, issuer=issuer))
+        if self.client_id:
+            made.append(_shared("client", self.client_id, issuer))
+        if self.key_id:
+            made += [_shared("key", key_id, issuer) for key_id in (self.key_id, *self.other_key_ids)]
+        return (*made, _shared("issuer", "", issuer))
 
     @classmethod
     def from_mapping(
@@ -96,6 +98,12 @@ class Claims:
             _raw=mapping,
             other_key_ids=other_key_ids,
         )
+
+
+@lru_cache(maxsize=1024)
+def _shared(kind: Kind, value: str, issuer: str) -> Handle:
+    """A handle that many tokens have in common."""
+    return Handle.of_checked(kind, value, issuer=issuer)
 
 
 def _own_copy(mapping: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import hashlib
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final, Literal, Protocol, get_args
 
 Kind = Literal["token", "session", "subject", "client", "key", "issuer"]
@@ -48,6 +49,10 @@ def _name_part(text: str) -> str:
     return text if _READABLE.fullmatch(text) else "~" + hashlib.sha256(text.encode()).hexdigest()
 
 
+#: Tokens come from few issuers, and most issuers have to be hashed.
+_issuer_part = lru_cache(maxsize=256)(_name_part)
+
+
 @dataclass(frozen=True, slots=True)
 class Handle:
     """One thing a token can be revoked by, within one issuer.
@@ -82,11 +87,26 @@ class Handle:
                 raise ValueError(f"control characters or lone surrogates in {text!r}")
         if not self.issuer:
             raise ValueError("a handle needs an issuer")
-        parts = [self.kind, _name_part(self.issuer)]
+        self._name()
+
+    def _name(self) -> None:
+        name = f"{self.kind}:{_issuer_part(self.issuer)}"
         if self.kind != "issuer":
-            parts.append(_name_part(self.value))
-        object.__setattr__(self, "name", ":".join(parts))
-        object.__setattr__(self, "number", hash(self.name))
+            name = f"{name}:{_name_part(self.value)}"
+        object.__setattr__(self, "name", name)
+        object.__setattr__(self, "number", hash(name))
+
+    @classmethod
+    def of_checked(cls, kind: Kind, value: str, *, issuer: str) -> "Handle":
+        """The handle of values that a token carries and that were checked with it: the same, and in half the time."""
+        made = object.__new__(cls)
+        put = object.__setattr__
+        put(made, "kind", kind)
+        put(made, "value", value)
+        put(made, "issuer", issuer)
+        put(made, "expires_at", None)
+        made._name()
+        return made
 
     def __reduce__(self) -> tuple[Callable[..., "Handle"], tuple[object, ...]]:
         # `number` is a hash of this process, so unpickling computes it anew.

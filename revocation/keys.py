@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, Literal, Protocol, cast, get_args
 
@@ -103,6 +104,11 @@ class Key:
             return cls.from_pem(file.read_bytes(), signs_from=instant)
         except (ConfigurationError, ValueError, OSError) as error:
             raise ConfigurationError(f"{file}: {error}") from error
+
+    @cached_property
+    def prepared(self) -> Any:
+        """The verifying part, as PyJWT's algorithm takes it."""
+        return ALGORITHMS[self.algorithm].prepare_key(self.verifying)
 
     def public_jwk(self) -> dict[str, str]:
         """The public part of the key (RFC 7517). Raises ConfigurationError for a shared secret."""

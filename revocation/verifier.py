@@ -1,19 +1,16 @@
 """TokenVerifier: checks signature, type and claims in one call that nobody can do by half.
 
-PyJWT does the cryptography. This module decides about everything that PyJWT leaves open: the `typ`, duplicate claims,
-empty ids, padding, tokens of a megabyte.
+PyJWT's algorithms do the cryptography. This module parses the token, once, and decides about everything that PyJWT
+leaves open: the `typ`, duplicate claims, empty ids, padding, tokens of a megabyte.
 """
 
-import base64
-import binascii
 import hashlib
 import json
 import re
 import time
+from binascii import a2b_base64
 from collections.abc import Callable, Sequence
-from typing import Any
-
-import jwt
+from typing import Any, Final
 
 from revocation.claims import Claims
 from revocation.errors import ExpiredTokenError, InvalidTokenError
@@ -22,6 +19,13 @@ from revocation.token_cache import TokenCache
 
 #: Three parts of base64url and nothing else: no padding, no white space, no JWE, no JSON (RFC 8725bis, section 3.14).
 _COMPACT_JWS = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)")
+
+#: The last characters of a part that leave no bit over, by what its length leaves when divided by four. Any other one
+#: would be a second spelling of the same bytes; a part that leaves one character is no base64 at all.
+_LAST_CHARACTERS: Final = {1: frozenset(""), 2: frozenset("AQgw"), 3: frozenset("AEIMQUYcgkosw048")}
+
+#: How many headers a verifier knows at a time: an issuer's tokens have one for each key and type.
+_MAX_HEADERS: Final = 64
 
 #: Header members that change the meaning of a token. The verifier refuses them, because it would misread the token
 #: without them (RFC 7515, section 4.1.11). It ignores `jku`, `jwk`, `x5u` and `x5c`, and never follows them.
@@ -70,9 +74,8 @@ class TokenVerifier:
         #: How many tokens the cache held, and how many it did not.
         self.cache_hits = 0
         self.cache_misses = 0
-        self._signatures = jwt.PyJWS(algorithms=list(ALGORITHMS))
-        for name, known in _SAME_ALGORITHM.items():
-            self._signatures.register_algorithm(name, ALGORITHMS[known])
+        #: The key of each header, in its encoded form, with which a signature verified, for one set of keys.
+        self._headers: tuple[KeySet | None, dict[str, Key]] = (None, {})
 
     def verify(self, token: str) -> Claims:
         """The claims of a token that is good now; the verifier does not look at revocations.
@@ -124,20 +127,16 @@ class TokenVerifier:
         parts = _COMPACT_JWS.fullmatch(token)
         if parts is None:
             raise InvalidTokenError("malformed", "The token is not three parts of base64url.")
-        header = _strict_object(_decoded(parts[1]), "header")
-        for name in _REFUSED_HEADERS:
-            if name in header:
-                raise InvalidTokenError(
-                    "header", f"The token's header has {name!r}, which this verifier does not support."
-                )
-        self._check_type(header)
-        key, keys = self._key_for(header, keys)
-        try:
-            body: bytes = self._signatures.decode(token, key.verifying, algorithms=[header["alg"]])
-        except jwt.PyJWTError as error:
-            raise InvalidTokenError("signature", "The token's signature does not verify.") from error
+        header, body, signature = parts.groups()
+        known = self._headers[1] if self._headers[0] is keys else {}
+        key = known.get(header)
+        if key is None:
+            key, keys = self._key_for(self._checked_header(header), keys)
+        signed = token[: parts.end(2)].encode("ascii")
+        if not ALGORITHMS[key.algorithm].verify(signed, key.prepared, _decoded(signature)):
+            raise InvalidTokenError("signature", "The token's signature does not verify.")
         claims = Claims.from_mapping(
-            _strict_object(body, "claims"),
+            _strict_object(_decoded(body), "claims"),
             key_id=key.id,
             other_key_ids=keys.other_ids(key.id),
             require_jti=self._require_jti,
@@ -146,7 +145,24 @@ class TokenVerifier:
         self._check_issuer(claims)
         self._check_audience(claims)
         self._check_lifetime(claims)
+        if header not in known:
+            self._know(header, key, keys)
         return claims, keys
+
+    def _know(self, header: str, key: Key, keys: KeySet) -> None:
+        """Remember a header of a token that verified: nobody without a key can add one."""
+        known = self._headers[1] if self._headers[0] is keys and len(self._headers[1]) < _MAX_HEADERS else {}
+        self._headers = (keys, {**known, header: key})
+
+    def _checked_header(self, part: str) -> dict[str, Any]:
+        header = _strict_object(_decoded(part), "header")
+        for name in _REFUSED_HEADERS:
+            if name in header:
+                raise InvalidTokenError(
+                    "header", f"The token's header has {name!r}, which this verifier does not support."
+                )
+        self._check_type(header)
+        return header
 
     def _check_type(self, header: dict[str, Any]) -> None:
         """Refuse tokens of other types (RFC 9068, section 4; RFC 8725, section 3.11)."""
@@ -195,10 +211,11 @@ def _media_type(name: str) -> str:
 
 
 def _decoded(part: str) -> bytes:
-    try:
-        return base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))
-    except (binascii.Error, ValueError) as error:
-        raise InvalidTokenError("malformed", "The token is not base64url.") from error
+    """The bytes of base64url without padding; each has one spelling (RFC 7515, section 2; RFC 4648, section 3.5)."""
+    rest = len(part) % 4
+    if rest and part[-1] not in _LAST_CHARACTERS[rest]:
+        raise InvalidTokenError("malformed", "The token is not base64url.")
+    return a2b_base64(part.replace("-", "+").replace("_", "/") + "==")
 
 
 def _strict_object(data: bytes, part: str) -> dict[str, Any]:

@@ -354,7 +354,7 @@ class Follower:
         elif view.epoch != head.epoch:
             self._change_epoch(view, head)
             return
-        if view.remembered and not self._give_back(view, head):
+        if view.remembered and view.given_back_at == math.inf and not self._give_back(view, head):
             return
         self._read(view, head, news, sent)
 
@@ -432,11 +432,13 @@ class Follower:
         if undone is None:
             return False
         view.forget_keys(undone)
-        view.remembered = {}
+        # Redis may lose its data again before this view has read them there.
+        view.given_back_at = self._clock()
         return True
 
     def _refresh(self, view: View, head: Head, sent: float, now_ms: int) -> None:
         view.read_head(head)
+        view.forget_remembered(asked_at=sent)
         view.collect(now=sent)
         if now_ms > head.everything_ms:
             # Before that nothing is accepted, and those who remember revoked keys give them back.

@@ -16,6 +16,7 @@ from revocation.redis.protocol import (
     key_name_in,
     order,
     parse_revocation,
+    parse_undo,
 )
 
 #: What became of a log entry: `applied`; `junk`, which is no part of the chain and nobody's; `break`, where a
@@ -46,6 +47,7 @@ class View:
         "epochs",
         "everything_ms",
         "expected",
+        "given_back_at",
         "has_lasting",
         "head",
         "keys",
@@ -74,8 +76,10 @@ class View:
         self.head: Head | None = None
         #: Every revocation of a key that is in force: its entry's name and its record, by its id.
         self.keys: dict[str, tuple[str, str]] = {}
-        #: The same of the epoch before, until Redis was asked whether it has them.
+        #: The same of the epoch before, until they were given back to Redis and read there.
         self.remembered: dict[str, tuple[str, str]] = {}
+        #: When Redis took them, by the boot clock; inf: it has not.
+        self.given_back_at = math.inf
         #: The longest finite bound that any process may decide with, according to the head.
         self.bound_seconds = math.inf
         #: True as of this instant of the boot clock. Set last, after everything it vouches for.
@@ -217,9 +221,17 @@ class View:
         standing = {part.partition("=")[0].lstrip("+") for part in text.split(" ")[7:]}
         for id_ in [id_ for id_, (held, _) in self.keys.items() if held == name and id_ not in standing]:
             del self.keys[id_]
+        undone = parse_undo(about.encode()) if op == "undo" else None
+        if undone is not None:
+            self.remembered.pop(undone[0], None)
         for id_ in standing - self.keys.keys():
             told = about if op == "restore" or id_ == own_id else about_taken_over(name)
             self.keys[id_] = (name, self.remembered.get(id_, (name, told))[1])
+
+    def forget_remembered(self, *, asked_at: float) -> None:
+        """Drop what was remembered, if this view has read all that Redis held at an instant after it took them."""
+        if asked_at > self.given_back_at:
+            self.remembered = {}
 
     def forget_keys(self, ids: Iterable[str]) -> None:
         """Drop revocations of keys that were undone while nobody told."""

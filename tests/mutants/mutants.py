@@ -309,8 +309,8 @@ MUTANTS = (
     Mutant(
         "a strict check without WAIT",
         "revocation/redis/link.py",
-        "            self.add_wait(pipeline)\n            *answers, _, reached = pipeline.execute()\n",
-        "            *answers, _ = pipeline.execute()\n            reached = self.min_replicas\n",
+        "            self.require_replicas(answers[-1])\n",
+        "            pass\n",
         _REPLICAS,
     ),
     # Entries
@@ -441,18 +441,10 @@ MUTANTS = (
         _REPLICAS,
     ),
     Mutant(
-        "WAIT on another connection than the write",
-        "revocation/redis/link.py",
-        "            self.add_wait(pipeline)\n            *answers, _, reached = pipeline.execute()\n",
-        "            *answers, _ = pipeline.execute()\n"
-        "            reached = client.wait(self.min_replicas, self._wait_ms)\n",
-        _REPLICAS,
-    ),
-    Mutant(
         "WAIT without a write before it",
         "revocation/redis/link.py",
-        "            pipeline.set(probe, 1)\n            self.add_wait(pipeline)\n            *answers, _, reached",
-        "            self.add_wait(pipeline)\n            *answers, reached",
+        '(("SET", probe, 1), ("WAIT", self.min_replicas, self._wait_ms))',
+        '(("WAIT", self.min_replicas, self._wait_ms),)',
         _REPLICAS,
     ),
     Mutant(
@@ -630,6 +622,13 @@ MUTANTS = (
         "view.remembered = {}\n        for",
         _row("second: a key is given back"),
     ),
+    Mutant(
+        "keys that were given back are forgotten at once",
+        _FOLLOWER,
+        "        view.given_back_at = self._clock()\n",
+        "        view.remembered = {}\n",
+        _row("second: keys that were given back are lost again"),
+    ),
     # Receipts
     Mutant(
         "a receipt does not ask since when the server reigns",
@@ -649,8 +648,8 @@ MUTANTS = (
     Mutant(
         "a strict check does not end with WAIT",
         "revocation/redis/link.py",
-        "        if not self.is_server:\n            return list(pipeline.execute())\n",
-        "        if not self.min_replicas:\n            return list(pipeline.execute())\n",
+        "        elif self.is_server:\n",
+        "        elif not self.is_server:\n",
         _row("6: a demoted server vouches"),
     ),
     Mutant(

@@ -87,6 +87,7 @@ class NaiveFollower:
     def begin(self) -> None:
         """Read lasting and the log from the beginning; the keys that are known are given back before."""
         self.remembered |= self.keys
+        self.given_back = math.inf
         self.keys = {}
         self.cursor, self.position, self.blocked, self.stamp = "0-0", START, False, -math.inf
         self.expected: str | None = None
@@ -120,10 +121,10 @@ class NaiveFollower:
         has_asked = self.wants_lasting
         if self.wants_lasting:
             self.read_lasting(answer["lasting"], now, answer["time_ms"])
-        if self.remembered:
+        if self.remembered and self.given_back == math.inf:
             for id_ in give_back(self.remembered):
                 self.drop_key(id_)
-            self.remembered = {}
+            self.given_back = now
         before, passed = self.position, {self.position}
         for line in answer["lines"]:
             text = line["fields"].get("change", "")
@@ -162,6 +163,8 @@ class NaiveFollower:
             self.begin()
         elif is_reached(end):
             self.everything = max(self.everything, float(head["everything"]))
+            if now > self.given_back:
+                self.remembered = {}
             self.held = {name: held for name, held in self.held.items() if held[1] > now}
             if answer["time_ms"] > int(head["everything"]):
                 self.stamp = now
@@ -191,6 +194,8 @@ class NaiveFollower:
             gone = [id_ for id_, (held, _) in self.keys.items() if held == name and id_ not in ids]
             for id_ in gone:
                 del self.keys[id_]
+            if op == "undo":
+                self.remembered.pop(json.loads(line["fields"]["about"]).get("revocation"), None)
             self.keys |= dict.fromkeys(ids - self.keys.keys(), (name, line["fields"]["about"]))
 
     def hold(self, name: str, cutoff: float, until: float, *, weakens: bool = False) -> None:

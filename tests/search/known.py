@@ -447,4 +447,20 @@ KNOWN: Final[Mapping[str, tuple[str, Case]]] = {
             Step("revoke_over_loss", how=3),
         ),
     ),
+    "second: keys that were given back are lost again before their follower has read them": (
+        "key",
+        _case(
+            ALONE,
+            Step("start", 7, 44, 728),
+            Step("revoke_keys", 5, 22, 272),
+            Step("revoke", 8, 55, 84),
+            Step("flush", 7, 1, 726),
+            Step("forge", 3, 43, 802),
+            Step("beat_all"),
+            Step("flush", 7, 34, 717),
+            Step("beat_all"),
+            Step("time", 10, 22, 96),
+            Step("beat", 5),
+        ),
+    ),
 }
