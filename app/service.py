@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from app.accounts import Accounts
+from app.devices import Devices
 from app.grants import Grants
 from app.health import Health
 from app.revocations import Revocations
@@ -26,6 +27,8 @@ class Service:
     sessions: Sessions
     grants: Grants
     throttle: Throttle
+    client_throttle: Throttle
+    devices: Devices
     revocations: Revocations
     accounts: Accounts
     health: Health
@@ -58,7 +61,9 @@ class Service:
             verifier=verifier,
             sessions=sessions,
             grants=grants,
-            throttle=Throttle(stores.denylist),
+            throttle=Throttle(stores.denylist, "user", bounds=settings.guesses),
+            client_throttle=Throttle(stores.denylist, "client", bounds=settings.guesses),
+            devices=Devices(stores.keyring.refresh_secret()),
             revocations=revocations,
             accounts=Accounts(
                 stores, revocations, sessions=lambda: sessions, keys=keys.refreshed, issuer=settings.issuer

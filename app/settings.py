@@ -11,7 +11,8 @@ from urllib.parse import urlsplit
 import sqlalchemy as sa
 
 from app.database import DATABASE_URLS, InvalidValueError, parse_database_url
-from app.passwords import MAX_CHARACTERS, MIN_CHARACTERS, check_password
+from app.passwords import MAX_CHARACTERS, MIN_CHARACTERS, check_form
+from app.throttle import Bounds
 from revocation.settings import VARIABLES as REVOCATION_VARIABLES
 from revocation.settings import RevocationSettings, SettingsReader
 
@@ -20,6 +21,7 @@ VARIABLES = REVOCATION_VARIABLES | {"session_lifetime_seconds": "APP_SESSION_TTL
 
 _DAY_SECONDS = 86_400
 _HIGHEST_PORT = 65_535
+_MOST_GUESSES = 1_000_000
 _SOCKET_PATH_BYTES = 107  # sun_path holds 108 with its NUL
 
 _BIND = re.compile(r"(?P<host>[A-Za-z0-9][A-Za-z0-9._-]{0,252}|\[[0-9A-Fa-f:.]{2,45}\]):(?P<port>[0-9]{1,5})")
@@ -49,6 +51,8 @@ class Settings:
     refresh_ttl_seconds: int
     session_ttl_seconds: int
     refresh_grace_seconds: int
+    #: How many failures to sign in are too many; those of clients are counted apart, by the same bounds.
+    guesses: Bounds
     #: For the first start; None to have one made up.
     admin_password: str | None = field(repr=False)
     #: How many proxies stand in front: that many hops of X-Forwarded-* are believed.
@@ -93,6 +97,7 @@ class Settings:
                 "APP_SESSION_TTL", 30 * _DAY_SECONDS, low=1, high=366 * _DAY_SECONDS, unit="seconds"
             ),
             refresh_grace_seconds=reader.integer("APP_REFRESH_GRACE", 10, low=0, high=60, unit="seconds"),
+            guesses=_read_guesses(reader),
             admin_password=_read_admin_password(reader),
             trusted_proxies=reader.integer("APP_TRUSTED_PROXIES", 0, low=0, high=10),
         )
@@ -186,6 +191,16 @@ def _read_database_url(reader: SettingsReader, *, data_dir: Path) -> str:
     return url.render_as_string(hide_password=False)
 
 
+def _read_guesses(reader: SettingsReader) -> Bounds:
+    return Bounds(
+        window_seconds=reader.integer("APP_GUESSES_WINDOW", 300, low=1, high=_DAY_SECONDS, unit="seconds"),
+        place=reader.integer("APP_GUESSES_PLACE", 10, low=1, high=_MOST_GUESSES),
+        device=reader.integer("APP_GUESSES_DEVICE", 10, low=1, high=_MOST_GUESSES),
+        account=reader.integer("APP_GUESSES_ACCOUNT", 300, low=1, high=_MOST_GUESSES),
+        address=reader.integer("APP_GUESSES_ADDRESS", 100, low=1, high=_MOST_GUESSES),
+    )
+
+
 def _read_directory(reader: SettingsReader, name: str, default: Path) -> Path:
     value = reader.value(name)
     if value is None:
@@ -200,7 +215,7 @@ def _read_admin_password(reader: SettingsReader) -> str | None:
     value = reader.value("APP_ADMIN_PASSWORD", empty_is_unset=True)
     if value is not None:
         try:
-            check_password(value)
+            check_form(value)
         except InvalidValueError:
             reader.refuse(
                 "APP_ADMIN_PASSWORD", allowed=f"{MIN_CHARACTERS} to {MAX_CHARACTERS} characters of Unicode", secret=True

@@ -5,6 +5,7 @@ import secrets
 import time
 
 from app import demonstration
+from app.database import InvalidValueError
 from app.scopes import ADMIN_SCOPE
 from app.settings import Settings
 from app.stores import Stores
@@ -64,4 +65,6 @@ def _ensure_admin(stores: Stores, settings: Settings) -> str | None:
         stores.users.create(ADMIN, password=password, scope=_ADMIN_SCOPE)
     except UserExistsError:
         return None
+    except InvalidValueError as error:
+        raise ConfigurationError(f"APP_ADMIN_PASSWORD: {error}") from error
     return None if settings.admin_password else password

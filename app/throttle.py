@@ -1,21 +1,43 @@
-"""Throttle: failed attempts to prove an identity, per account and per address, counted in the deny-list's Redis."""
+"""Throttle: failed attempts to prove an identity, counted in the deny-list's Redis.
+
+Keys, in the deny-list's namespace and so in its cluster slot:
+
+    app:throttle:<kind>:<hash of the name>      sorted set: the buckets of an account, see lua/throttle.lua
+    app:throttle:<kind>:at:<address>            sorted set: the bucket of an address, over all accounts
+
+Users and clients (the kinds) have nothing in common but the bounds.
+"""
 
 import hashlib
+import ipaddress
 import math
-import time
-from functools import partial
-from typing import Final
-
-import redis
-from limits import RateLimitItem, parse
-from limits.storage import RedisStorage
-from limits.strategies import MovingWindowRateLimiter
+from dataclasses import dataclass
+from typing import Final, Literal
 
 from revocation import RedisDenylist
 
-#: Failures only: who gets in is not counted, and nobody is locked out of a session that lives.
-PER_ACCOUNT: Final = parse("10 per 5 minutes")
-PER_ADDRESS: Final = parse("50 per 5 minutes")
+#: How many addresses may wait for their turn at one account.
+_MOST_TURNS: Final = 10_000
+
+#: How long an address may leave its turn unused.
+_TURN_SECONDS: Final = 60
+
+_IPV6_SITE_BITS: Final = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bounds:
+    """How many failures fill a bucket. A full bucket empties evenly in `window_seconds`."""
+
+    window_seconds: int
+    #: Of one account, from one address.
+    place: int
+    #: Of one account, from one device that signed in to it before.
+    device: int
+    #: Of one account, from all addresses together; and from all its known devices together.
+    account: int
+    #: From one address, whatever the account.
+    address: int
 
 
 class ThrottledError(Exception):
@@ -26,47 +48,165 @@ class ThrottledError(Exception):
         super().__init__(f"Too many failed attempts. Try again in {retry_after_seconds} seconds.")
 
 
-class Throttle:
-    """Counts failures, and refuses an account or an address that has too many.
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """Failures that are still counted. `of` is `account`, `devices`, `device`, `address`, `place`, or `turn`.
 
-    It is looked at before an attempt and counted after it: attempts that run at the same moment, at most one a thread,
-    may pass together.
+    A `turn` is no failure but an address that waits: the account was full when it asked.
     """
 
-    def __init__(self, denylist: RedisDenylist) -> None:
-        self._denylist = denylist
-        self._limiters: tuple[redis.Redis, MovingWindowRateLimiter] | None = None
+    of: Literal["account", "devices", "device", "address", "place", "turn"]
+    #: The address of a `place`, a `turn` or an `address`; the id of a `device`.
+    value: str
+    failures: int
+    limit: int
+    #: When the next attempt is admitted, in milliseconds of Redis' clock; None where it would be now.
+    free_at_ms: int | None
 
-    def admit(self, *, account: str, address: str) -> None:
-        """Raise ThrottledError where the account or the address has failed too often."""
-        for item, key in self._limits(account, address):
-            retry_at = self._denylist.link.call(partial(self._full_until, item, key))
-            if retry_at is not None:
-                raise ThrottledError(max(1, math.ceil(retry_at - time.time())))
 
-    def failed(self, *, account: str, address: str) -> None:
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """An attempt that was admitted, and waits for its outcome."""
+
+    throttle: "Throttle"
+    name: str
+    address: str
+    device: str
+    #: Whether a success has anything to forgive.
+    failed_before: bool
+
+    def failed(self) -> None:
         """Count a failure."""
-        for item, key in self._limits(account, address):
-            self._denylist.link.call(partial(self._hit, item, key))
+        self.throttle.run("failed", self.name, address=self.address, device=self.device)
 
-    def _full_until(self, item: RateLimitItem, key: str, client: redis.Redis) -> float | None:
-        limiter = self._limiter(client)
-        return None if limiter.test(item, key) else limiter.get_window_stats(item, key).reset_time
+    def succeeded(self) -> None:
+        """Forgive what this address, or this device, failed at this account."""
+        if self.failed_before:
+            self.throttle.run("succeeded", self.name, address=self.address, device=self.device)
 
-    def _hit(self, item: RateLimitItem, key: str, client: redis.Redis) -> None:
-        self._limiter(client).hit(item, key)
 
-    def _limiter(self, client: redis.Redis) -> MovingWindowRateLimiter:
-        """A limiter on the present connections of the deny-list, with their timeouts and in its cluster slot."""
-        known = self._limiters
-        if known is None or known[0] is not client:
-            prefix = self._denylist.key("app:limits")
-            storage = RedisStorage("redis://", connection_pool=client.connection_pool, key_prefix=prefix)
-            known = self._limiters = (client, MovingWindowRateLimiter(storage))
-        return known[1]
+class Throttle:
+    """Counts failures, and refuses whoever has too many. Who gets in is not counted.
 
-    @staticmethod
-    def _limits(account: str, address: str) -> list[tuple[RateLimitItem, str]]:
-        # The account is hashed, because a person may type a password there, and because a name may be long.
-        hashed = hashlib.sha256(account.encode("utf-8", "surrogatepass")).hexdigest()
-        return [(PER_ACCOUNT, f"account:{hashed}"), (PER_ADDRESS, f"address:{address}")]
+    Strangers fill the buckets of their addresses, and at last that of the account. A device that signed in to the
+    account before has a bucket of its own, so it gets in all the while. Any other address gets in as well: where the
+    account is full, each address that asks is given a turn, one after another, as fast as the account's bucket empties.
+
+    The throttle is asked before an attempt and told after it: attempts that run at the same moment, at most one a
+    thread, may pass together.
+    """
+
+    def __init__(self, denylist: RedisDenylist, kind: Literal["user", "client"], *, bounds: Bounds) -> None:
+        self._denylist = denylist
+        self._kind = kind
+        self._bounds = bounds
+        self._script = denylist.script("throttle", package="app")
+
+    def admit(self, name: str, *, address: str, device: str | None = None) -> Attempt:
+        """Raise ThrottledError where this device, or else the account or the address, has failed too often."""
+        place, device = _site(address), device or ""
+        word, answer = self.run("admit", name, address=place, device=device)
+        if word == "wait":
+            raise ThrottledError(max(1, math.ceil(int(answer[0]) / 1000)))
+        return Attempt(self, name, place, device, failed_before=bool(answer[0]))
+
+    def buckets_of(self, name: str) -> tuple[Bucket, ...]:
+        """What is counted of an account, the fullest first."""
+        of_account, _ = self._show(name, address="")
+        return of_account
+
+    def buckets_at(self, address: str) -> tuple[Bucket, ...]:
+        """What is counted of an address over all accounts."""
+        _, at_address = self._show("", address=address)
+        return at_address
+
+    def lift(self, name: str) -> None:
+        """Forget every failure of an account, wherever it came from, and who waits."""
+        self._delete(self._of_account(name))
+
+    def lift_address(self, address: str) -> None:
+        """Forget the failures of an address; what is counted of an account at this address stays."""
+        self._delete(self._at_address(_site(address)))
+
+    def run(self, act: str, name: str, *, address: str, device: str = "") -> tuple[str, list[bytes]]:
+        """One act of lua/throttle.lua."""
+        bounds = self._bounds
+        return self._script(
+            keys=[self._of_account(name), self._at_address(address)],
+            args=[
+                *(act, address, device),
+                *(bounds.window_seconds * 1000, bounds.place, bounds.device, bounds.account, bounds.address),
+                *(_MOST_TURNS, _TURN_SECONDS * 1000),
+            ],
+        )
+
+    def _show(self, name: str, *, address: str) -> tuple[tuple[Bucket, ...], tuple[Bucket, ...]]:
+        _, (now, *answer) = self.run("show", name, address=_site(address))
+        end = answer.index(b"")
+        now_ms = int(now)
+        return (
+            self._buckets(answer[:end], now_ms, of_all="account", value=""),
+            self._buckets(answer[end + 1 : -1], now_ms, of_all="address", value=_site(address)),
+        )
+
+    def _buckets(
+        self, answer: list[bytes], now_ms: int, *, of_all: Literal["account", "address"], value: str
+    ) -> tuple[Bucket, ...]:
+        scores = {member.decode(): float(score) for member, score in zip(answer[::2], answer[1::2], strict=True)}
+        found = [
+            self._bucket(member, score, now_ms, of_all=of_all, value=value)
+            for member, score in scores.items()
+            if score > now_ms
+        ]
+        return tuple(sorted(found, key=lambda bucket: (bucket.of, -bucket.failures, bucket.value)))
+
+    def _bucket(
+        self, member: str, score: float, now_ms: int, *, of_all: Literal["account", "address"], value: str
+    ) -> Bucket:
+        bounds, window_ms = self._bounds, self._bounds.window_seconds * 1000
+        name, _, told = member.partition(":")
+        if name == "turn":
+            turn_ms = int(score) - _TURN_SECONDS * 1000
+            return Bucket("turn", told, 0, 1, turn_ms if turn_ms > now_ms else None)
+        of, limit = _MEMBERS.get(name, (of_all, of_all))
+        size: int = getattr(bounds, limit)
+        free_ms = math.ceil(score + window_ms / size - window_ms)
+        return Bucket(
+            of,
+            told or value,
+            math.ceil((score - now_ms) * size / window_ms),
+            size,
+            free_ms if free_ms > now_ms else None,
+        )
+
+    def _delete(self, key: str) -> None:
+        self._denylist.link.call(lambda client: client.delete(key))
+
+    def _of_account(self, name: str) -> str:
+        # The name is hashed, because a person may type a password there, and because it may be long.
+        hashed = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()
+        return self._denylist.key(f"app:throttle:{self._kind}:{hashed}")
+
+    def _at_address(self, address: str) -> str:
+        return self._denylist.key(f"app:throttle:{self._kind}:at:{address}")
+
+
+#: What a member of a set is the bucket of, and the bound that fills it.
+_MEMBERS: Final[dict[str, tuple[Literal["place", "device", "devices"], str]]] = {
+    "at": ("place", "place"),
+    "device": ("device", "device"),
+    "devices": ("devices", "account"),
+}
+
+
+def _site(address: str) -> str:
+    """The address as it is counted: of IPv6 the first 64 bits, since one subscriber has all the others."""
+    try:
+        known = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    if isinstance(known, ipaddress.IPv4Address):
+        return str(known)
+    if known.ipv4_mapped is not None:
+        return str(known.ipv4_mapped)
+    return str(ipaddress.IPv6Network((int(known), _IPV6_SITE_BITS), strict=False))

@@ -57,7 +57,7 @@ class Users:
         row = UserRow(
             username=username,
             scope=normalise_scope(scope),
-            password_hash=self._passwords.hash(password),
+            password_hash=self._passwords.hash(password, username=username),
             disabled=False,
             created_at=self._clock(),
         )
@@ -104,7 +104,7 @@ class Users:
         if scope is not None:
             values["scope"] = normalise_scope(scope)
         if password is not None:
-            values["password_hash"] = self._passwords.hash(password)
+            values["password_hash"] = self._passwords.hash(password, username=username)
         if disabled is not None:
             values["disabled"] = disabled
         if not values:
@@ -130,7 +130,7 @@ class Users:
         # The new hash replaces only the hash that was verified: the password may have been changed since.
         unchanged = (UserRow.username == row.username) & (UserRow.password_hash == row.password_hash)
         with self._database.session() as session:
-            session.execute(sa.update(UserRow).where(unchanged).values(password_hash=self._passwords.hash(password)))
+            session.execute(sa.update(UserRow).where(unchanged).values(password_hash=self._passwords.rehash(password)))
 
 
 def _check_username(username: str) -> None:

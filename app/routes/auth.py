@@ -42,6 +42,12 @@ class Login(BaseModel):
 
     username: str = Field(examples=["ada"])
     password: str = Field(examples=["correct horse battery"])
+    device_token: str | None = Field(
+        default=None,
+        description="The one of the last answer, so that strangers who guess at the account cannot keep this device "
+        "out.",
+        examples=["8Nf0c2b1eQx7Tq4L.1795539600.Zm9y..."],
+    )
 
 
 class Refresh(BaseModel):
@@ -80,9 +86,12 @@ class OwnSessions(TypedDict):
 OwnSessionId = Annotated[str, Field(description="The `session_id` of a session.", examples=["N3eT0bRrA2CzpmqhyFj3Kw"])]
 
 
-def token_response(tokens: Tokens) -> Response:
+def token_response(tokens: Tokens, *, device_token: str | None = None) -> Response:
     """Tokens, in an answer that no cache may keep (RFC 6749, section 5.1)."""
-    response = jsonify(tokens_json(tokens))
+    answer = tokens_json(tokens)
+    if device_token is not None:
+        answer["device_token"] = device_token
+    response = jsonify(answer)
     response.headers["Cache-Control"] = "no-store"
     response.headers["Pragma"] = "no-cache"
     return response
@@ -93,13 +102,20 @@ def token_response(tokens: Tokens) -> Response:
     TokensJson,
     refuses={
         401: "`invalid_credentials`: unknown user, wrong password or disabled account; nobody learns which.",
-        429: "`throttled`: too many failures of this account (10 in five minutes) or address (50).",
+        429: "`throttled`: too many failures of this device, or else of this account or address. A turn may be "
+        "waiting: come again after `Retry-After`.",
         503: "`denylist_unavailable`, `unavailable`: a store does not answer. Try again.",
     },
 )
 def login(body: Login) -> Response:
-    """Sign in with a password."""
-    return token_response(signed_in(body))
+    """Sign in with a password.
+
+    Keep the `device_token` of the answer, as long as you like, and send it along the next time.
+    """
+    devices = service().devices
+    device = devices.read(body.device_token or "", account=body.username)
+    tokens = signed_in(body.username, body.password, device=device)
+    return token_response(tokens, device_token=devices.token(body.username, device))
 
 
 @routes.post("/refresh")
@@ -211,24 +227,28 @@ def end_session(sid: OwnSessionId) -> Response:
     return _receipt(ended)
 
 
-def signed_in(body: Login) -> Tokens:
-    """A new session, counted and throttled. Raises Problem 401 and 429."""
-    address = origin().address
+def signed_in(username: str, password: str, *, device: str | None) -> Tokens:
+    """A new session, counted and throttled. Raises Problem 401 and 429.
+
+    `device` is the id of a device that signed in to this account before.
+    """
     try:
-        service().throttle.admit(account=body.username, address=address)
-        tokens = service().grants.sign_in(body.username, body.password, origin=origin())
+        attempt = service().throttle.admit(username, address=origin().address, device=device)
+    except ThrottledError as error:
+        metrics.SIGN_INS.labels("throttled").inc()
+        raise too_many(error) from error
+    try:
+        tokens = service().grants.sign_in(username, password, origin=origin())
     except InvalidCredentialsError as error:
         metrics.SIGN_INS.labels("refused").inc()
-        service().throttle.failed(account=body.username, address=address)
+        attempt.failed()
         raise Problem(
             401,
             "Unknown user or wrong password.",
             reason="invalid_credentials",
             headers={"WWW-Authenticate": bearer.challenge_without_error()},
         ) from error
-    except ThrottledError as error:
-        metrics.SIGN_INS.labels("throttled").inc()
-        raise too_many(error) from error
+    attempt.succeeded()
     metrics.SIGN_INS.labels("accepted").inc()
     return tokens
 

@@ -17,6 +17,7 @@ from typing_extensions import TypedDict  # pydantic cannot read the one of typin
 from werkzeug.http import dump_cookie
 
 from app.bearer import bearer
+from app.devices import DEVICE_SECONDS
 from app.grants import Tokens
 from app.openapi import Answer, operation
 from app.problems import Problem
@@ -33,7 +34,11 @@ R = TypeVar("R")
 routes = Blueprint("console", __name__)
 
 _COOKIE: Final = "console"
+_DEVICE_COOKIE: Final = "console-device"
 _PATH: Final = "/console/session"
+
+#: How many accounts one browser is known to: the last ones that signed in.
+_MOST_ACCOUNTS: Final = 5
 
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
@@ -90,12 +95,23 @@ def console() -> Response:
     },
 )
 def sign_in(body: Login) -> Response:
-    """Sign in with a password: an access token in the answer, a refresh token in a cookie. 403 for who is no admin."""
-    tokens = signed_in(body)
+    """Sign in with a password: an access token in the answer, a refresh token in a cookie. 403 for who is no admin.
+
+    A second cookie says that this browser signed in to the account before (see app/devices.py); it stays.
+    """
+    devices = service().devices
+    told = [body.device_token or "", *request.cookies.get(_cookie_name(_DEVICE_COOKIE), "").split("~")]
+    known = {token: devices.read(token, account=body.username) for token in told[: _MOST_ACCOUNTS + 1]}
+    device = next((id_ for id_ in known.values() if id_), None)
+    tokens = signed_in(body.username, body.password, device=device)
     if ADMIN_SCOPE not in tokens.scope.split():
         _end(tokens.session_id, body.username, reason="no admin")
         raise _no_admin()
-    return _answer(tokens)
+    response = _answer(tokens)
+    others = [token for token, id_ in known.items() if token and id_ is None]
+    kept = "~".join([devices.token(body.username, device), *others][:_MOST_ACCOUNTS])
+    response.headers.add("Set-Cookie", _set_cookie(kept, seconds=DEVICE_SECONDS, name=_DEVICE_COOKIE))
+    return response
 
 
 @routes.post(f"{_PATH}/refresh")
@@ -185,12 +201,12 @@ def _is_secure() -> bool:
     return service().settings.issuer.startswith("https:")
 
 
-def _cookie_name() -> str:
+def _cookie_name(name: str = _COOKIE) -> str:
     """With the prefix, no plain-http answer can have set it (RFC 6265bis, section 4.1.3)."""
-    return f"__Secure-{_COOKIE}" if _is_secure() else _COOKIE
+    return f"__Secure-{name}" if _is_secure() else name
 
 
-def _set_cookie(value: str, *, seconds: int) -> str:
+def _set_cookie(value: str, *, seconds: int, name: str = _COOKIE) -> str:
     return dump_cookie(
-        _cookie_name(), value, max_age=seconds, path=_PATH, secure=_is_secure(), httponly=True, samesite="Strict"
+        _cookie_name(name), value, max_age=seconds, path=_PATH, secure=_is_secure(), httponly=True, samesite="Strict"
     )

@@ -100,7 +100,7 @@ class Active(TypedDict):
 _GRANT, _TOKEN = TypeAdapter(TokenForm), TypeAdapter(NamedToken)
 
 _UNAUTHENTICATED = "`invalid_client`: unknown client, or wrong secret."
-_THROTTLED = "`invalid_client`: too many failures of this client (10 in five minutes) or address (50)."
+_THROTTLED = "`invalid_client`: too many failures of this client at this address, or of the address."
 _OF_ANOTHER = "`invalid_grant`: the token was issued to another client."
 
 
@@ -307,8 +307,7 @@ def _caller(form: dict[str, str]) -> Caller:
     # A secret has 256 bits: nobody guesses it, and nobody must be able to keep a client out by trying.
     client = service().stores.clients.authenticate(client_id, secret)
     if client is None:
-        service().throttle.admit(account=client_id, address=address)
-        service().throttle.failed(account=client_id, address=address)
+        service().client_throttle.admit(client_id, address=address).failed()
         raise _unauthenticated("Unknown client or wrong secret.")
     return Caller(client.client_id, client)
 

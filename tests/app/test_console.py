@@ -27,21 +27,31 @@ class Browser:
     api: Api
     cookie: str = ""
     name: str = "console"
+    #: The other cookie, which says that this browser signed in before.
+    device: str = ""
 
     def ask(self, method: str, path: str = SESSION, **kwargs: Any) -> TestResponse:
         headers = {"Origin": self.api.settings.issuer, "Sec-Fetch-Site": "same-origin", **kwargs.pop("headers", {})}
         if self.cookie:
             headers["Cookie"] = f"{self.name}={self.cookie}"
+        if self.device:
+            headers["Cookie"] = f"{headers.get('Cookie', 'other=1')}; {self.name}-device={self.device}"
         answer = self.api.ask(method, path, headers=headers, **kwargs)
-        if "Set-Cookie" in answer.headers:
-            self.cookie = self.morsel(answer).value
+        if self.name in self.cookies(answer):
+            self.cookie = self.cookies(answer)[self.name].value
+        if f"{self.name}-device" in self.cookies(answer):
+            self.device = self.cookies(answer)[f"{self.name}-device"].value
         return answer
+
+    def cookies(self, answer: TestResponse) -> "SimpleCookie":
+        cookies: SimpleCookie = SimpleCookie()
+        for line in answer.headers.getlist("Set-Cookie"):
+            cookies.load(line)
+        return cookies
 
     def morsel(self, answer: TestResponse) -> "Morsel[str]":
         """The cookie that the answer sets."""
-        assert len(answer.headers.getlist("Set-Cookie")) == 1
-        cookies: SimpleCookie = SimpleCookie(answer.headers["Set-Cookie"])
-        return cookies[self.name]
+        return self.cookies(answer)[self.name]
 
     def sign_in(self, username: str = "admin", password: str = ADMIN_PASSWORD) -> TestResponse:
         return self.ask("POST", json={"username": username, "password": password})
@@ -81,6 +91,24 @@ def test_signing_in_puts_the_refresh_token_where_no_script_and_no_other_path_get
     assert morsel["max-age"] == str(browser.api.settings.refresh_ttl_seconds)
     assert morsel["secure"] == ""
     assert browser.cookie not in answer.text
+
+
+def test_a_browser_that_signed_in_before_is_let_in_while_strangers_guess(fresh: Api) -> None:
+    browser, another_admin = Browser(fresh), fresh.add_user(scope="revocation:admin")
+    answer = browser.sign_in()
+    morsel = browser.cookies(answer)["console-device"]
+    assert (morsel["httponly"], morsel["samesite"], morsel["path"], morsel["domain"]) == (True, "Strict", SESSION, "")
+    assert morsel["max-age"] == str(400 * 86400)
+    assert browser.sign_in(another_admin, PASSWORD).status_code == 200, "a second account in the same browser"
+    for number in range(10):
+        Browser(fresh).sign_in("admin", f"guess {number}")
+        Browser(fresh).sign_in(another_admin, f"guess {number}")
+
+    assert Browser(fresh).sign_in().status_code == 429
+    assert browser.sign_in().status_code == 200
+    assert browser.sign_in(another_admin, PASSWORD).status_code == 200
+    browser.ask("DELETE")
+    assert browser.sign_in().status_code == 200, "who signs out leaves the browser known"
 
 
 def test_behind_https_the_cookie_is_secure_and_says_so_in_its_name(fresh: Api) -> None:

@@ -12,7 +12,17 @@ PACKAGE = Path(app.__file__).parent
 #: From the bottom up: a module imports only from rows that stand before its own. A package that is named alone stands
 #: for all of its modules.
 LAYERS = (
-    ("greenlets", "instants", "metric_files", "readiness", "refresh_tokens", "keyring", "throttle", "database.errors"),
+    (
+        "greenlets",
+        "instants",
+        "metric_files",
+        "readiness",
+        "refresh_tokens",
+        "devices",
+        "keyring",
+        "throttle",
+        "database.errors",
+    ),
     ("database.migrations.versions",),
     ("database.migrations",),
     ("database.pool", "database.rows", "database.url"),

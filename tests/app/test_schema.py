@@ -71,7 +71,7 @@ def first_release(database_url: str) -> Iterator[Database]:
         at += "+00"
     engine = sa.create_engine(url)
     with engine.begin() as connection:
-        for statement in FIRST_RELEASE.format(**types, hash=Passwords().hash(PASSWORD), at=at).split(";\n"):
+        for statement in FIRST_RELEASE.format(**types, hash=Passwords().rehash(PASSWORD), at=at).split(";\n"):
             if statement.strip():
                 connection.execute(sa.text(statement.replace(":", r"\:")))
     engine.dispose()

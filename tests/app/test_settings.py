@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from app.database import Database
 from app.settings import Settings
+from app.throttle import Bounds
 from revocation.errors import ConfigurationError
 from revocation.redis.url import redact
 from revocation.settings import RevocationSettings
@@ -59,6 +60,7 @@ def test_nothing_set_is_a_service_on_this_machine() -> None:
         refresh_ttl_seconds=14 * DAY,
         session_ttl_seconds=30 * DAY,
         refresh_grace_seconds=10,
+        guesses=Bounds(window_seconds=300, place=10, device=10, account=300, address=100),
         admin_password=None,
         trusted_proxies=0,
     )
@@ -91,6 +93,11 @@ def test_everything_can_be_set() -> None:
             "APP_REFRESH_TTL": "3600",
             "APP_SESSION_TTL": "7200",
             "APP_REFRESH_GRACE": "0",
+            "APP_GUESSES_WINDOW": "60",
+            "APP_GUESSES_PLACE": "5",
+            "APP_GUESSES_DEVICE": "6",
+            "APP_GUESSES_ACCOUNT": "70",
+            "APP_GUESSES_ADDRESS": "80",
             "APP_ADMIN_PASSWORD": "s3cret and long",
             "APP_TRUSTED_PROXIES": "1",
             "PATH": "/usr/bin",
@@ -124,6 +131,7 @@ def test_everything_can_be_set() -> None:
         refresh_ttl_seconds=3600,
         session_ttl_seconds=7200,
         refresh_grace_seconds=0,
+        guesses=Bounds(window_seconds=60, place=5, device=6, account=70, address=80),
         admin_password="s3cret and long",
         trusted_proxies=1,
     )

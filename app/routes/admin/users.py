@@ -21,10 +21,14 @@ class NewUser(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     username: str = Field(
-        description="The `sub` of its tokens; never used twice. 1 to 64 letters, digits and `._@+-`.",
+        description="The `sub` of its tokens; never used twice. 1 to 64 letters, digits and `._@+-`, all ASCII: two "
+        " names that look alike would be two people.",
         examples=["ada"],
     )
-    password: str = Field(description="8 to 1024 characters.", examples=["correct horse battery"])
+    password: str = Field(
+        description="8 to 1024 characters, and none of the first that somebody would guess.",
+        examples=["correct horse battery"],
+    )
     scope: str = Field(default="", description="What its tokens may do, space-separated.", examples=["reports:read"])
 
 
