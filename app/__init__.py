@@ -50,6 +50,7 @@ def create_app(settings: "Settings", *, extend: "Callable[[Flask], None] | None"
     app.wsgi_app = verify.Questions(app.wsgi_app)  # type: ignore[method-assign]  # as Flask documents it
     logs.init_app(app)
     metrics.init_app(app)
+    service.audit_copier.on_look = metrics.AUDIT_BEHIND.set
     problems.register(app)
     browsers.init_app(app)
     bearer.init_app(app, guard=service.guard)

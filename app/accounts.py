@@ -1,12 +1,12 @@
 """Accounts: everything that an administrator does to users, clients, keys and tokens, over HTTP or at the command line.
 
-An account that changes takes its tokens with it, in one order of steps: ask Redis, change the account, revoke, tell the
-audit. Redis is asked first, so that a Redis that is down leaves the account as it is. The revocation comes after the
-change: whoever signs in from then on does so by the new state of the account, and stays signed in.
+An account that changes takes its tokens with it, in one order of steps: ask Redis, change the account and tell the
+audit in one transaction, revoke. Redis is asked first, so that a Redis that is down leaves the account as it is. The
+revocation comes after the change: whoever signs in from then on does so by the new state of the account, and stays
+signed in.
 """
 
 from collections.abc import Callable
-from typing import TypeVar
 
 from app.audit import Actor
 from app.clients import Client
@@ -17,8 +17,6 @@ from app.stores import Stores
 from app.users import User
 from revocation import Handle, Key, KeySet, Receipt, Revocation
 from revocation.handles import Kind
-
-T = TypeVar("T")
 
 
 class SigningKeyError(Exception):
@@ -48,8 +46,9 @@ class Accounts:
 
     def create_user(self, username: str, *, password: str, scope: str, actor: Actor) -> User:
         """A new user. Raises UserExistsError and InvalidValueError."""
-        user = self._stores.users.create(username, password=password, scope=scope)
-        self._stores.audit.note("user.create", actor=actor, target=user.username)
+        with self._stores.database.session():
+            user = self._stores.users.create(username, password=password, scope=scope)
+            self._stores.audit.note("user.create", actor=actor, target=username, reason=f"scope: {user.scope!r}")
         return user
 
     def change_user(
@@ -66,40 +65,44 @@ class Accounts:
         The sessions of an account that is disabled end with it, also for those who undo the revocation.
         """
         changes = {"password": password, "scope": scope, "disabled": disabled}
-        reason = "account changed: " + ", ".join(name for name, value in changes.items() if value is not None)
-        user, receipt = self._change(
-            lambda: self._stores.users.change(username, password=password, scope=scope, disabled=disabled),
-            kind="subject",
-            value=username,
-            reason=reason,
-            actor=actor,
-            action="user.change",
-        )
+        names = ", ".join(name for name, value in changes.items() if value is not None)
+        reason = f"account changed: {names}"
+        self._stores.denylist.now_ms()
+        with self._stores.database.session():
+            before = self._stores.users.get(username)
+            user = self._stores.users.change(username, password=password, scope=scope, disabled=disabled)
+            self._stores.audit.note(
+                "user.change", actor=actor, target=username, reason=_difference(before or user, user, password)
+            )
+        receipt = self._revoke("subject", username, reason=reason, actor=actor)
         if user.disabled:
             self._sessions().end_all(username, reason=reason, actor=actor)
         return user, receipt
 
     def create_client(self, name: str, *, scope: str, actor: Actor) -> tuple[Client, str]:
         """A new client and its secret, which nobody can read later. Raises InvalidValueError."""
-        client, secret = self._stores.clients.create(name, scope=scope)
-        self._stores.audit.note("client.create", actor=actor, target=client.client_id)
+        with self._stores.database.session():
+            client, secret = self._stores.clients.create(name, scope=scope)
+            self._stores.audit.note(
+                "client.create", actor=actor, target=client.client_id, reason=f"name: {name!r}, scope: {client.scope!r}"
+            )
         return client, secret
 
     def disable_client(self, client_id: str, *, actor: Actor) -> tuple[Client, Receipt]:
         """Refuse the client from now on, and revoke its tokens. Raises ClientNotFoundError."""
-        return self._change(
-            lambda: self._stores.clients.disable(client_id),
-            kind="client",
-            value=client_id,
-            reason="client disabled",
-            actor=actor,
-            action="client.disable",
-        )
+        self._stores.denylist.now_ms()
+        with self._stores.database.session():
+            client = self._stores.clients.disable(client_id)
+            self._stores.audit.note("client.disable", actor=actor, target=client_id)
+        return client, self._revoke("client", client_id, reason="client disabled", actor=actor)
 
     def rotate_key(self, *, keep_seconds: int, actor: Actor) -> Key:
         """Publish the next key, which signs later; keys whose last token died `keep_seconds` ago go."""
-        key = self._stores.keyring.rotate(keep_seconds=keep_seconds)
-        self._stores.audit.note("key.rotate", actor=actor, target=key.id)
+        with self._stores.database.session() as session:
+            # A database that does not answer leaves the keys as they are.
+            session.connection()
+            key = self._stores.keyring.rotate(keep_seconds=keep_seconds)
+            self._stores.audit.note("key.rotate", actor=actor, target=key.id)
         return key
 
     def revoke_key(self, key_id: str, *, actor: Actor) -> tuple[bool, Receipt]:
@@ -114,9 +117,7 @@ class Accounts:
     def revoke(self, handle: Handle, *, reason: str, actor: Actor, issued_before_ms: int | None = None) -> Receipt:
         """Revoke by any handle. Raises like `check`, and ConflictError from the deny-list."""
         self.check(handle, issued_before_ms=issued_before_ms)
-        return self._revocations.revoke(
-            handle, reason=reason, actor=actor, action="revocation.create", issued_before_ms=issued_before_ms
-        )
+        return self._revocations.revoke(handle, reason=reason, actor=actor, issued_before_ms=issued_before_ms)
 
     def undo(self, revocation_id: str, *, reason: str, actor: Actor) -> tuple[Revocation, bool]:
         """Take a revocation back; and whether its user or client is disabled, and so stays out all the same.
@@ -148,16 +149,12 @@ class Accounts:
                 "issued_before", "issued_before lies so far back that nothing from before it lives."
             )
 
-    def _change(
-        self, change: Callable[[], T], *, kind: Kind, value: str, reason: str, actor: Actor, action: str
-    ) -> tuple[T, Receipt]:
-        self._stores.denylist.now_ms()
-        changed = change()
-        return changed, self._revoke(kind, value, reason=reason, actor=actor, action=action)
-
-    def _revoke(self, kind: Kind, value: str, *, reason: str, actor: Actor, action: str) -> Receipt:
-        handle = Handle(kind, value, issuer=self._issuer)
-        return self._revocations.revoke(handle, reason=reason, actor=actor, action=action, target=value)
+    def _revoke(
+        self, kind: Kind, value: str, *, reason: str, actor: Actor, action: str = "revocation.create"
+    ) -> Receipt:
+        return self._revocations.revoke(
+            Handle(kind, value, issuer=self._issuer), reason=reason, actor=actor, action=action
+        )
 
     def _is_disabled(self, handle: Handle) -> bool:
         if handle.issuer != self._issuer or handle.kind not in ("subject", "client"):
@@ -173,3 +170,13 @@ class Accounts:
         keys = self._keys()
         key = keys.find(key_id, "")
         return key is not None and key.signing is not None and key.signs_from >= keys.signing_key().signs_from
+
+
+def _difference(before: User, after: User, password: str | None) -> str:
+    """What changed, with its value before and after; of a password nothing but that it is another one."""
+    values = {
+        "scope": (before.scope, after.scope),
+        "disabled": ("yes" if before.disabled else "no", "yes" if after.disabled else "no"),
+    }
+    changed = [f"{name}: {old!r} -> {new!r}" for name, (old, new) in values.items() if old != new]
+    return ", ".join([*changed, *(["password"] if password is not None else [])]) or "nothing"

@@ -1,20 +1,17 @@
 """Audit: the trail of acts, each with its actor, action, target, instant, reason and address."""
 
 import base64
-import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any, Final
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
 
-from app.database import AuditRow, Database, DatabaseUnavailableError, InvalidValueError
+from app.database import AuditPositionRow, AuditRow, Database, InvalidValueError
 from app.instants import utc_now
-from revocation import Receipt
-from revocation.metrics import count
-
-_log = logging.getLogger(__name__)
 
 MAX_PAGE = 200
 _ACTION = re.compile(r"[a-z][a-z0-9_.-]{0,63}")
@@ -24,6 +21,12 @@ _MAX_REASON = 1000
 _MAX_ADDRESS = 100
 _MAX_REVOCATION_ID = 100
 _HIGHEST_ID = 2**63 - 1
+
+#: Records deleted in one transaction, so that nobody else waits long for SQLite.
+_FORGOTTEN_AT_ONCE: Final = 1000
+
+#: Records read at a time where all of them are.
+_READ_AT_ONCE: Final = 1000
 
 
 class InvalidCursorError(InvalidValueError):
@@ -43,6 +46,42 @@ class Actor:
     address: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Act:
+    """What somebody did, as it goes into the trail. Texts of any kind are made printable and cut to their bounds.
+
+    What was done is done: refusing to record it over a line feed in its reason would lose the trace. Only `action`,
+    which is ours, must be a slug (InvalidValueError).
+    """
+
+    actor: str
+    action: str
+    target: str
+    reason: str = ""
+    address: str = ""
+    revocation_id: str | None = None
+    #: None: now.
+    at: datetime | None = None
+    #: The line of the deny-list's log that tells of it; the trail holds each line once.
+    log_id: str | None = None
+
+    def values(self, now: datetime) -> dict[str, Any]:
+        """The columns of its record."""
+        if not is_action(self.action):
+            raise InvalidValueError("action", f"an action is a slug such as user.disable, not {self.action[:80]!a}")
+        id_ = self.revocation_id
+        return {
+            "at": self.at or now,
+            "actor": _printable(self.actor, _MAX_ACTOR),
+            "action": self.action,
+            "target": _printable(self.target, _MAX_TARGET),
+            "reason": _printable(self.reason, _MAX_REASON),
+            "address": _printable(self.address, _MAX_ADDRESS),
+            "revocation_id": None if id_ is None else _printable(id_, _MAX_REVOCATION_ID),
+            "log_id": self.log_id,
+        }
+
+
 @dataclass(frozen=True, slots=True)
 class AuditRecord:
     """One record of the trail. Its texts are printable: other characters stand in them as escapes."""
@@ -57,78 +96,121 @@ class AuditRecord:
     revocation_id: str | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditFilter:
+    """The records that somebody looks for; None: any. `since` is included, `until` is not."""
+
+    actor: str | None = None
+    action: str | None = None
+    target: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+    def conditions(self) -> list[sa.ColumnElement[bool]]:
+        """What a record has to meet."""
+        equal = {AuditRow.actor: self.actor, AuditRow.action: self.action, AuditRow.target: self.target}
+        found = [column == value for column, value in equal.items() if value is not None]
+        if self.since is not None:
+            found.append(AuditRow.at >= self.since)
+        if self.until is not None:
+            found.append(AuditRow.at < self.until)
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class LogPosition:
+    """How far the log of a deny-list was copied: its epoch then, and the id of the last line."""
+
+    epoch: str
+    log_id: str
+
+
+_EVERYTHING: Final = AuditFilter()
+
+
 class Audit:
-    """The audit trail. It offers no way to change or delete a record."""
+    """The audit trail. It offers no way to change a record, and deletes none but those that are too old to keep."""
 
     def __init__(self, database: Database, *, clock: Callable[[], datetime] = utc_now) -> None:
         self._database = database
         self._clock = clock
 
-    def record(
-        self,
-        *,
-        actor: str,
-        action: str,
-        target: str,
-        reason: str = "",
-        address: str = "",
-        revocation_id: str | None = None,
-    ) -> AuditRecord:
-        """Write down what was done. Texts of any kind are accepted, made printable and cut to their bounds.
-
-        What was done is done: refusing to record it over a line feed in its reason would lose the trace. Only `action`,
-        which is ours, must be a slug (InvalidValueError).
-        """
-        if not _ACTION.fullmatch(action):
-            raise InvalidValueError("action", f"an action is a slug such as user.disable, not {action[:80]!a}")
-        row = AuditRow(
-            at=self._clock(),
-            actor=_printable(actor, _MAX_ACTOR),
-            action=action,
-            target=_printable(target, _MAX_TARGET),
-            reason=_printable(reason, _MAX_REASON),
-            address=_printable(address, _MAX_ADDRESS),
-            revocation_id=None if revocation_id is None else _printable(revocation_id, _MAX_REVOCATION_ID),
-        )
+    def record(self, act: Act) -> AuditRecord:
+        """Write down what was done, in the transaction that is open, if one is."""
+        row = AuditRow(**act.values(self._clock()))
         with self._database.session() as session:
             session.add(row)
         return _record(row)
 
-    def note(self, action: str, *, actor: Actor, target: str, receipt: Receipt | None = None, reason: str = "") -> None:
-        """Write down what is done already, and count what was revoked.
+    def note(self, action: str, *, actor: Actor, target: str, reason: str = "") -> None:
+        """Write down a change, in the transaction that makes it."""
+        self.record(Act(actor=actor.name, action=action, target=target, reason=reason, address=actor.address))
 
-        A database that fails now must not make the act look undone: the log gets the record instead.
-        """
-        revocation = receipt.revocation if receipt else None
-        if receipt is not None:
-            count(receipt)
-        fields = {
-            "actor": actor.name,
-            "action": action,
-            "target": target,
-            "reason": reason or (revocation.reason if revocation else ""),
-            "address": actor.address,
-            "revocation_id": revocation.id if revocation else None,
-        }
-        try:
-            self.record(**fields)  # type: ignore[arg-type]  # mypy widens the dict's values
-        except (DatabaseUnavailableError, sa.exc.SQLAlchemyError):
-            _log.exception("%s could not be written into the audit trail.", action, extra={"fields": fields})
-
-    def page(self, cursor: str | None = None, *, limit: int = 50) -> tuple[tuple[AuditRecord, ...], str | None]:
-        """Records, the newest first, and the cursor of the next page, None at the end.
+    def page(
+        self, cursor: str | None = None, *, limit: int = 50, wanted: AuditFilter = _EVERYTHING
+    ) -> tuple[tuple[AuditRecord, ...], str | None]:
+        """Records, those that were written last first, and the cursor of the next page, None at the end.
 
         InvalidCursorError for a cursor from elsewhere, InvalidValueError for a limit out of bounds.
         """
         if not 1 <= limit <= MAX_PAGE:
             raise InvalidValueError("limit", f"a page has 1 to {MAX_PAGE} records")
-        query = sa.select(AuditRow).order_by(AuditRow.id.desc()).limit(limit + 1)
+        query = sa.select(AuditRow).where(*wanted.conditions()).order_by(AuditRow.id.desc()).limit(limit + 1)
         if cursor is not None:
             query = query.where(AuditRow.id < _id_of(cursor))
         with self._database.reading() as session:
             records = [_record(row) for row in session.scalars(query)]
         more = len(records) > limit
         return tuple(records[:limit]), _cursor(records[limit - 1].id) if more else None
+
+    def everything(self, *, after: int = 0, wanted: AuditFilter = _EVERYTHING) -> Iterator[AuditRecord]:
+        """Every record after the one with an id, in the order in which they were written."""
+        while True:
+            query = sa.select(AuditRow).where(AuditRow.id > after, *wanted.conditions())
+            with self._database.reading() as session:
+                records = [_record(row) for row in session.scalars(query.order_by(AuditRow.id).limit(_READ_AT_ONCE))]
+            if not records:
+                return
+            yield from records
+            after = records[-1].id
+
+    def forget(self, *, before: datetime) -> int:
+        """Delete some of the records that are older, the oldest first; how many. None is left when it says 0."""
+        old = sa.select(AuditRow.id).where(AuditRow.at < before).order_by(AuditRow.at).limit(_FORGOTTEN_AT_ONCE)
+        with self._database.session() as session:
+            ids = list(session.scalars(old))
+            session.execute(sa.delete(AuditRow).where(AuditRow.id.in_(ids)))
+        return len(ids)
+
+    # The deny-list's log, which is copied into the trail
+
+    def position(self, namespace: str) -> LogPosition | None:
+        """How far the log of a namespace has been copied; None where that never began."""
+        with self._database.reading() as session:
+            row = session.get(AuditPositionRow, namespace)
+        return None if row is None else LogPosition(row.epoch, row.log_id)
+
+    def take_over(self, acts: Sequence[Act], *, namespace: str, position: LogPosition) -> set[str]:
+        """Write down what the log tells of, up to a position; the ids of the lines that the trail did not have yet.
+
+        Several processes may do it at once, and again after any failure: the trail holds each line once.
+        """
+        insert = postgresql.insert if self._database.dialect == "postgresql" else sqlite.insert
+        here = {"epoch": position.epoch, "log_id": position.log_id}
+        moved = insert(AuditPositionRow).values(namespace=namespace, **here)
+        with self._database.session() as session:
+            new: set[str] = set()
+            if acts:
+                rows = [act.values(self._clock()) for act in acts]
+                added = insert(AuditRow).values(rows).on_conflict_do_nothing(index_elements=["log_id"])
+                new = {str(id_) for id_ in session.scalars(added.returning(AuditRow.log_id))}
+            session.execute(moved.on_conflict_do_update(index_elements=["namespace"], set_=here))
+        return new
+
+
+def is_action(text: str) -> bool:
+    """Whether this can be the name of an act."""
+    return _ACTION.fullmatch(text) is not None
 
 
 def _printable(text: str, most: int) -> str:

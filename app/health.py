@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import redis
 
+from app.audit_copier import AuditCopier
 from app.instants import milliseconds, rfc3339
 from app.readiness import is_draining
 from app.users import ADMIN, Users
@@ -25,6 +26,9 @@ _FULL = 0.9
 
 #: For how long a restart of Redis is told, in seconds.
 _RESTART_SECONDS = 3600
+
+#: How late the audit trail may be before a warning.
+_AUDIT_LATE_SECONDS = 60
 
 #: How far clocks may differ before a warning, as a share of what verifiers forgive.
 _SKEWED = 0.5
@@ -99,17 +103,20 @@ class SystemHealth:
     epoch: Epoch
     followers: tuple[LivingFollower, ...]
     redis: RedisServer
+    #: How old the oldest line of the log is that the audit trail lacks; None where no process copies the log.
+    audit_behind_seconds: float | None
     warnings: tuple[str, ...]
 
 
 class Health:
     """Asks the parts of the system, and judges their answers."""
 
-    def __init__(self, denylist: RedisDenylist, guard: Guard, users: Users) -> None:
+    def __init__(self, denylist: RedisDenylist, guard: Guard, users: Users, audit_copier: AuditCopier) -> None:
         self._denylist = denylist
         self._guard = guard
         self._users = users
         self._since = time.monotonic()
+        self._audit_copier = audit_copier
 
     def process(self) -> ProcessHealth:
         """This process. A Redis that does not answer is a fact about it, and not an error."""
@@ -132,8 +139,14 @@ class Health:
             for id_, age in sorted(ages.items())
         )
         epoch, server = _epoch(head), self._redis()
-        warnings = (*self._epoch_warnings(epoch), *_follower_warnings(followers), *self._redis_warnings(server))
-        return SystemHealth(epoch, followers, server, warnings)
+        behind = self._audit_copier.fleet_behind_seconds()
+        warnings = (
+            *self._epoch_warnings(epoch),
+            *_follower_warnings(followers),
+            *self._redis_warnings(server),
+            *self._audit_warnings(behind),
+        )
+        return SystemHealth(epoch, followers, server, behind, warnings)
 
     def _follower(self) -> OwnFollower | None:
         follower = self._guard.follower
@@ -211,6 +224,17 @@ class Health:
                 "both with NTP."
             )
         return warnings
+
+    def _audit_warnings(self, behind_seconds: float | None) -> list[str]:
+        if behind_seconds is None or behind_seconds <= _AUDIT_LATE_SECONDS:
+            return []
+        reach = self._denylist.head().settings.horizon_ms // 1000
+        return [
+            (
+                f"The audit trail is {behind_seconds:.0f} s behind: the database does not take what was revoked. Bring "
+                f"it back within {reach} s of its failure, which is how far the deny-list's log reaches back."
+            )
+        ]
 
 
 def _epoch(head: Head) -> Epoch:

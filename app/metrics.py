@@ -10,6 +10,7 @@ from prometheus_client import (
     REGISTRY,
     CollectorRegistry,
     Counter,
+    Gauge,
     Histogram,
     generate_latest,
 )
@@ -24,6 +25,12 @@ SECONDS = Histogram(
 )
 SIGN_INS = Counter("app_sign_ins_total", "Attempts to sign in.", ["outcome"])
 REFRESHES = Counter("app_refreshes_total", "Uses of refresh tokens.", ["outcome"])
+
+AUDIT_BEHIND = Gauge(
+    "app_audit_behind_seconds",
+    "How old the oldest revocation or undoing is that stands in the deny-list's log and not in the audit trail yet.",
+    multiprocess_mode="livemax",
+)
 
 # A counter that first shows up at 1 has not increased, as far as an alarm can tell.
 for _outcome in ("accepted", "reuse", "revoked", "gone", "unknown", "client"):

@@ -1,11 +1,13 @@
-"""Revocations: everything that the service takes back, in one order of steps: revoke, count, audit."""
+"""Revocations: everything that the service takes back.
+
+Who, why, from where and by which act stand in the deny-list's log, from which AuditCopier brings them into the audit.
+"""
 
 import re
 
-from app.audit import Actor, Audit
+from app.audit import Actor
 from app.database import InvalidValueError
 from revocation import Claims, Handle, Receipt, RedisDenylist, Revocation
-from revocation.metrics import UNDONE
 
 #: Nineteen digits always fit into 64 bits, and Redis takes no more.
 _ID = re.compile(r"[0-9]{1,19}-[0-9]{1,19}-[0-9a-f]{8}")
@@ -21,20 +23,17 @@ class RevocationNotFoundError(LookupError):
 class Revocations:
     """Revokes and undoes on the deny-list, for users, clients and administrators alike."""
 
-    def __init__(self, denylist: RedisDenylist, audit: Audit) -> None:
+    def __init__(self, denylist: RedisDenylist) -> None:
         self._denylist = denylist
-        self._audit = audit
 
     def revoke_token(self, claims: Claims, *, reason: str, actor: Actor, action: str) -> Receipt:
         """Revoke one token, whose holder asks for it.
 
         A token that is dead or was revoked so already leaves no second trace: its holder can ask as often as they like.
         """
-        handle = Handle.token(claims)
-        receipt = self._denylist.revoke(handle, reason=reason, actor=actor.name)
-        if receipt.written:
-            self._audit.note(action, actor=actor, target=handle.value, receipt=receipt, reason=reason)
-        return receipt
+        return self._denylist.revoke(
+            Handle.token(claims), reason=reason, actor=actor.name, address=actor.address, action=action
+        )
 
     def revoke(
         self,
@@ -42,38 +41,31 @@ class Revocations:
         *,
         reason: str,
         actor: Actor,
-        action: str,
-        target: str | None = None,
+        action: str = "revocation.create",
         issued_before_ms: int | None = None,
     ) -> Receipt:
-        """Revoke, then write down that it is done. Raises InvalidValueError, and ConflictError from the deny-list.
-
-        `target` is what the audit trail calls the handle.
-        """
+        """Revoke. Raises InvalidValueError, and ConflictError from the deny-list."""
         try:
-            receipt = self._denylist.revoke(handle, reason=reason, actor=actor.name, issued_before_ms=issued_before_ms)
+            return self._denylist.revoke(
+                handle,
+                reason=reason,
+                actor=actor.name,
+                address=actor.address,
+                action=action,
+                issued_before_ms=issued_before_ms,
+            )
         except ValueError as error:
             raise InvalidValueError("revocation", str(error)) from error
-        self._audit.note(
-            action,
-            actor=actor,
-            target=target or f"{handle.kind}:{handle.value or handle.issuer}",
-            receipt=receipt,
-            reason=reason,
-        )
-        return receipt
 
     def undo(self, revocation_id: str, *, reason: str, actor: Actor) -> Revocation:
         """Take exactly this revocation back, and return what it was. Raises RevocationNotFoundError, ConflictError."""
         revocation = self.get(revocation_id)
         try:
-            undone = self._denylist.undo(revocation_id, reason=reason, actor=actor.name)
+            undone = self._denylist.undo(revocation_id, reason=reason, actor=actor.name, address=actor.address)
         except ValueError as error:
             raise InvalidValueError("reason", str(error)) from error
         if not undone:
             raise RevocationNotFoundError
-        UNDONE.inc()
-        self._audit.note("revocation.undo", actor=actor, target=revocation_id, reason=reason)
         return revocation
 
     def get(self, revocation_id: str) -> Revocation:

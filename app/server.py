@@ -17,7 +17,6 @@ from app.readiness import watch_sigterm
 from app.service import Service
 from app.settings import Settings
 from app.startup import open_epoch
-from revocation import Guard
 
 _PR_SET_PDEATHSIG: Final = 1  # prctl(2)
 
@@ -31,7 +30,7 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
     def __init__(self, settings: Settings, *, extend: Callable[[Flask], None] | None = None) -> None:
         self._settings = settings
         self._extend = extend
-        self._guard: Guard | None = None
+        self._service: Service | None = None
         super().__init__()
 
     def load_config(self) -> None:
@@ -46,15 +45,17 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
         if self._settings.revocation.redis_url == "memory":
             # The parent opened a Redis in its own memory, and this worker has another.
             open_epoch(service.stores, self._settings)
-        self._guard = service.guard
-        self._guard.start()
+        self._service = service
+        service.guard.start()
+        service.audit_copier.start()
         _keep()
         return app
 
     def forget(self) -> None:
-        """Stop the follower of a worker that leaves, so that no revocation waits for it."""
-        if self._guard is not None:
-            self._guard.stop()
+        """Stop the follower of a worker that leaves, so that no revocation waits for it, and its copying."""
+        if self._service is not None:
+            self._service.guard.stop()
+            self._service.audit_copier.stop()
 
 
 def _options(settings: Settings) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from app.accounts import Accounts
+from app.audit_copier import AuditCopier
 from app.devices import Devices
 from app.grants import Grants
 from app.health import Health
@@ -32,6 +33,7 @@ class Service:
     revocations: Revocations
     accounts: Accounts
     health: Health
+    audit_copier: AuditCopier
 
     @classmethod
     def of(cls, settings: Settings) -> "Service":
@@ -52,7 +54,8 @@ class Service:
         )
         guard = settings.revocation.guard(verifier, stores.denylist, on_decision=observe)
         FollowerMetrics(guard)
-        revocations = Revocations(stores.denylist, stores.audit)
+        revocations = Revocations(stores.denylist)
+        audit_copier = AuditCopier(stores.denylist, stores.audit, keep_seconds=settings.audit_retention_seconds)
         return cls(
             settings=settings,
             stores=stores,
@@ -68,5 +71,6 @@ class Service:
             accounts=Accounts(
                 stores, revocations, sessions=lambda: sessions, keys=keys.refreshed, issuer=settings.issuer
             ),
-            health=Health(stores.denylist, guard, stores.users),
+            health=Health(stores.denylist, guard, stores.users, audit_copier),
+            audit_copier=audit_copier,
         )

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Final
 
-from app.audit import Actor, Audit
+from app.audit import Actor
 from app.database import InvalidValueError
 from app.refresh_tokens import RefreshTokens
 from revocation import Handle, Receipt, RedisDenylist
@@ -106,7 +106,6 @@ class Sessions:
         self,
         denylist: RedisDenylist,
         tokens: RefreshTokens,
-        audit: Audit,
         *,
         issuer: str,
         idle_seconds: int,
@@ -116,7 +115,6 @@ class Sessions:
     ) -> None:
         self._denylist = denylist
         self._tokens = tokens
-        self._audit = audit
         self._issuer = issuer
         self._idle_ms = idle_seconds * 1000
         self._absolute_ms = absolute_seconds * 1000
@@ -223,7 +221,7 @@ class Sessions:
         return next(self._alive([session]), None) is not None
 
     def end(self, session_id: str, *, reason: str, actor: Actor, action: str, subject: str | None = None) -> Receipt:
-        """End a session and write down that it ended. `subject` is its user; None: Redis is asked for it.
+        """End a session, by an act that stands in the log. `subject` is its user; None: Redis is asked for it.
 
         One step in Redis deletes the session's record, so that nothing can be refreshed, and makes its entry, which
         ends with the last access token that the session was given. A session that has ended already leaves no second
@@ -232,10 +230,7 @@ class Sessions:
         if subject is None:
             session = self.get(session_id)
             subject = None if session is None else session.subject
-        receipt = self._end([session_id], subject, reason=reason, actor=actor)
-        if receipt.written:
-            self._audit.note(action, actor=actor, target=session_id, receipt=receipt)
-        return receipt
+        return self._end([session_id], subject, reason=reason, actor=actor, action=action)
 
     def end_all(self, subject: str, *, reason: str, actor: Actor) -> None:
         """End every session of a user, with its access tokens. Nobody waits here until every process knows.
@@ -244,7 +239,7 @@ class Sessions:
         """
         ids = [session.id for session in self._indexed(self._index(subject))]
         if ids:
-            self._end(ids, subject, reason=reason, actor=actor, wait_seconds=0)
+            self._end(ids, subject, reason=reason, actor=actor, action="session.end", wait_seconds=0)
 
     def get(self, session_id: str) -> Session | None:
         """The session with this id, revoked or not; None where it has ended."""
@@ -300,13 +295,22 @@ class Sessions:
         return [self._denylist.key(handle.name) for handle in self._handles(session)]
 
     def _end(
-        self, ids: Sequence[str], subject: str | None, *, reason: str, actor: Actor, wait_seconds: float | None = None
+        self,
+        ids: Sequence[str],
+        subject: str | None,
+        *,
+        reason: str,
+        actor: Actor,
+        action: str,
+        wait_seconds: float | None = None,
     ) -> Receipt:
         return self._denylist.end_many(
             {Handle("session", id_, issuer=self._issuer): _record(id_) for id_ in ids},
             indexes=self._indexes(subject),
             reason=reason,
             actor=actor.name,
+            address=actor.address,
+            action=action,
             wait_seconds=wait_seconds,
         )
 
@@ -319,7 +323,8 @@ class Sessions:
         others = sorted((session for session in oldest if session.id != but), key=_order)
         too_many = [session.id for session in others[: max(0, min(surplus, len(others) + 1 - MOST_SESSIONS))]]
         if too_many:
-            self._end(too_many, subject, reason=f"more than {MOST_SESSIONS} sessions", actor=actor, wait_seconds=0)
+            reason = f"more than {MOST_SESSIONS} sessions"
+            self._end(too_many, subject, reason=reason, actor=actor, action="session.surplus", wait_seconds=0)
 
     def _indexed(self, index: str, *, most: int = 0) -> Iterator[Session]:
         """The sessions that an index names, revoked or not, the soonest to end first; what has ended leaves it."""

@@ -55,6 +55,10 @@ class Settings:
     guesses: Bounds
     #: For the first start; None to have one made up.
     admin_password: str | None = field(repr=False)
+    #: How long the audit trail keeps a record; 0: for ever.
+    audit_retention_seconds: int
+    #: Whether sign-ins are written into the audit trail.
+    audit_sign_ins: bool
     #: How many proxies stand in front: that many hops of X-Forwarded-* are believed.
     trusted_proxies: int
 
@@ -99,6 +103,10 @@ class Settings:
             refresh_grace_seconds=reader.integer("APP_REFRESH_GRACE", 10, low=0, high=60, unit="seconds"),
             guesses=_read_guesses(reader),
             admin_password=_read_admin_password(reader),
+            audit_retention_seconds=reader.integer(
+                "APP_AUDIT_RETENTION", 365 * _DAY_SECONDS, low=0, high=100 * 366 * _DAY_SECONDS, unit="seconds"
+            ),
+            audit_sign_ins=reader.flag("APP_AUDIT_SIGN_INS"),
             trusted_proxies=reader.integer("APP_TRUSTED_PROXIES", 0, low=0, high=10),
         )
         settings._note_conflicts(reader)

@@ -47,7 +47,6 @@ class Stores:
         return Sessions(
             self.denylist,
             RefreshTokens(self.keyring.refresh_secret()),
-            self.audit,
             issuer=settings.issuer,
             idle_seconds=settings.refresh_ttl_seconds,
             absolute_seconds=settings.session_ttl_seconds,

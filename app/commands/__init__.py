@@ -12,7 +12,7 @@ from app.settings import VARIABLES, Settings
 from revocation import ConfigurationError, RevocationError
 from revocation.settings import with_variables
 
-_NAMES: Final = ("clients", "init", "keys", "serve", "users")
+_NAMES: Final = ("audit", "clients", "init", "keys", "serve", "users")
 
 
 class _LazyGroup(click.Group):

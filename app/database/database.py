@@ -7,6 +7,7 @@ raises DatabaseUnavailableError: "could not ask" is never "no such user".
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from contextvars import ContextVar
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -32,6 +33,7 @@ class Database:
 
     def __init__(self, url: str) -> None:
         self._url = parse_database_url(url)
+        self._open: ContextVar[Session | None] = ContextVar("open", default=None)
         self._engines: dict[int, sa.Engine] = {}  # by process id; the docstring says why those of a parent are kept
 
     def __repr__(self) -> str:
@@ -44,13 +46,29 @@ class Database:
 
     @contextmanager
     def session(self) -> Iterator[Session]:
-        """One transaction that may write: committed at the end, rolled back on any error."""
+        """One transaction that may write: committed at the end, rolled back on any error.
+
+        Inside another one it is a part of that, so that several changes are made together or not at all.
+        """
+        if (outer := self._open.get()) is not None:
+            yield outer
+            # What the database refuses is raised where it was asked for.
+            with self._errors():
+                outer.flush()
+            return
         with self._transaction("IMMEDIATE") as session:
-            yield session
+            opened = self._open.set(session)
+            try:
+                yield session
+            finally:
+                self._open.reset(opened)
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
-        """One transaction that only reads; in SQLite it waits for no writer."""
+        """One transaction that only reads; in SQLite it waits for no writer. Inside `session` it is a part of that."""
+        if (outer := self._open.get()) is not None:
+            yield outer
+            return
         with self._transaction("DEFERRED") as session:
             yield session
 

@@ -57,16 +57,28 @@ class ClientRow(Base):
 
 
 class AuditRow(Base):
-    """One record of the audit trail. The service inserts records, and never changes or deletes one."""
+    """One record of the audit trail. The service inserts records and never changes one; those too old to keep go."""
 
     __tablename__ = "audit"
     __table_args__ = ({"sqlite_autoincrement": True},)  # SQLite never uses an id twice, so a cursor stays true
 
     id: Mapped[int] = mapped_column(sa.BigInteger().with_variant(sa.Integer(), "sqlite"), primary_key=True)
-    at: Mapped[datetime] = mapped_column(Instant)
-    actor: Mapped[str] = mapped_column(sa.String(300))
+    at: Mapped[datetime] = mapped_column(Instant, index=True)
+    actor: Mapped[str] = mapped_column(sa.String(300), index=True)
     action: Mapped[str] = mapped_column(sa.String(64))
-    target: Mapped[str] = mapped_column(sa.String(1000))
+    target: Mapped[str] = mapped_column(sa.String(1000), index=True)
     reason: Mapped[str] = mapped_column(sa.String(1000))
     address: Mapped[str] = mapped_column(sa.String(100))
     revocation_id: Mapped[str | None] = mapped_column(sa.String(100))
+    #: The line of the deny-list's log that this was copied from; None for what is in no log.
+    log_id: Mapped[str | None] = mapped_column(sa.String(100), unique=True, index=True)
+
+
+class AuditPositionRow(Base):
+    """How far the log of one deny-list has been copied into the audit trail."""
+
+    __tablename__ = "audit_positions"
+
+    namespace: Mapped[str] = mapped_column(sa.String(200), primary_key=True)
+    epoch: Mapped[str] = mapped_column(sa.String(64))
+    log_id: Mapped[str] = mapped_column(sa.String(64))

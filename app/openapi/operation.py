@@ -125,8 +125,13 @@ def _query_reader(model: Any) -> Callable[[], Any]:
     """
     adapter = TypeAdapter(model)
     empty = dict.fromkeys(model.__required_keys__, "")
+    known = model.__required_keys__ | model.__optional_keys__
 
     def read() -> Any:
+        # A filter that is ignored shows everything, and whoever asked takes it for what was asked for.
+        if unknown := sorted(request.args.keys() - known):
+            there = ", ".join(sorted(known))
+            raise Problem(400, f"There is no parameter {unknown[0][:80]!a} here; there are {there}.", reason="invalid")
         try:
             return adapter.validate_python({**empty, **request.args.to_dict()})
         except ValidationError as error:

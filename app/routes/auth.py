@@ -190,7 +190,6 @@ def logout_all() -> Response:
         reason="logged out everywhere",
         actor=actor(claims.subject),
         action="session.logout_all",
-        target=claims.subject,
     )
     return _receipt(receipt)
 

@@ -166,7 +166,7 @@ def test_eight_threads_create_the_schema_at_once(database_url: str) -> None:
     for database in databases:
         database.ping()
         database.close()
-    assert sorted(Base.metadata.tables) == ["audit", "clients", "users"]
+    assert sorted(Base.metadata.tables) == ["audit", "audit_positions", "clients", "users"]
 
 
 FORK = """

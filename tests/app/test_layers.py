@@ -32,7 +32,7 @@ LAYERS = (
     ("scopes", "passwords", "audit"),
     ("clients", "settings", "sessions"),
     ("users",),
-    ("grants", "demonstration", "stores"),
+    ("audit_copier", "grants", "demonstration", "stores"),
     ("revocations", "health"),
     ("accounts", "startup"),
     ("service",),
@@ -58,7 +58,7 @@ LAYERS = (
     ("openapi.__main__", "server"),
     ("commands.embedded_store", "commands.operator"),
     ("commands.init",),
-    ("commands.clients", "commands.keys", "commands.serve", "commands.users"),
+    ("commands.audit", "commands.clients", "commands.keys", "commands.serve", "commands.users"),
     ("commands",),
     ("__main__",),
 )

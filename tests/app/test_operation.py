@@ -72,7 +72,7 @@ def client() -> FlaskClient:
 
 
 def test_a_query_is_given_as_its_model_reads_it(client: FlaskClient) -> None:
-    answer = client.get("/listing?kind=small&size=4&owner=ada&kind=large&unknown=1")
+    answer = client.get("/listing?kind=small&size=4&owner=ada&kind=large")
     assert answer.get_json() == {"seen": {"kind": "small", "size": 4, "owner": "ada"}}
 
 
@@ -82,6 +82,7 @@ def test_a_query_is_given_as_its_model_reads_it(client: FlaskClient) -> None:
         ("kind=medium", "Input should be 'small' or 'large'"),
         ("size=3", "size is an even number."),
         ("size=", "size is an even number."),
+        ("actor=ada", "There is no parameter 'actor' here; there are kind, owner, size."),
     ],
 )
 def test_a_query_that_its_model_refuses_is_a_problem_in_the_models_words(

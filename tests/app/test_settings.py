@@ -62,6 +62,8 @@ def test_nothing_set_is_a_service_on_this_machine() -> None:
         refresh_grace_seconds=10,
         guesses=Bounds(window_seconds=300, place=10, device=10, account=300, address=100),
         admin_password=None,
+        audit_retention_seconds=365 * DAY,
+        audit_sign_ins=False,
         trusted_proxies=0,
     )
 
@@ -99,6 +101,8 @@ def test_everything_can_be_set() -> None:
             "APP_GUESSES_ACCOUNT": "70",
             "APP_GUESSES_ADDRESS": "80",
             "APP_ADMIN_PASSWORD": "s3cret and long",
+            "APP_AUDIT_RETENTION": "0",
+            "APP_AUDIT_SIGN_INS": "1",
             "APP_TRUSTED_PROXIES": "1",
             "PATH": "/usr/bin",
         }
@@ -133,6 +137,8 @@ def test_everything_can_be_set() -> None:
         refresh_grace_seconds=0,
         guesses=Bounds(window_seconds=60, place=5, device=6, account=70, address=80),
         admin_password="s3cret and long",
+        audit_retention_seconds=0,
+        audit_sign_ins=True,
         trusted_proxies=1,
     )
 

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import sqlalchemy as sa
 from werkzeug.test import TestResponse
 
 from app.database import DatabaseUnavailableError
@@ -588,14 +587,17 @@ def test_one_may_end_the_session_one_is_in_after_its_record_is_gone(api: Api) ->
     assert api.me(login.access_token) == 401
 
 
-def test_a_revocation_that_is_done_is_not_undone_by_a_broken_audit_log(
+def test_nothing_that_ends_or_refreshes_waits_for_a_database_that_is_away(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    login = api.login()
+    admin, login, other, third = api.admin(), api.login(), api.login(), api.login()
 
-    def broken(**_fields: object) -> None:
-        raise sa.exc.ProgrammingError("INSERT", {}, Exception("no such table"))
+    def away(*_: object) -> None:
+        raise AssertionError("this asked the database")
 
-    monkeypatch.setattr(api.service.stores.audit, "record", broken)
+    monkeypatch.setattr(api.service.stores.database, "_transaction", away)
     assert api.logout(login.access_token).status_code == 200
     assert api.me(login.access_token) == 401
+    assert api.post("/auth/logout-all", token=other.access_token).status_code == 200
+    assert api.delete(f"/auth/sessions/{third.session_id}", token=third.access_token).status_code == 200
+    api.undo(admin, api.revoke(admin, kind="session", value="s-1"))

@@ -16,7 +16,7 @@ import pytest
 import redis
 
 import revocation.redis
-from app.audit import Actor, Audit
+from app.audit import Actor
 from app.refresh_tokens import RefreshTokens
 from app.sessions import RefreshRefusedError, SessionRevokedError, Sessions
 from revocation import (
@@ -95,16 +95,6 @@ SETTINGS: Final = (
 )
 
 
-class NoAudit(Audit):
-    """The search has no database: who ended a session is not what it looks at."""
-
-    def __init__(self) -> None:
-        pass
-
-    def note(self, *args: object, **noted: object) -> None:
-        pass
-
-
 class SteppedFollower(Follower):
     """The real follower without its thread: the search calls for every beat."""
 
@@ -140,7 +130,6 @@ class Parts:
         self.sessions = Sessions(
             self.denylist,
             RefreshTokens(_SECRET),
-            NoAudit(),
             issuer=ISSUER,
             idle_seconds=SESSION_SECONDS,
             absolute_seconds=SESSION_SECONDS,

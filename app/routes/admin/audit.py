@@ -3,10 +3,10 @@
 from typing import Annotated, NotRequired
 
 from flask import Blueprint
-from pydantic import Field
+from pydantic import AwareDatetime, Field
 from typing_extensions import TypedDict  # pydantic cannot read the one of typing before 3.12
 
-from app.audit import AuditRecord
+from app.audit import MAX_PAGE, AuditFilter, AuditRecord
 from app.bearer import admin_required
 from app.instants import milliseconds, rfc3339
 from app.openapi import operation
@@ -15,10 +15,19 @@ from app.routes.formats import PAGE_SIZE, AtCursor, Cursor, Instant
 
 routes = Blueprint("audit", __name__)
 
+#: How much of the deny-list's log a request copies at most; what is behind by more is copied in the background.
+_BATCHES = 2
 
-class PageQuery(TypedDict):
-    """Where a list goes on."""
 
+class AuditQuery(TypedDict):
+    """The records to list; those that meet all of it."""
+
+    actor: NotRequired[Annotated[str, Field(description="Only what this one did.", examples=["admin"])]]
+    action: NotRequired[Annotated[str, Field(description="Only this.", examples=["user.change"])]]
+    target: NotRequired[Annotated[str, Field(description="Only what concerns this.", examples=["subject:ada"])]]
+    since: NotRequired[Annotated[AwareDatetime, Field(description="Only what was done at this instant or later.")]]
+    until: NotRequired[Annotated[AwareDatetime, Field(description="Only what was done before this instant.")]]
+    limit: NotRequired[Annotated[int, Field(description="So many at most.", ge=1, le=MAX_PAGE, examples=[50])]]
     cursor: NotRequired[AtCursor]
 
 
@@ -32,7 +41,7 @@ class AuditRecordJson(TypedDict):
     reason: Annotated[str, Field(description="Why; empty where nobody said.", examples=["laptop stolen"])]
     address: Annotated[str, Field(description="From where.", examples=["192.0.2.7"])]
     revocation_id: Annotated[
-        str | None, Field(description="The revocation that came of it.", examples=["1795539600000-0-5f0c2b1e"])
+        str | None, Field(description="The revocation that was made or undone.", examples=["1795539600000-0-5f0c2b1e"])
     ]
 
 
@@ -45,10 +54,25 @@ class AuditPage(TypedDict):
 
 @routes.get("/audit")
 @admin_required
-@operation(refuses={400: "`invalid`: a cursor from elsewhere."})
-def audit_log(query: PageQuery) -> AuditPage:
-    """The acts of the audit log, newest first: actor, action, target, instant, reason and address."""
-    records, next_cursor = service().stores.audit.page(query.get("cursor"), limit=PAGE_SIZE)
+@operation(refuses={400: "`invalid`: a filter that does not exist, an instant that is none, a cursor from elsewhere."})
+def audit_log(query: AuditQuery) -> AuditPage:
+    """The acts of the audit log, newest first: actor, action, target, instant, reason and address.
+
+    Revocations of every process stand in it, the command line's too. They are copied from the deny-list's log, in the
+    order in which they are copied.
+    """
+    # The copy runs a second behind; who has just revoked something looks for it here.
+    service().audit_copier.copy(most_batches=_BATCHES)
+    wanted = AuditFilter(
+        actor=query.get("actor"),
+        action=query.get("action"),
+        target=query.get("target"),
+        since=query.get("since"),
+        until=query.get("until"),
+    )
+    records, next_cursor = service().stores.audit.page(
+        query.get("cursor"), limit=query.get("limit", PAGE_SIZE), wanted=wanted
+    )
     return {"records": [_record_json(record) for record in records], "next_cursor": next_cursor}
 
 

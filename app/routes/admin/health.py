@@ -56,6 +56,14 @@ class SystemHealth(TypedDict):
     epoch: EpochJson
     followers: list[LivingFollowerJson]
     redis: RedisJson
+    audit_behind_seconds: Annotated[
+        float | None,
+        Field(
+            ge=0,
+            description="Age of the oldest revocation that the audit log lacks; null: no process copies.",
+            examples=[0.0],
+        ),
+    ]
     warnings: Annotated[list[str], Field(description="For people: what somebody should look at, and what to do.")]
 
 
@@ -70,5 +78,6 @@ def health() -> SystemHealth:
         "epoch": {"id": system.epoch.id, "opened_at": opened_at, "accepts_from": accepts_from},
         "followers": [cast("LivingFollowerJson", asdict(follower)) for follower in system.followers],
         "redis": cast("RedisJson", asdict(system.redis)),
+        "audit_behind_seconds": system.audit_behind_seconds,
         "warnings": list(system.warnings),
     }

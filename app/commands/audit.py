@@ -1,0 +1,76 @@
+"""`python -m app audit`."""
+
+import json
+from datetime import UTC, datetime
+
+import click
+
+from app.audit import AuditFilter
+from app.audit_copier import AuditCopier
+from app.commands.embedded_store import embedded_store
+from app.instants import milliseconds, rfc3339
+from app.settings import Settings
+from app.stores import Stores
+from revocation import DenylistUnavailableError
+
+
+class _Instant(click.ParamType[datetime]):
+    """An instant as RFC 3339 writes it; a date is its first moment in UTC."""
+
+    name = "instant"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> datetime:  # click's
+        try:
+            instant = datetime.fromisoformat(value)
+        except ValueError:
+            self.fail(f"{value!a} is no instant such as 2026-11-24 or 2026-11-24T17:00:00Z.", param, ctx)
+        return instant if instant.tzinfo is not None else instant.replace(tzinfo=UTC)
+
+
+@click.group()
+def audit() -> None:
+    """The audit trail."""
+
+
+@audit.command("export")
+@click.option("--actor", help="Only what this one did.")
+@click.option("--action", help="Only this, such as user.change.")
+@click.option("--target", help="Only what concerns this, such as subject:ada.")
+@click.option("--since", type=_Instant(), help="Only what was done at this instant or later.")
+@click.option("--until", type=_Instant(), help="Only what was done before this instant.")
+@click.option("--after", type=click.IntRange(0), default=0, help="Only records after the one with this id.")
+@click.pass_obj
+def export(
+    settings: Settings,
+    *,
+    actor: str | None,
+    action: str | None,
+    target: str | None,
+    since: datetime | None,
+    until: datetime | None,
+    after: int,
+) -> None:
+    """Print records as JSON, one a line (NDJSON), in the order in which they were written.
+
+    Each record has an id, and later ones have higher ids: --after goes on where an earlier export ended.
+    """
+    stores = Stores.of(settings)
+    stores.database.migrate()
+    with embedded_store(settings):
+        try:
+            AuditCopier(stores.denylist, stores.audit, keep_seconds=settings.audit_retention_seconds).copy()
+        except DenylistUnavailableError as error:
+            click.echo(f"The newest revocations may be missing: {error}", err=True)
+    wanted = AuditFilter(actor=actor, action=action, target=target, since=since, until=until)
+    for record in stores.audit.everything(after=after, wanted=wanted):
+        line = {
+            "id": record.id,
+            "at": rfc3339(milliseconds(record.at)),
+            "actor": record.actor,
+            "action": record.action,
+            "target": record.target,
+            "reason": record.reason,
+            "address": record.address,
+            "revocation_id": record.revocation_id,
+        }
+        click.echo(json.dumps(line))
