@@ -112,6 +112,8 @@ class Accounts:
         also where its file is gone: an earlier attempt may have ended between the two steps.
         """
         withdrawn = self._stores.keyring.withdraw(key_id)
+        # Another key signs by now, so that this one can be revoked.
+        self._stores.announce_keys(issuer=self._issuer)
         return withdrawn, self._revoke("key", key_id, reason="key revoked", actor=actor, action="key.revoke")
 
     def revoke(self, handle: Handle, *, reason: str, actor: Actor, issued_before_ms: int | None = None) -> Receipt:

@@ -49,7 +49,11 @@ class Service:
             users=stores.users,
             sessions=sessions,
             denylist=stores.denylist,
-            issuer=TokenIssuer(keys, issuer=settings.issuer, audience=settings.audience),
+            issuer=TokenIssuer(
+                stores.announced_keys(keys, issuer=settings.issuer),
+                issuer=settings.issuer,
+                audience=settings.audience,
+            ),
             access_seconds=settings.access_ttl_seconds,
         )
         guard = settings.revocation.guard(verifier, stores.denylist, on_decision=observe)

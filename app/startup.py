@@ -27,6 +27,7 @@ def prepare(stores: Stores, settings: Settings) -> str | None:
     stores.database.migrate()
     stores.keyring.ensure()
     open_epoch(stores, settings)
+    stores.announce_keys(issuer=settings.issuer)
     if settings.is_embedded:
         demonstration.open_account(stores.users)
     else:

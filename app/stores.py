@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import cast
 
+from app.announced_keys import AnnouncedKeys
 from app.audit import Audit
 from app.clients import Clients
 from app.database import Database
@@ -11,7 +12,7 @@ from app.refresh_tokens import RefreshTokens
 from app.sessions import Sessions
 from app.settings import Settings
 from app.users import Users
-from revocation import RedisDenylist
+from revocation import KeySource, RedisDenylist
 from revocation.keys import AlgorithmName
 
 #: How long an answer waits for the followers to confirm a revocation.
@@ -53,6 +54,14 @@ class Stores:
             grace_seconds=settings.refresh_grace_seconds,
             access_seconds=settings.access_ttl_seconds,
         )
+
+    def announced_keys(self, keys: KeySource, *, issuer: str) -> AnnouncedKeys:
+        """The keys of a source for whoever signs with them."""
+        return AnnouncedKeys(keys, self.denylist, issuer=issuer)
+
+    def announce_keys(self, *, issuer: str) -> None:
+        """Say which keys sign, from the files as they are now."""
+        self.announced_keys(self.keyring.source(), issuer=issuer).key_set()
 
     def close(self) -> None:
         """Close this process's connections; the next use opens new ones."""

@@ -20,6 +20,7 @@ from revocation.errors import (
     MissingTokenError,
     RevocationError,
     RevokedTokenError,
+    SigningKeyError,
 )
 from revocation.guard import Accepted, Decision, Guard, Refused
 from revocation.handles import Handle
@@ -70,6 +71,7 @@ __all__ = [
     "RevocationError",
     "RevocationSettings",
     "RevokedTokenError",
+    "SigningKeyError",
     "TokenIssuer",
     "TokenVerifier",
     "connect",

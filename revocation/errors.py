@@ -11,6 +11,7 @@
     │   └── RevokedTokenError
     ├── InsufficientScopeError       a good token that may not do this
     ├── ConflictError                well asked, but the deny-list's state forbids it
+    │   └── SigningKeyError          the key signs, so that revoking it would refuse everybody who signs in
     └── DenylistUnavailableError     the deny-list had to be asked and could not answer
         └── DenylistEmptyError       it answers, but knows no epoch: it was never opened, or lost its data
 
@@ -94,6 +95,18 @@ class ConflictError(RevocationError):
     """Well asked, but the deny-list's state forbids it: a merged revocation is not undone, a 65th key not revoked."""
 
     slug = "conflict"
+
+
+class SigningKeyError(ConflictError):
+    """The key signs now, or will: everybody who signs in would be refused until another key signs."""
+
+    slug = "signing_key"
+
+    def __init__(self, key_id: str) -> None:
+        super().__init__(
+            f"The key {key_id} signs, or will. Let another one sign first: `python -m app keys revoke {key_id}` of the "
+            "service does that, and then revokes this one."
+        )
 
 
 class DenylistUnavailableError(RevocationError):

@@ -39,6 +39,7 @@ from revocation.redis.protocol import (
     mark_of,
 )
 from revocation.redis.script import Caller, Script
+from revocation.redis.signing import SigningKeys
 
 if TYPE_CHECKING:
     import redis
@@ -82,6 +83,8 @@ class RedisDenylist:
             self.caller, self.namespace, self.leases, wished=self._lifetimes, allow_eviction=allow_eviction
         )
         self._ledger = Ledger(self.link, self.namespace, self.epochs)
+        #: Announced by whoever signs; a key that signs cannot be revoked.
+        self.signing_keys = SigningKeys(self.link, self.namespace, clock=clock)
         self._wait_seconds = wait_seconds
         self._followers: weakref.WeakSet[Follower] = weakref.WeakSet()
         #: The cut-off of everything, as the last head that this process read says it; None before the first.
@@ -220,7 +223,8 @@ class RedisDenylist:
 
         The receipt is `enforced` when every follower that lives has confirmed the revocation, or asks Redis by now.
         Raises ValueError for a cut-off on a kind that has none or later than now by Redis' clock, and for a text that
-        is too long or holds control characters; ConflictError where too many keys are revoked.
+        is too long or holds control characters; SigningKeyError for a key that signs, as its issuer announces;
+        ConflictError where too many keys are revoked.
         """
         return self.revoke_many(
             [handle],
@@ -245,6 +249,7 @@ class RedisDenylist:
     ) -> Receipt:
         """Revoke several handles; each batch of 256 is one step, and all are written when it returns."""
         checked_cutoffs(handles, issued_before_ms)
+        self.signing_keys.protect(handles)
         return self._revoke_all(
             handles,
             note=Note(actor, reason, address, action).checked(),

@@ -23,6 +23,7 @@
     <ns>:followers        set: the ids of the followers
     <ns>:follower:<id>    string: '<position> <length of the lease, ms>'; it ends with the lease
     <ns>:probe            string: written where WAIT is forbidden, because a replica refuses to write it
+    <ns>:signing:<issuer> string: JSON, the ids of the issuer's keys and from when on (s) each one signs. A month's TTL
 
 The Lua scripts get these names as keys, and the limits as arguments.
 """
@@ -119,6 +120,10 @@ class Namespace:
     def lease(self, follower_id: str) -> str:
         """The key of a follower's lease."""
         return f"{self.prefix}follower:{follower_id}"
+
+    def signing(self, issuer: str) -> str:
+        """The key under which an issuer announces its signing keys."""
+        return self.key(f"signing:{Handle('issuer', issuer=issuer).name.partition(':')[2]}")
 
     @property
     def written(self) -> list[str]:

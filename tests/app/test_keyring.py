@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from app.audit import Actor
 from app.keyring import PUBLISH_SECONDS, Keyring
-from revocation import Handle, KeySet
+from revocation import KeySet
 from revocation.keys import AlgorithmName
 from tests.app.api import Api, prepared, settings_for
 from tests.support.servers import Server
@@ -189,8 +190,8 @@ def test_after_a_key_is_revoked_a_new_one_signs_and_old_tokens_are_refused(fresh
     old = str(fresh.claims(login.access_token).key_id)
 
     # What `python -m app keys revoke` does.
-    assert fresh.service.stores.keyring.withdraw(old)
-    fresh.service.stores.denylist.revoke(Handle("key", old, issuer=fresh.settings.issuer))
+    withdrawn, _ = fresh.service.accounts.revoke_key(old, actor=Actor("operator ada"))
+    assert withdrawn
 
     unnoticed = fresh.get("/api/me", token=login.access_token)
     assert (unnoticed.status_code, unnoticed.get_json()["reason"]) == (401, "revoked")

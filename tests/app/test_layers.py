@@ -30,7 +30,7 @@ LAYERS = (
     ("database.database",),
     ("database",),
     ("scopes", "passwords", "audit"),
-    ("clients", "settings", "sessions"),
+    ("announced_keys", "clients", "settings", "sessions"),
     ("users",),
     ("audit_copier", "grants", "demonstration", "stores"),
     ("revocations", "health"),

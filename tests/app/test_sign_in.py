@@ -45,7 +45,8 @@ def test_login_gives_both_tokens_and_says_what_they_are(api: Api) -> None:
     assert answer.headers["Pragma"] == "no-cache"
     assert answer.mimetype == "application/json"
     body = answer.get_json()
-    assert body.keys() == {"access_token", "refresh_token", "token_type", "expires_in", "session_id", "scope"}
+    members = {"access_token", "refresh_token", "token_type", "expires_in", "session_id", "scope", "device_token"}
+    assert body.keys() == members
     assert (body["token_type"], body["expires_in"], body["scope"]) == ("Bearer", 900, "me reports:read")
 
 

@@ -33,7 +33,7 @@ LAYERS = (
     ("redis.sentinel",),
     ("redis.connect",),
     ("redis.link",),
-    ("redis.script", "redis.view"),
+    ("redis.script", "redis.signing", "redis.view"),
     ("redis.leases",),
     ("redis.epochs",),
     ("redis.follower", "redis.ledger"),
