@@ -453,6 +453,7 @@ class Rules:
             for process in self.world.processes:
                 self.world.beat(process)
                 # A question that a demoted server refuses ends the connections; the next reaches the other one.
+                self.world.attempt(process, process.parts.mint_ms)
                 self.world.ask_process(process, self.world.tokens[-1:])
 
     def _let_in(self, fit: list[Process]) -> str | None:
