@@ -1,9 +1,12 @@
 """Script: a packaged Lua script, run by its hash, and loaded where the server does not know it yet."""
 
 import hashlib
+import logging
+import math
+import time
 from collections.abc import Callable, Sequence
 from importlib import resources
-from typing import Any
+from typing import Any, Final
 
 import redis
 
@@ -11,6 +14,11 @@ from revocation.denylist import Lifetimes
 from revocation.errors import DenylistEmptyError, DenylistUnavailableError
 from revocation.redis.link import Link
 from revocation.redis.protocol import LIMITS, OLDER, UNREADABLE, other_settings, too_few_replicas
+
+_log = logging.getLogger(__name__)
+
+#: Every request meets the reason for which nobody may write or mint; the log has it again only after this.
+_BETWEEN_WARNINGS_SECONDS: Final = 10.0
 
 
 class Caller:
@@ -22,6 +30,14 @@ class Caller:
         self.clock = clock
         #: Run id and replication id of the server that answered last; empty where none has told.
         self.server = ("", "")
+        self._warns_again_at: dict[str, float] = {}
+
+    def warn(self, word: str, reason: str) -> None:
+        """Log why nobody may write or mint now; `word` tells reasons apart whose details change."""
+        now = time.monotonic()
+        if now >= self._warns_again_at.get(word, -math.inf):
+            self._warns_again_at[word] = now + _BETWEEN_WARNINGS_SECONDS
+            _log.warning("%s", reason)
 
     @property
     def now_ms(self) -> int:
@@ -68,7 +84,9 @@ class Script:
             case "minority", [replicas]:
                 raise too_few_replicas(int(replicas), self._link.min_replicas)
         if word in _REASONS:
-            raise DenylistUnavailableError(_REASONS[word].format(*detail.split(" ")))
+            reason = _REASONS[word].format(*detail.split(" "))
+            self._caller.warn(word, reason)
+            raise DenylistUnavailableError(reason)
         return word, answer[1:]
 
     def _run(self, client: "redis.Redis", keys: Sequence[str], args: Sequence[str | int]) -> Any:
