@@ -40,7 +40,7 @@ def create_app(settings: "Settings", *, extend: "Callable[[Flask], None] | None"
 
     service = Service.of(settings)
     app = Flask("app", static_folder=None)
-    app.config["MAX_CONTENT_LENGTH"] = 64 * 1024
+    app.config["MAX_CONTENT_LENGTH"] = problems.MAX_BODY_BYTES
     # A redirect to a path with fewer slashes would name a host that the client made up.
     app.url_map.merge_slashes = False
     app.extensions["service"] = service

@@ -5,7 +5,7 @@ import json
 import logging
 from collections.abc import Iterator, Mapping
 from http import HTTPStatus
-from typing import Annotated, Any, NotRequired, TypeVar
+from typing import Annotated, Any, Final, NotRequired, TypeVar
 
 import redis
 from flask import Flask, Request, Response, request
@@ -17,6 +17,9 @@ from app.database import DatabaseUnavailableError, InvalidValueError
 from revocation import ConflictError
 
 _log = logging.getLogger(__name__)
+
+#: What a request may send. Nobody reads a longer body.
+MAX_BODY_BYTES: Final = 64 * 1024
 
 M = TypeVar("M", bound=BaseModel)
 

@@ -1,25 +1,17 @@
-"""Readiness: a process is ready for requests until a signal tells it to stop."""
+"""Readiness: the processes of one server are ready for requests until their master says that they will stop."""
 
-import signal
-from types import FrameType
-from typing import Any
+import mmap
+from typing import Final
 
-_draining = False
+#: One byte that the master shares with every worker that it forks, those of a reload included.
+_draining: Final = mmap.mmap(-1, 1)
 
 
 def is_draining() -> bool:
-    """Whether the process was told to stop, and finishes its last requests."""
-    return _draining
+    """Whether the server was told to stop: it still serves, and asks for no new requests."""
+    return _draining[0] != 0
 
 
-def watch_sigterm() -> None:
-    """Note SIGTERM, and pass it on to the handler of the server."""
-    server: Any = signal.getsignal(signal.SIGTERM)
-
-    def note(number: int, frame: FrameType | None) -> None:
-        global _draining  # noqa: PLW0603 (a fact about the process, of which there is one)
-        _draining = True
-        if callable(server):
-            server(number, frame)
-
-    signal.signal(signal.SIGTERM, note)
+def drain() -> None:
+    """Be ready no more, in this process and in all that it has forked."""
+    _draining[0] = 1

@@ -13,24 +13,33 @@ from flask import Flask
 from gunicorn.app.base import BaseApplication
 
 from app import create_app, logs, metrics
-from app.readiness import watch_sigterm
+from app.arbiter import Arbiter
+from app.readiness import is_draining
 from app.service import Service
 from app.settings import Settings
 from app.startup import open_epoch
+from app.worker import REQUEST_SECONDS
 
 _PR_SET_PDEATHSIG: Final = 1  # prctl(2)
 
-#: How long a worker waits for the next bytes of a request that has begun.
-_READ_SECONDS: Final = 10
+#: How much of an answer the kernel takes for a client that reads slowly, so that no thread waits for it (socket(7)).
+_SEND_BYTES: Final = 256 * 1024
 
 
 class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
     """Serves until it is told to stop. Workers build their own app, after the fork."""
 
-    def __init__(self, settings: Settings, *, extend: Callable[[Flask], None] | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        extend: Callable[[Flask], None] | None = None,
+        on_listening: Callable[[], None] = lambda: None,
+    ) -> None:
         self._settings = settings
         self._extend = extend
         self._service: Service | None = None
+        self._on_listening = on_listening
         super().__init__()
 
     def load_config(self) -> None:
@@ -51,6 +60,13 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
         _keep()
         return app
 
+    def run(self) -> None:
+        Arbiter(self, drain_seconds=self._settings.drain_seconds).run()
+
+    def listens(self) -> None:
+        """Say that the address is this server's own."""
+        self._on_listening()
+
     def forget(self) -> None:
         """Stop the follower of a worker that leaves, so that no revocation waits for it, and its copying."""
         if self._service is not None:
@@ -64,7 +80,7 @@ def _options(settings: Settings) -> dict[str, Any]:
         "workers": settings.workers,
         # The default is gthread: the follower's thread gets its turn while a request computes, which it does not under
         # gevent.
-        "worker_class": settings.worker_class,
+        "worker_class": "app.worker.Worker" if settings.worker_class == "gthread" else settings.worker_class,
         "threads": settings.threads,
         # Since 25.1 gunicorn opens a socket by default, through which this user id may reload and stop the server.
         "control_socket_disable": True,
@@ -73,14 +89,16 @@ def _options(settings: Settings) -> dict[str, Any]:
         "timeout": 30,
         "graceful_timeout": 10,
         "keepalive": 5,
-        # A token has up to 8192 bytes, and its header a name; gunicorn's 8190 would refuse it in HTML.
-        "limit_request_field_size": 12_288,
+        # A proxy that asks `/verify` sends the path that it asks about, in the path or in a header. A token has up to
+        # 8192 bytes, and its header a name. What is longer gunicorn refuses in HTML.
+        "limit_request_line": 8190,
+        "limit_request_field_size": 65_536,
         "worker_tmp_dir": None,
         "when_ready": _on_listening,
         "logconfig_dict": logs.CONFIG,
         "accesslog": None,
         "post_fork": _on_worker_forked,
-        "post_worker_init": _on_worker_ready,
+        "pre_request": _on_request,
         "worker_exit": _on_worker_leaving,
         "child_exit": _on_worker_gone,
         "proc_name": "revocation",
@@ -99,9 +117,14 @@ def _keep() -> None:
 
 def _on_listening(server: Any) -> None:
     _keep()
-    # Accepted sockets inherit the limit, so a client that stops in the middle of a request gives its thread back.
+    # Accepted sockets inherit the limits, so a client that stops in the middle of a request or of an answer gives its
+    # thread back.
+    limit = struct.pack("ll", int(REQUEST_SECONDS), 0)
     for listener in server.LISTENERS:
-        listener.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", _READ_SECONDS, 0))
+        listener.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
+        listener.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
+        listener.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BYTES)
+    server.app.listens()
 
 
 def _on_worker_forked(_server: Any, _worker: Any) -> None:
@@ -110,8 +133,10 @@ def _on_worker_forked(_server: Any, _worker: Any) -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
-def _on_worker_ready(_worker: Any) -> None:
-    watch_sigterm()
+def _on_request(_worker: Any, request: Any) -> None:
+    # The client's next request then goes to a server that stays.
+    if is_draining():
+        request.force_close()
 
 
 def _on_worker_leaving(_server: Any, worker: Any) -> None:

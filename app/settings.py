@@ -61,6 +61,8 @@ class Settings:
     audit_sign_ins: bool
     #: How many proxies stand in front: that many hops of X-Forwarded-* are believed.
     trusted_proxies: int
+    #: How long the service goes on after SIGTERM, for load balancers to notice that it is not ready any more.
+    drain_seconds: int
 
     @property
     def is_embedded(self) -> bool:
@@ -108,6 +110,7 @@ class Settings:
             ),
             audit_sign_ins=reader.flag("APP_AUDIT_SIGN_INS"),
             trusted_proxies=reader.integer("APP_TRUSTED_PROXIES", 0, low=0, high=10),
+            drain_seconds=reader.integer("APP_DRAIN_SECONDS", 5, low=0, high=600, unit="seconds"),
         )
         settings._note_conflicts(reader)
         reader.finish("APP_", "REVOCATION_")

@@ -53,8 +53,7 @@ def run(settings: Settings, *, extend: "Callable[[Flask], None] | None" = None) 
         if counters is None and settings.workers > 1:
             _log.warning("No file system in memory has room: /metrics tells of the worker that answers, not of all.")
         show_password(password)
-        _greet(settings, password)
-        Server(settings, extend=extend).run()
+        Server(settings, extend=extend, on_listening=lambda: _greet(settings, password)).run()
 
 
 def _greet(settings: Settings, password: str | None) -> None:

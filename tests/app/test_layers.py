@@ -55,6 +55,7 @@ LAYERS = (
     ("routes.admin",),
     ("routes",),
     ("app",),
+    ("arbiter", "worker"),
     ("openapi.__main__", "server"),
     ("commands.embedded_store", "commands.operator"),
     ("commands.init",),

@@ -65,6 +65,7 @@ def test_nothing_set_is_a_service_on_this_machine() -> None:
         audit_retention_seconds=365 * DAY,
         audit_sign_ins=False,
         trusted_proxies=0,
+        drain_seconds=5,
     )
 
 
@@ -104,6 +105,7 @@ def test_everything_can_be_set() -> None:
             "APP_AUDIT_RETENTION": "0",
             "APP_AUDIT_SIGN_INS": "1",
             "APP_TRUSTED_PROXIES": "1",
+            "APP_DRAIN_SECONDS": "20",
             "PATH": "/usr/bin",
         }
     )
@@ -140,6 +142,7 @@ def test_everything_can_be_set() -> None:
         audit_retention_seconds=0,
         audit_sign_ins=True,
         trusted_proxies=1,
+        drain_seconds=20,
     )
 
 

@@ -113,6 +113,7 @@ def starting(directory: Path, *, program: str = "app", **env: str) -> Iterator[S
         "APP_BIND": f"127.0.0.1:{port}",
         "APP_DATA_DIR": str(directory / "data"),
         "APP_ADMIN_PASSWORD": ADMIN_PASSWORD,
+        "APP_DRAIN_SECONDS": "0",
         # A busy machine is slow; faults are tested with a timeout of their own.
         "REVOCATION_TIMEOUT": "1.0",
         **env,
