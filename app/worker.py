@@ -168,7 +168,10 @@ class _Connection(TConn):  # type: ignore[misc]  # gunicorn has no types
 
 
 class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
-    """Threads for whole requests. `pending_conns` are the connections whose request is arriving, or that linger."""
+    """Threads for whole requests."""
+
+    #: The connections whose request is arriving, and those that linger, by their timeout.
+    pending_conns: deque[_Connection]
 
     def accept(self, listener: Any) -> bool:
         """Take one connection; False where there is none."""

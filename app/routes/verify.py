@@ -127,6 +127,7 @@ def _is_preflight() -> bool:
 
 def _identity(claims: Claims | None) -> Response:
     response = Response()
+    del response.headers["Content-Type"]  # there is no content
     subject, client, scope, session = (
         (claims.subject, claims.client_id, " ".join(sorted(claims.scope)), claims.session_id) if claims else (None,) * 4
     )
