@@ -123,7 +123,7 @@ class View:
         view._unconditional = dict(self._unconditional)
         view._cutoffs = dict(self._cutoffs)
         view._buckets = {bucket: list(keys) for bucket, keys in self._buckets.items()}
-        view.everything_ms = max(self.everything_ms, head.everything_ms)
+        view.everything_ms = head.everything_ms
         view.remembered = self.remembered | self.keys
         for number, cutoff, until in beside:
             view._hold(number, cutoff, until, weakening=False)

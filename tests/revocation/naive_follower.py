@@ -114,7 +114,7 @@ class NaiveFollower:
             open_epoch(head["epoch"], self.epochs, True)
             return
         if self.epochs and self.epochs[0] != head["epoch"]:
-            self.epochs, self.everything = named, max(self.everything, float(head["everything"]))
+            self.epochs, self.everything = named, float(head["everything"])
             self.begin()
             return
         self.epochs = [name for name in named if name != "-"]

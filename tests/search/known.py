@@ -463,4 +463,15 @@ KNOWN: Final[Mapping[str, tuple[str, Case]]] = {
             Step("beat", 5),
         ),
     ),
+    "second: a new epoch does not end a cut-off that lies ahead in a follower": (
+        "availability",
+        _case(
+            ALONE,
+            Step("server_clock", how=_AHEAD_1200),
+            Step("process_clock", how=_AHEAD_1200),
+            Step("flush"),
+            Step("beat"),
+            Step("heal"),
+        ),
+    ),
 }
