@@ -15,23 +15,18 @@ from app.audit_copier import AuditCopier
 from app.instants import milliseconds, rfc3339
 from app.readiness import is_draining
 from app.users import ADMIN, Users
-from revocation import DenylistEmptyError, DenylistUnavailableError, Guard, RedisDenylist
+from revocation import DenylistEmptyError, DenylistUnavailableError, Guard, RedisDenylist, RevocationSettings
+from revocation.doctor import glance
 from revocation.redis.protocol import Head
 
 #: A follower that is older than this many seconds is slow; a beat takes a quarter of one at most.
 _SLOW_SECONDS = 1.0
-
-#: The share of its memory that Redis may use before a warning: with noeviction a full one takes no more revocations.
-_FULL = 0.9
 
 #: For how long a restart of Redis is told, in seconds.
 _RESTART_SECONDS = 3600
 
 #: How late the audit trail may be before a warning.
 _AUDIT_LATE_SECONDS = 60
-
-#: How far clocks may differ before a warning, as a share of what verifiers forgive.
-_SKEWED = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +106,17 @@ class SystemHealth:
 class Health:
     """Asks the parts of the system, and judges their answers."""
 
-    def __init__(self, denylist: RedisDenylist, guard: Guard, users: Users, audit_copier: AuditCopier) -> None:
+    def __init__(
+        self,
+        denylist: RedisDenylist,
+        guard: Guard,
+        users: Users,
+        audit_copier: AuditCopier,
+        *,
+        settings: RevocationSettings,
+    ) -> None:
         self._denylist = denylist
+        self._settings = settings
         self._guard = guard
         self._users = users
         self._since = time.monotonic()
@@ -123,7 +127,9 @@ class Health:
         status: Literal["ok", "draining"] = "draining" if is_draining() else "ok"
         follower = self._follower()
         try:
-            epoch = _epoch(self._denylist.head())
+            # As a strict check asks: a primary without its replicas answers, and is not to be believed.
+            head, _ = self._denylist.ask([])
+            epoch = _epoch(head)
         except DenylistEmptyError:
             return ProcessHealth(status, "empty", None, follower)
         except DenylistUnavailableError:
@@ -143,7 +149,7 @@ class Health:
         warnings = (
             *self._epoch_warnings(epoch),
             *_follower_warnings(followers),
-            *self._redis_warnings(server),
+            *self._server_warnings(server),
             *self._audit_warnings(behind),
         )
         return SystemHealth(epoch, followers, server, behind, warnings)
@@ -191,37 +197,16 @@ class Health:
             )
         ]
 
-    def _redis_warnings(self, server: RedisServer) -> list[str]:
-        warnings = []
-        if server.eviction_policy not in (None, "noeviction"):
-            warnings.append(
-                f"maxmemory-policy is {server.eviction_policy}: Redis may forget revocations, and revoked tokens would "
-                "work again. Run `CONFIG SET maxmemory-policy noeviction`."
-            )
-        used, limit = server.memory_used_bytes, server.memory_limit_bytes
-        if used is not None and limit is not None and used > _FULL * limit:
-            warnings.append(
-                f"Redis has used {100 * used // limit} % of its memory; when it is full, nothing can "
-                "be revoked. Raise maxmemory."
-            )
-        if server.append_only is False:
-            warnings.append(
-                "Redis keeps no append-only file: after a restart everyone signs in again. Run "
-                "`CONFIG SET appendonly yes`, and put it into its configuration."
-            )
+    def _server_warnings(self, server: RedisServer) -> list[str]:
+        warnings = [
+            f"{finding.what} {finding.why} To mend it: {finding.mend}"
+            for finding in glance(self._denylist, settings=self._settings)
+        ]
         uptime = server.uptime_seconds
         # Redis counts whole seconds, and this process may have been made while Redis started.
         if uptime is not None and uptime + 2 < min(time.monotonic() - self._since, _RESTART_SECONDS):
             warnings.append(
                 f"Redis started again {uptime} s ago: it had ended while this service ran. See its log for the reason."
-            )
-        if not server.last_write_ok:
-            warnings.append("Redis could not write its append-only file. Look at its disk.")
-        leeway = self._denylist.lifetimes.leeway_seconds
-        if abs(server.clock_ahead_seconds) > _SKEWED * leeway:
-            warnings.append(
-                f"Redis' clock is {server.clock_ahead_seconds:+.1f} s from this host's; {leeway} s are forgiven. Keep "
-                "both with NTP."
             )
         return warnings
 

@@ -10,7 +10,7 @@ from app.health import Health
 from app.revocations import Revocations
 from app.sessions import Sessions
 from app.settings import Settings
-from app.stores import Stores
+from app.stores import Stores, chosen
 from app.throttle import Throttle
 from revocation import Guard, KeyDirectory, TokenIssuer, TokenVerifier
 from revocation.metrics import FollowerMetrics, observe
@@ -75,6 +75,6 @@ class Service:
             accounts=Accounts(
                 stores, revocations, sessions=lambda: sessions, keys=keys.refreshed, issuer=settings.issuer
             ),
-            health=Health(stores.denylist, guard, stores.users, audit_copier),
+            health=Health(stores.denylist, guard, stores.users, audit_copier, settings=chosen(settings)),
             audit_copier=audit_copier,
         )

@@ -1,5 +1,6 @@
 """Start-up: makes what must be there before the first request: schema, accounts, keys, secrets, the first epoch."""
 
+import logging
 import math
 import secrets
 import time
@@ -8,9 +9,12 @@ from app import demonstration
 from app.database import InvalidValueError
 from app.scopes import ADMIN_SCOPE
 from app.settings import Settings
-from app.stores import Stores
+from app.stores import Stores, chosen
 from app.users import ADMIN, UserExistsError
 from revocation import ConfigurationError, DenylistUnavailableError
+from revocation.doctor import glance
+
+_log = logging.getLogger(__name__)
 
 _ADMIN_SCOPE = f"reports:read {ADMIN_SCOPE}"
 
@@ -28,6 +32,8 @@ def prepare(stores: Stores, settings: Settings) -> str | None:
     stores.keyring.ensure()
     open_epoch(stores, settings)
     stores.announce_keys(issuer=settings.issuer)
+    for finding in glance(stores.denylist, settings=chosen(settings)):
+        _log.warning("%s %s To mend it: %s", finding.what, finding.why, finding.mend)
     if settings.is_embedded:
         demonstration.open_account(stores.users)
     else:
@@ -47,7 +53,8 @@ def open_epoch(stores: Stores, settings: Settings) -> None:
                 opened = True
             stores.denylist.now_ms()
         except DenylistUnavailableError as error:
-            if time.monotonic() > deadline:
+            # No waiting makes another address of it.
+            if "redis_url" in error.settings or time.monotonic() > deadline:
                 raise ConfigurationError(str(error), settings=error.settings) from error
             time.sleep(0.05)
         else:

@@ -12,7 +12,7 @@ from app.refresh_tokens import RefreshTokens
 from app.sessions import Sessions
 from app.settings import Settings
 from app.users import Users
-from revocation import KeySource, RedisDenylist
+from revocation import KeySource, RedisDenylist, RevocationSettings
 from revocation.keys import AlgorithmName
 
 #: How long an answer waits for the followers to confirm a revocation.
@@ -71,7 +71,11 @@ class Stores:
 
 def denylist(settings: Settings) -> RedisDenylist:
     """The deny-list that the settings name."""
-    chosen = settings.revocation
+    return chosen(settings).denylist(own_session_seconds=settings.session_ttl_seconds, wait_seconds=_RECEIPT_SECONDS)
+
+
+def chosen(settings: Settings) -> RevocationSettings:
+    """The settings of the library; the embedded store is that of the data directory."""
     if settings.is_embedded:
-        chosen = replace(chosen, redis_url=f"embedded:{settings.data_dir}")
-    return chosen.denylist(own_session_seconds=settings.session_ttl_seconds, wait_seconds=_RECEIPT_SECONDS)
+        return replace(settings.revocation, redis_url=f"embedded:{settings.data_dir}")
+    return settings.revocation

@@ -33,7 +33,9 @@ from app.openapi.__main__ import described
 from app.settings import Settings
 from revocation import Guard, Handle, RedisDenylist, RevocationSettings, RevokedTokenError, connect
 from revocation.cli.commands import commands
+from revocation.redis.protocol import majority
 from revocation.settings import SettingsReader
+from tests.app.api import ADMIN_PASSWORD, prepared
 from tests.documents import (
     ARCHITECTURE,
     COMMANDS,
@@ -52,6 +54,7 @@ from tests.documents import (
 from tests.faults.conftest import staged
 from tests.faults.test_table import TABLE
 from tests.revocation.test_access import MINIMAL_ACL
+from tests.support import clusters
 from tests.support.certificates import certificates
 from tests.support.proxy import Proxy
 from tests.support.requirements import require
@@ -426,6 +429,41 @@ def test_with_both_of_its_lines_the_service_does_everything_and_is_never_refused
             assert ask().status_code == row.well, row
     proxy.close()
     assert asked("ACL", "LOG") == []
+
+
+def test_with_its_lines_the_service_serves_in_a_cluster_and_is_never_refused(tmp_path: Path) -> None:
+    assert "`+cluster|slots`" in section("Rights", of=OPERATING)
+    with clusters.three_nodes() as cluster:
+        for port in cluster.ports:
+            with cluster.node(port) as node:
+                for rules in (*_acl_rules(), ["+cluster|slots"]):
+                    node.execute_command("ACL", "SETUSER", "revocation", *rules)
+        env = {
+            "REVOCATION_REDIS_URL": cluster.url.replace("://", "://revocation:password@"),
+            "REVOCATION_NAMESPACE": "denylist",
+            "REVOCATION_MAX_STALENESS": "0",
+            "REVOCATION_TIMEOUT": "10",
+            "APP_DATA_DIR": str(tmp_path),
+            "APP_ADMIN_PASSWORD": ADMIN_PASSWORD,
+        }
+        with prepared(Settings.from_mapping(env)) as api:
+            login = api.login("admin", ADMIN_PASSWORD)
+            assert api.me(login.access_token) == 200
+            assert api.refresh(login.refresh_token).status_code == 200
+            assert api.ask("POST", "/auth/login", json={"username": "admin", "password": "wrong"}).status_code == 401
+            assert api.logout(login.access_token).status_code == 200
+            assert api.me(login.access_token) == 401
+        for port in cluster.ports:
+            with cluster.node(port) as node:
+                assert node.execute_command("ACL", "LOG") == []
+
+
+def test_each_of_its_numbers_of_replicas_is_a_majority_and_survives_what_it_says() -> None:
+    rows = re.findall(r"^\| (\d) \| (\d) \| (\d) \|$", section("Sentinel and Cluster", of=OPERATING), re.MULTILINE)
+    assert rows
+    for least, replicas, failures in (map(int, row) for row in rows):
+        assert least >= majority(replicas)
+        assert replicas - failures == least
 
 
 # Days, bad and others

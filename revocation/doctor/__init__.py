@@ -10,24 +10,30 @@ from revocation.doctor.eviction import eviction
 from revocation.doctor.finding import Finding, Severity
 from revocation.doctor.followers import followers
 from revocation.doctor.memory import memory
-from revocation.doctor.persistence import persistence
+from revocation.doctor.persistence import fsync, persistence
 from revocation.doctor.replicas import priorities, replication
 from revocation.doctor.rights import rights
 from revocation.doctor.server import ExaminedServer
-from revocation.doctor.timing import latency_and_clock
+from revocation.doctor.timing import clock, latency_and_clock
 from revocation.doctor.tls import tls
 from revocation.doctor.version import version
 from revocation.redis.denylist import RedisDenylist
 from revocation.settings import RevocationSettings
 
-__all__ = ["UNREACHABLE", "Finding", "Severity", "examine", "in_memory"]
+__all__ = ["UNREACHABLE", "Finding", "Severity", "examine", "glance", "in_memory"]
 
 #: The name of the check that fails where the server does not answer, so that no other check can run.
 UNREACHABLE: Final = "reach"
 
 _CHECKS: Final[tuple[Callable[[ExaminedServer], Iterator[Finding]], ...]] = (
-    *(eviction, memory, persistence, replication, priorities),
+    *(eviction, memory, persistence, fsync, replication, priorities),
     *(latency_and_clock, rights, tls, version, epoch, followers),
+)
+
+#: Those that take a few round trips, and need no more rights than the library: a service runs them when it starts, and
+#: where it tells of its health.
+_QUICK: Final[tuple[Callable[[ExaminedServer], Iterator[Finding]], ...]] = (
+    *(eviction, memory, persistence, replication, clock, version),
 )
 
 
@@ -41,19 +47,38 @@ def examine(denylist: RedisDenylist, *, settings: RevocationSettings, url: str) 
     server = ExaminedServer(denylist, settings=settings, url=url)
     findings: list[Finding] = []
     try:
-        server.client.ping()
+        client = server.client
+    except redis.exceptions.NoPermissionError:
+        return [_forbidden_map(server)]
+    except (redis.RedisError, OSError) as error:
+        return [_unreachable(server, error)]
+    try:
+        client.ping()
     except redis.exceptions.NoPermissionError:
         pass
     except (redis.RedisError, OSError) as error:
-        return [_unreachable(error)]
+        return [_unreachable(server, error)]
     try:
         for check in _CHECKS:
             findings += check(server)
     except (redis.RedisError, OSError) as error:
-        findings.append(_unreachable(error))
+        findings.append(_unreachable(server, error))
     finally:
         server.denylist.link.close()
     return findings
+
+
+def glance(denylist: RedisDenylist, *, settings: RevocationSettings) -> list[Finding]:
+    """What is wrong with the server of a deny-list, as a few round trips can tell, the gravest first.
+
+    `settings.redis_url` is the URL as `connect` takes it. Raises DenylistUnavailableError where Redis does not answer.
+    """
+    if settings.redis_url == "memory":
+        return []
+    server = ExaminedServer(denylist, settings=settings, url=settings.redis_url)
+    found = denylist.link.call(lambda _: [finding for check in _QUICK for finding in check(server)])
+    wrong: tuple[Severity, ...] = ("problem", "warning")
+    return sorted((each for each in found if each.severity in wrong), key=lambda each: wrong.index(each.severity))
 
 
 def in_memory() -> Finding:
@@ -63,12 +88,26 @@ def in_memory() -> Finding:
         "problem",
         "REVOCATION_REDIS_URL is memory: each process has a deny-list of its own, and loses it when the process ends.",
         "With several workers, one of them revokes a token and the others still accept it.",
-        "export REVOCATION_REDIS_URL=redis://HOST:6379/0   (or unset it, for the embedded store)",
+        "export REVOCATION_REDIS_URL=redis://HOST:6379/0   # or unset it, for the embedded store",
     )
 
 
-def _unreachable(error: Exception) -> Finding:
-    why = "Every decision that has to ask Redis is 503."
+_WHY: Final = "Every decision that has to ask Redis is 503."
+
+
+def _forbidden_map(server: ExaminedServer) -> Finding:
+    return Finding(
+        UNREACHABLE,
+        "problem",
+        "The user may not ask the cluster for its map (CLUSTER SLOTS).",
+        _WHY,
+        server.grant_map,
+    )
+
+
+def _unreachable(server: ExaminedServer, error: Exception) -> Finding:
+    why = _WHY
+    fault = server.denylist.link.fault(error)
     match error:
         case redis.exceptions.BusyLoadingError():
             return Finding(
@@ -86,6 +125,14 @@ def _unreachable(error: Exception) -> Finding:
                 why,
                 "set both in REVOCATION_REDIS_URL: redis://USER:PASSWORD@HOST:6379/0, with / ? # @ in a password "
                 "written %2F %3F %23 %40",
+            )
+        case _ if fault:
+            return Finding(
+                UNREACHABLE,
+                "problem",
+                f"Redis cannot be used as it is set: {fault}.",
+                why,
+                "set REVOCATION_REDIS_URL to the file that holds the authority or the certificate",
             )
         case _:
             return Finding(

@@ -37,7 +37,7 @@ def epoch(server: ExaminedServer) -> Iterator[Finding]:
             "problem",
             f"There is no deny-list {server.settings.namespace!r} here: nobody has opened it, or Redis lost it.{hint}",
             "Until somebody opens it, every check that asks is 503.",
-            "revocation init" + ("   (or REVOCATION_NAMESPACE, if it has another name)" if namespaces else ""),
+            "revocation init" + ("   # or set REVOCATION_NAMESPACE, if it has another name" if namespaces else ""),
         )
         return
     except DenylistUnavailableError as error:
@@ -49,7 +49,7 @@ def epoch(server: ExaminedServer) -> Iterator[Finding]:
             "stop every process, then: revocation init --new-epoch"
             if str(error) == OLDER
             else "upgrade the older side to the newer; where nothing newer runs: "
-            + server.mend(f"DEL '{server.denylist.key('head')}'")
+            + server.mend("DEL", server.denylist.key("head"))
             + ", then revocation init",
         )
         return

@@ -10,7 +10,10 @@ def eviction(server: ExaminedServer) -> Iterator[Finding]:
     """Whether the server may evict, or has evicted, entries: a revoked token then works again."""
     info = server.info
     why = "When the server evicts an entry, a revoked token works again, and nobody notices."
-    mend = server.mend("CONFIG SET maxmemory-policy noeviction") + "   (and the same in its configuration file)"
+    mend = (
+        server.mend("CONFIG", "SET", "maxmemory-policy", "noeviction", everywhere=True)
+        + "   # and the same in its configuration file"
+    )
     policy = None if info is None else info.get("maxmemory_policy")
     if info is None or policy is None:
         yield Finding(
@@ -34,8 +37,9 @@ def eviction(server: ExaminedServer) -> Iterator[Finding]:
             "problem",
             f"{evicted} keys were evicted since the server started; maxmemory-policy is noeviction now.",
             "Revocations may be among them; where no follower reads the log, the revoked tokens work again.",
-            "revocation init --new-epoch   (nothing issued before is accepted: everyone signs in again), then "
-            + server.mend("CONFIG RESETSTAT"),
+            "revocation init --new-epoch && "
+            + server.mend("CONFIG", "RESETSTAT")
+            + "   # nothing issued before is accepted: everyone signs in again",
         )
     else:
         yield fine("eviction", "maxmemory-policy is noeviction, and the server has evicted nothing.")

@@ -31,7 +31,11 @@ def memory(server: ExaminedServer) -> Iterator[Finding]:
     if not available or used < _TIGHT * available:
         yield fine("memory", usage if available else f"The server uses {_megabytes(used)}.")
         return
-    mend = server.mend(f"CONFIG SET maxmemory {2 * limit}") if limit else "give the machine more memory"
+    mend = (
+        server.mend("CONFIG", "SET", "maxmemory", str(2 * limit), everywhere=True)
+        if limit
+        else "give the machine more memory"
+    )
     yield Finding("memory", "problem" if used >= _FULL * available else "warning", usage, why, mend)
 
 

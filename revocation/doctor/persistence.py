@@ -22,11 +22,12 @@ def persistence(server: ExaminedServer) -> Iterator[Finding]:
             server.grant_info,
         )
         return
-    mend = server.mend("CONFIG SET appendonly yes") + "   (and the same in its configuration file)"
+    mend = (
+        server.mend("CONFIG", "SET", "appendonly", "yes", everywhere=True)
+        + "   # and the same in its configuration file"
+    )
     if not int(info.get("aof_enabled", 0)):
-        snapshots = bool(int(info.get("rdb_last_save_time", 0))) and server.config("save") not in ("", None)
-        kept = "The server writes only snapshots" if snapshots else "The server may write nothing to disk"
-        yield Finding("persistence", "problem", f"{kept}: appendonly is no.", why, mend)
+        yield Finding("persistence", "problem", "appendonly is no: the server writes at most snapshots.", why, mend)
         return
     failed = [name for name in ("aof_last_write_status", "aof_last_bgrewrite_status") if info.get(name, "ok") != "ok"]
     if failed:
@@ -35,22 +36,27 @@ def persistence(server: ExaminedServer) -> Iterator[Finding]:
             "problem",
             f"Redis could not write its append-only file ({', '.join(failed)}).",
             why,
-            "see its log and the room on its disk: " + server.mend("CONFIG GET logfile dir"),
+            "see its log and the room on its disk: " + server.mend("CONFIG", "GET", "logfile", "dir"),
         )
     else:
         yield fine("persistence", "The append-only file is on, and its last writes went well.")
-    yield from _fsync(server)
 
 
-def _fsync(server: ExaminedServer) -> Iterator[Finding]:
+def fsync(server: ExaminedServer) -> Iterator[Finding]:
+    """Whether what is acknowledged is on the disk already, where the server writes it to disk at all."""
+    if server.info is None or not int(server.info.get("aof_enabled", 0)):
+        return
     setting = server.config("appendfsync")
-    mend = server.mend("CONFIG SET appendfsync always") + "   (and the same in its configuration file)"
+    mend = (
+        server.mend("CONFIG", "SET", "appendfsync", "always", everywhere=True)
+        + "   # and the same in its configuration file"
+    )
     why = "When the machine fails, the revocations that Redis acknowledged in the last moment may be lost."
     match setting:
         case "always":
             yield fine("fsync", "appendfsync is always: every acknowledged revocation is on the disk.")
         case None:
-            question = server.mend("CONFIG GET appendfsync")
+            question = server.mend("CONFIG", "GET", "appendfsync")
             yield Finding(
                 "fsync",
                 "unknown",

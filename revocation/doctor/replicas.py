@@ -38,7 +38,7 @@ def replication(server: ExaminedServer) -> Iterator[Finding]:
             "problem",
             f"{len(online)} replicas are online, and REVOCATION_MIN_REPLICAS is {least}.",
             "Until they are back, Redis acknowledges no revocation and strict checks are 503.",
-            "start them, and see " + server.mend("INFO replication"),
+            "start them, and see " + server.mend("INFO", "replication"),
         )
     elif listed and least < wanted:
         yield Finding(
@@ -47,6 +47,15 @@ def replication(server: ExaminedServer) -> Iterator[Finding]:
             f"There are {len(listed)} replicas, and REVOCATION_MIN_REPLICAS is {least}: no majority.",
             _LOSS,
             f"export REVOCATION_MIN_REPLICAS={wanted}",
+        )
+    elif least and len(online) == least:
+        yield Finding(
+            "replication",
+            "warning",
+            f"{len(online)} replicas are online, and REVOCATION_MIN_REPLICAS is {least}: each of them is needed.",
+            "When one node fails, the primary or a replica, strict checks and revocations are 503 until it is back.",
+            f"give the primary {least + 1} replicas"
+            + (", as every primary of the cluster" if server.is_cluster else ""),
         )
     elif listed:
         yield fine(
@@ -79,7 +88,7 @@ def priorities(server: ExaminedServer) -> Iterator[Finding]:
             f"The replicas have different priorities: {', '.join(map(str, distinct))}.",
             "Sentinel prefers the lowest number even where that replica lags, and so may choose one without the latest "
             "revocations.",
-            "redis-cli -h REPLICA CONFIG SET replica-priority 100   (on each)",
+            "redis-cli -h REPLICA CONFIG SET replica-priority 100   # on each",
         )
     elif listed:
         yield fine("replica-priority", f"All replicas have the priority {distinct[0]}.")

@@ -57,11 +57,11 @@ _WIDE = "Whoever gets hold of its password can flush the deny-list, or lift any 
 def rights(server: ExaminedServer) -> Iterator[Finding]:
     """Whether the user may do what the library needs, and what it should not be able to do."""
     user = _answer(server, "ACL", "WHOAMI")
-    yield _needed(server, user or "USER")
+    yield _needed(server)
     yield _width(server, user)
 
 
-def _needed(server: ExaminedServer, user: str) -> Finding:
+def _needed(server: ExaminedServer) -> Finding:
     key = server.denylist.key("doctor")
     # SET comes first, so that the other commands meet a key of the wrong type, and DEL comes last. Where DEL is
     # forbidden, the key expires by itself.
@@ -76,9 +76,7 @@ def _needed(server: ExaminedServer, user: str) -> Finding:
     missing = [name for name in trials if not _may(server, name, key)]
     if not missing:
         return fine("acl-needed", "The user may do all that the library needs.")
-    rules = " ".join(f"+{name}" for name in missing)
     is_slower_only = missing == ["wait"] and len(trials) == len(NEEDED) and not server.settings.min_replicas
-    keys = f"~{server.denylist.key('*')}"
     return Finding(
         "acl-needed",
         "warning" if is_slower_only else "problem",
@@ -86,7 +84,7 @@ def _needed(server: ExaminedServer, user: str) -> Finding:
         + ("" if len(trials) == len(NEEDED) else ", and perhaps more")
         + ".",
         "Every strict check writes a key instead." if is_slower_only else "Revoking, or following, fails with 503.",
-        server.mend(f"ACL SETUSER {user} '{keys}' {rules}"),
+        server.grant(server.user, *missing),
     )
 
 
@@ -99,8 +97,8 @@ def _width(server: ExaminedServer, user: str | None) -> Finding:
     outside = "{elsewhere}:key"
     if server.is_embedded:
         return fine("acl-width", "The server belongs to the service: only its owner can open the socket.")
-    rules = " ".join(["reset on '>PASSWORD'", f"'~{server.denylist.key('*')}'", *(f"+{name}" for name in NEEDED)])
-    mend = server.mend(f"ACL SETUSER revocation {rules}") + "   (the service needs more: docs/operating.md, Rights)"
+    mend = server.grant("revocation", *NEEDED, *server.more_rights, first=("reset", "on", ">PASSWORD"))
+    mend += "   # the service needs more: docs/operating.md, Rights"
     if user is not None and _answer(server, "ACL", "DRYRUN", user, "PING") is not None:
         able = [command[0] for command in _DANGEROUS if _answer(server, "ACL", "DRYRUN", user, *command) == "OK"]
         if _answer(server, "ACL", "DRYRUN", user, "GET", outside) == "OK":
@@ -113,7 +111,7 @@ def _width(server: ExaminedServer, user: str | None) -> Finding:
         subject = f"The user {user}" if user else "This user"
         return Finding("acl-width", "warning", f"{subject} may use {', '.join(able)}.", _WIDE, mend)
     if user is None:
-        listing = server.mend("ACL LIST")
+        listing = server.mend("ACL", "LIST")
         return fine(
             "acl-width",
             "The server denies this user other keys, CONFIG, SCAN and ACL. This user may not ask for its other rights "

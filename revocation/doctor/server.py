@@ -1,6 +1,7 @@
 """ExaminedServer: the server that holds the deny-list under examination, and that may refuse to answer."""
 
-from collections.abc import Callable, Mapping
+import shlex
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any, Final, TypeVar
 
@@ -68,6 +69,11 @@ class ExaminedServer:
         return None if self.is_embedded else RedisUrl.parse(self.url)
 
     @property
+    def is_cluster(self) -> bool:
+        """Whether the URL names a Redis Cluster."""
+        return self._where is not None and self._where.kind == "cluster"
+
+    @property
     def is_encrypted(self) -> bool:
         """Whether the connections to the server are TLS."""
         return self._where is not None and self._where.tls
@@ -82,28 +88,74 @@ class ExaminedServer:
         """The hosts that are other machines than this one."""
         return tuple(host for host in self.hosts if host not in _LOOPBACK_NAMES and not host.startswith("127."))
 
-    @property
-    def redis_cli(self) -> str:
-        """The `redis-cli` command line that reaches this server; it asks for the password and never shows it."""
-        parts = ["redis-cli"]
-        kwargs = self.client.connection_pool.connection_kwargs
-        if "path" in kwargs:
-            parts += ["-s", str(kwargs["path"])]
-        elif "connection_pool" in kwargs:
-            parts += ["-h", "PRIMARY"]
-        else:
-            parts += ["-h", str(kwargs.get("host", "localhost")), "-p", str(kwargs.get("port", 6379))]
-        if self.is_encrypted:
-            parts.append("--tls")
-        if kwargs.get("password"):
-            parts.append("--askpass")
-        return " ".join(parts)
+    def mend(self, *command: str, everywhere: bool = False) -> str:
+        """The line of a shell with which somebody who may change the server runs this Redis command.
 
-    def mend(self, *command: str) -> str:
-        """The command line with which somebody who may change the server runs this Redis command."""
-        return " ".join([self.redis_cli, *command])
+        With `everywhere` it is run on every data node: neither users nor settings are replicated.
+        """
+        places = self._nodes if everywhere else [self._place]
+        return " && ".join(shlex.join([*self._redis_cli(place), *command]) for place in places)
+
+    def grant(self, user: str, *commands: str, first: Sequence[str] = ()) -> str:
+        """The line of a shell with which an administrator allows commands on this deny-list to a user."""
+        rules = (*first, f"~{self.denylist.key('*')}", *(f"+{name}" for name in commands))
+        return self.mend("ACL", "SETUSER", user, *rules, everywhere=True)
 
     @property
     def grant_info(self) -> str:
-        """The command line with which an administrator allows INFO, which most checks need, to this user."""
-        return self.mend("ACL SETUSER USER +info")
+        """The line of a shell with which an administrator allows INFO, which most checks need, to this user."""
+        return self.mend("ACL", "SETUSER", self.user, "+info", everywhere=True)
+
+    @property
+    def grant_map(self) -> str:
+        """The same for the map of the cluster, which this user may not read: at the nodes that the URL names."""
+        return self.mend("ACL", "SETUSER", self.user, "+cluster|slots", everywhere=True)
+
+    @property
+    def user(self) -> str:
+        """The user of Redis that this process is."""
+        return str(self._options.get("username") or "default")
+
+    @property
+    def _options(self) -> Mapping[str, Any]:
+        """How the server is reached, by the names of redis-py's connections."""
+        if self._where is not None and self.is_cluster:
+            return self._where.options
+        options: Mapping[str, Any] = self.client.connection_pool.connection_kwargs
+        return options
+
+    @property
+    def more_rights(self) -> tuple[str, ...]:
+        """The commands that a user needs because of where the deny-list is."""
+        return ("cluster|slots",) if self.is_cluster else ()
+
+    @property
+    def _place(self) -> tuple[str, ...]:
+        """The options of redis-cli that name this server."""
+        kwargs = self.client.connection_pool.connection_kwargs
+        if "path" in kwargs:
+            return ("-s", str(kwargs["path"]))
+        if "connection_pool" in kwargs:
+            return ("-h", "PRIMARY")
+        return _at(kwargs.get("host", "localhost"), kwargs.get("port", 6379))
+
+    @property
+    def _nodes(self) -> list[tuple[str, ...]]:
+        """The same for every data node: those of the cluster, or the server and the replicas that it tells of."""
+        if self._where is not None and self.is_cluster:
+            return [_at(host, port) for host, port in self.denylist.link.members or self._where.hosts]
+        info = self.info or {}
+        replicas = (info.get(f"slave{number}") for number in range(int(info.get("connected_slaves", 0))))
+        return [self._place, *(_at(replica["ip"], replica["port"]) for replica in replicas if replica)]
+
+    def _redis_cli(self, place: Sequence[str]) -> list[str]:
+        """The `redis-cli` command line that reaches a server; it asks for the password and never shows it."""
+        options = self._options
+        secure = ["--tls"] if self.is_encrypted else []
+        if self.is_encrypted and options.get("ssl_ca_certs"):
+            secure += ["--cacert", str(options["ssl_ca_certs"])]
+        return ["redis-cli", *place, *secure, *(["--askpass"] if options.get("password") else [])]
+
+
+def _at(host: object, port: object) -> tuple[str, ...]:
+    return ("-h", str(host), "-p", str(port))

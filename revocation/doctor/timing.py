@@ -20,7 +20,7 @@ _CLOCKS_AGREE_SECONDS: Final = 1.0
 _CLOSE: Final = 0.5
 
 
-def latency_and_clock(server: ExaminedServer, *, clock: Callable[[], float] = time.time) -> Iterator[Finding]:
+def latency_and_clock(server: ExaminedServer, *, now: Callable[[], float] = time.time) -> Iterator[Finding]:
     """Ask the server for its time again and again, and compare that with this host's clock.
 
     The quickest answer gives the difference of the clocks: the doctor takes the middle of that round trip, so that the
@@ -31,7 +31,7 @@ def latency_and_clock(server: ExaminedServer, *, clock: Callable[[], float] = ti
     server.client.time()  # opens the connection
     started = time.perf_counter()
     while len(took) < _QUESTIONS and (len(took) < _FEWEST or time.perf_counter() - started < _LONGEST_SECONDS):
-        wall, asked = clock(), time.perf_counter()
+        wall, asked = now(), time.perf_counter()
         seconds, microseconds = server.client.time()
         took.append(time.perf_counter() - asked)
         if took[-1] < quickest:
@@ -39,6 +39,14 @@ def latency_and_clock(server: ExaminedServer, *, clock: Callable[[], float] = ti
             ahead = wall + quickest / 2 - (seconds + microseconds / 1e6)
     yield _latency(server, sorted(took))
     yield _clock(server, ahead, quickest / 2)
+
+
+def clock(server: ExaminedServer) -> Iterator[Finding]:
+    """Compare the server's clock with this host's in one round trip, as well as that can tell."""
+    wall, asked = time.time(), time.perf_counter()
+    seconds, microseconds = server.client.time()
+    took = time.perf_counter() - asked
+    yield _clock(server, wall + took / 2 - (seconds + microseconds / 1e6), took / 2)
 
 
 def _latency(server: ExaminedServer, took: list[float]) -> Finding:
@@ -56,7 +64,7 @@ def _latency(server: ExaminedServer, took: list[float]) -> Finding:
         "problem" if p99 > timeout else "warning",
         summary,
         "An answer that comes after the timeout counts as none: strict checks are 503, and followers stop.",
-        f"bring the server closer, see what slows it down ({server.mend('SLOWLOG GET 10')}), or export "
+        f"bring the server closer, see what slows it down ({server.mend('SLOWLOG', 'GET', '10')}), or export "
         f"REVOCATION_TIMEOUT={needed:g}",
     )
 

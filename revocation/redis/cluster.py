@@ -5,7 +5,7 @@ Everything of a namespace is in one slot, so that a cluster is, for us, one serv
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -40,11 +40,14 @@ class ClusterSlot:
         *,
         timeout_seconds: float,
         client_at: "Callable[[str, int], redis.Redis]",
+        options: Mapping[str, Any] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.timeout_seconds = timeout_seconds
         self._nodes = tuple(nodes)
         self._client_at = client_at
+        #: How each node is reached, by the names of redis-py's connections.
+        self.options = options or {}
         self._clock = clock
         self._clients: dict[Address, redis.Redis] = {}
         self._places: dict[str, _Place] = {}
@@ -52,6 +55,11 @@ class ClusterSlot:
         self._members: tuple[Address, ...] = ()
         self._looks = 0
         self._suspected_at = -math.inf
+
+    @property
+    def members(self) -> tuple[Address, ...]:
+        """Every node of the cluster, as it was told last; empty before anybody asked."""
+        return self._members
 
     def client(self, key: str) -> "redis.Redis":
         """The client of the primary that holds this key."""

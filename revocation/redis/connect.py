@@ -113,6 +113,22 @@ def drop_connections(server: "redis.Redis | ClusterSlot") -> None:
         server.connection_pool.update_active_connections_for_reconnect()
 
 
+def fault_of_settings(server: "redis.Redis | ClusterSlot", error: BaseException) -> str | None:
+    """What the settings have to do with a connection that failed; None where they do not, and waiting may help."""
+    if isinstance(error, redis.exceptions.AuthenticationError):
+        return "it refuses the user or the password"
+    options = server.options if isinstance(server, ClusterSlot) else server.connection_pool.connection_kwargs
+    missing = _unreadable(options)
+    if missing:
+        return missing
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return f"its certificate is not accepted: {cause.verify_message}"
+        cause = cause.__cause__ or cause.__context__
+    return None
+
+
 def is_memory(client: object) -> bool:
     """Whether a client asks a store inside this process, which has neither replicas nor a life of its own."""
     return type(client).__module__.partition(".")[0] == "fakeredis"
@@ -182,7 +198,12 @@ class _Maker:
             case "socket":
                 return self._pooled(redis.UnixDomainSocketConnection, {**url.options, "path": url.path})
             case "cluster":
-                return ClusterSlot(url.hosts, timeout_seconds=self._timeout_seconds, client_at=self._server)
+                return ClusterSlot(
+                    url.hosts,
+                    timeout_seconds=self._timeout_seconds,
+                    client_at=self._server,
+                    options=self._url.options,
+                )
             case "sentinel":
                 # Only who asks Sentinels needs redis-py's part for them.
                 from revocation.redis.sentinel import behind_sentinels
@@ -248,10 +269,9 @@ def _flags(name: str, text: str) -> list[ssl.VerifyFlags]:
 
 def _require_readable(options: Mapping[str, Any]) -> None:
     """Raise ConfigurationError where a file of the URL is missing, or does not hold what it should."""
-    for name in _FILES:
-        path = options.get(name)
-        if path is not None and not os.access(path, os.R_OK):
-            raise ConfigurationError(f"{name} names {path}, which does not exist or cannot be read")
+    missing = _unreadable(options)
+    if missing:
+        raise ConfigurationError(missing, settings=["redis_url"])
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     authority, certificate = options.get("ssl_ca_certs"), options.get("ssl_certfile")
     try:
@@ -267,6 +287,15 @@ def _require_readable(options: Mapping[str, Any]) -> None:
         raise ConfigurationError(
             f"ssl_certfile names {certificate}, and it, ssl_keyfile and ssl_password do not go together: {error}"
         ) from error
+
+
+def _unreadable(options: Mapping[str, Any]) -> str | None:
+    """Which file of the URL is missing."""
+    for name in _FILES:
+        path = options.get(name)
+        if path is not None and not os.access(path, os.R_OK):
+            return f"{name} names {path}, which does not exist or cannot be read"
+    return None
 
 
 def _memory() -> "redis.Redis":

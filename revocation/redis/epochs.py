@@ -231,7 +231,12 @@ class Epochs:
                 raise
             return
         if answer.get("role") == "slave":
-            raise DenylistUnavailableError("This server is a replica: nothing can be written there. Name the primary.")
+            # Behind Sentinels, and in a cluster, another server may be the primary in a moment.
+            primary = f"{answer.get('master_host')}:{answer.get('master_port')}"
+            raise DenylistUnavailableError(
+                f"This server is a replica: nothing can be written there. Name the primary, {primary}.",
+                settings=[] if self._link.finds_primary else ["redis_url"],
+            )
         connected, least = int(answer.get("connected_slaves", 0)), self._link.min_replicas
         if least and connected < least:
             raise DenylistUnavailableError(

@@ -275,7 +275,7 @@ class Follower:
             self._link.leave()
             self._link.breaker.trip()
         if self._failures == 2:  # noqa: PLR2004 (the first may be a connection that was closed, and is tried again)
-            _log.warning("The follower cannot read the deny-list's log: %s", error)
+            _log.warning("The follower cannot read the deny-list's log: %s", self._link.fault(error) or error)
             if not isinstance(error, DenylistEmptyError | redis.ResponseError):
                 # A server that answers may answer checks, too: an empty one waits to be opened, and a full one only
                 # takes no lease.

@@ -10,8 +10,8 @@ import redis
 
 from revocation.errors import DenylistUnavailableError
 from revocation.redis.breaker import Breaker
-from revocation.redis.cluster import ClusterSlot
-from revocation.redis.connect import drop_connections, is_memory, require_usable
+from revocation.redis.cluster import Address, ClusterSlot
+from revocation.redis.connect import drop_connections, fault_of_settings, is_memory, require_usable
 from revocation.redis.exchange import Command, exchange
 
 _log = logging.getLogger(__name__)
@@ -57,6 +57,20 @@ class Link:
     def client(self) -> "redis.Redis":
         """The client of the moment; in a cluster, of the node that holds the namespace now."""
         return self._server.client(self._slot_key) if isinstance(self._server, ClusterSlot) else self._server
+
+    @property
+    def finds_primary(self) -> bool:
+        """Whether somebody is asked where the primary is; else it is the one server at the address."""
+        return isinstance(self._server, ClusterSlot) or hasattr(self._server.connection_pool, "sentinel_manager")
+
+    @property
+    def members(self) -> tuple[Address, ...]:
+        """Every node of the cluster, as it was told last; empty where there is none."""
+        return self._server.members if isinstance(self._server, ClusterSlot) else ()
+
+    def fault(self, error: BaseException) -> str | None:
+        """What the settings have to do with a connection that failed; None where waiting may help."""
+        return fault_of_settings(self._server, error)
 
     def suspect(self) -> None:
         """Something went wrong: in a cluster, look again where the namespace is."""
@@ -124,9 +138,11 @@ class Link:
             # Also BusyLoadingError and the like: a server that is not ready to serve.
             self.breaker.failed()
             self.suspect()
+            fault = self.fault(error)
+            told = f"Redis cannot be used as it is set: {fault}" if fault else f"Redis does not answer: {error}"
             # This warning is not noisy: the breaker opens after three failures.
-            _log.warning("Redis does not answer: %s", error)
-            raise DenylistUnavailableError(f"Redis does not answer: {error}") from error
+            _log.warning("%s", told)
+            raise DenylistUnavailableError(told, settings=["redis_url"] if fault else []) from error
         except redis.RedisError as error:
             raise self._answered(error) from error
         self.breaker.succeeded()

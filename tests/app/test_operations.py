@@ -11,6 +11,7 @@ import pytest
 from app import readiness
 from app.logs import JsonFormatter
 from tests.app.api import Api, another, prepared, settings_for
+from tests.support.replicas import PRIMARY_OPTIONS, replica_of
 from tests.support.servers import Server, StartServer
 
 INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
@@ -47,6 +48,26 @@ def test_a_lost_denylist_is_a_field_of_health_and_no_reason_to_leave(start_serve
     for answers, status in ((emptied, "empty"), (gone, "unavailable")):
         for answer in answers.values():
             assert (answer.status_code, answer.get_json()["denylist"]["status"]) == (200, status)
+
+
+def test_a_primary_without_the_replicas_that_must_confirm_is_no_healthy_denylist(
+    start_server: StartServer, tmp_path: Path
+) -> None:
+    """It reads as before, and every strict check is 503."""
+    primary = start_server("redis", *PRIMARY_OPTIONS)
+    settings = settings_for(primary, tmp_path, REVOCATION_MIN_REPLICAS="1", REVOCATION_TIMEOUT="1")
+    with replica_of(primary) as replica, prepared(settings) as api:
+        admin = api.admin()
+        well = api.get("/healthz").get_json()["denylist"]["status"]
+        (needed,) = [
+            each for each in api.get("/admin/health", token=admin).get_json()["warnings"] if "replicas" in each
+        ]
+        replica.fall_behind()
+        ill = api.get("/healthz").get_json()["denylist"]["status"]
+        assert api.me(admin) == 503
+
+    assert (well, ill) == ("ok", "unavailable")
+    assert "each of them is needed" in needed
 
 
 def test_a_server_that_is_told_to_stop_is_not_ready_but_alive_and_serves(

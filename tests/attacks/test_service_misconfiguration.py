@@ -16,6 +16,7 @@ from app.stores import Stores
 from revocation import ConfigurationError
 from revocation.settings import with_variables
 from tests.app.api import Api, prepared, settings_for
+from tests.support.certificates import certificates
 from tests.support.servers import Server, StartServer
 
 ROOT = Path(__file__).parents[2]
@@ -154,6 +155,49 @@ def test_a_redis_that_evicts_is_refused(
 
     with pytest.raises(ConfigurationError, match="noeviction"), preparing(settings) as stores:
         prepare(stores, settings)
+
+
+@pytest.mark.parametrize("fault", ["replica", "password", "file"])
+def test_where_no_waiting_helps_the_start_ends_at_once_with_the_reason_and_the_variable(
+    start_server: StartServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    def waits(_seconds: float) -> None:
+        raise AssertionError("it waits")
+
+    monkeypatch.setattr("app.startup.time.sleep", waits)
+    authority = tmp_path / "authority.pem"
+    authority.write_bytes(certificates(tmp_path / "own", host="127.0.0.1").authority.read_bytes())
+    server = start_server("valkey", *(("--replicaof", "127.0.0.1", "1") if fault == "replica" else ()))
+    url, reason = {
+        "replica": (server.url, "a replica.*Name the primary, 127.0.0.1:1."),
+        "password": (server.url.replace("unix://", "unix://:wrong@"), "refuses the user or the password"),
+        "file": (f"rediss://127.0.0.1:1?ssl_ca_certs={authority}", f"ssl_ca_certs names {authority}"),
+    }[fault]
+    with preparing(settings_for(server, tmp_path / "data", REVOCATION_REDIS_URL=url)) as stores:
+        authority.unlink()
+        with pytest.raises(ConfigurationError, match=reason) as refused:
+            prepare(stores, settings_for(server, tmp_path / "data", REVOCATION_REDIS_URL=url))
+    assert with_variables(refused.value, variables=VARIABLES).endswith("(REVOCATION_REDIS_URL)")
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--appendonly", "no"), "appendonly is no"),
+        (("--appendonly", "yes", "--maxmemory", "1500kb"), "of 1.5 MB (maxmemory)"),
+    ],
+)
+def test_what_the_doctor_finds_is_said_at_the_start(
+    start_server: StartServer, tmp_path: Path, options: tuple[str, ...], said: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = settings_for(start_server("valkey", *options), tmp_path)
+
+    with preparing(settings) as stores:
+        prepare(stores, settings)
+
+    (line,) = [record.getMessage() for record in caplog.records if record.name == "app.startup"]
+    assert said in line
+    assert "To mend it: redis-cli" in line
 
 
 def test_a_redis_that_is_not_there_is_waited_for_and_then_said(
