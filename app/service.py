@@ -42,7 +42,11 @@ class Service:
         keys = stores.keyring.source()
         # The `iat` of every token of this service is the time of Redis.
         verifier = settings.revocation.verifier(
-            keys, issuer=settings.issuer, audience=settings.audience, iat_tolerance_seconds=0
+            keys,
+            issuer=settings.issuer,
+            audience=settings.audience,
+            iat_tolerance_seconds=0,
+            own_token_seconds=settings.access_ttl_seconds,
         )
         sessions = stores.sessions(settings)
         grants = Grants(

@@ -17,7 +17,10 @@ from revocation.settings import VARIABLES as REVOCATION_VARIABLES
 from revocation.settings import RevocationSettings, SettingsReader
 
 #: Which variable a setting of the library is read from here: the service's own sessions have a life of their own.
-VARIABLES = REVOCATION_VARIABLES | {"session_lifetime_seconds": "APP_SESSION_TTL"}
+VARIABLES = REVOCATION_VARIABLES | {
+    "session_lifetime_seconds": "APP_SESSION_TTL",
+    "max_token_lifetime_seconds": "REVOCATION_MAX_TOKEN_LIFETIME, by default APP_ACCESS_TTL",
+}
 
 _DAY_SECONDS = 86_400
 _HIGHEST_PORT = 65_535
@@ -118,7 +121,7 @@ class Settings:
 
     def _note_conflicts(self, reader: SettingsReader) -> None:
         lifetime = self.revocation.max_token_lifetime_seconds
-        if self.access_ttl_seconds > lifetime:
+        if lifetime is not None and self.access_ttl_seconds > lifetime:
             reader.conflict(
                 f"APP_ACCESS_TTL is {self.access_ttl_seconds}, longer than REVOCATION_MAX_TOKEN_LIFETIME, {lifetime}: "
                 "the service would refuse its own tokens. Shorten the one or lengthen the other.",
@@ -218,6 +221,7 @@ def _read_directory(reader: SettingsReader, name: str, default: Path) -> Path:
         return default
     if not value.isprintable():
         reader.refuse(name, allowed="the path of a directory, in printable characters")
+        return default
     return Path(value)
 
 

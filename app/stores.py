@@ -71,7 +71,11 @@ class Stores:
 
 def denylist(settings: Settings) -> RedisDenylist:
     """The deny-list that the settings name."""
-    return chosen(settings).denylist(own_session_seconds=settings.session_ttl_seconds, wait_seconds=_RECEIPT_SECONDS)
+    return chosen(settings).denylist(
+        own_session_seconds=settings.session_ttl_seconds,
+        own_token_seconds=settings.access_ttl_seconds,
+        wait_seconds=_RECEIPT_SECONDS,
+    )
 
 
 def chosen(settings: Settings) -> RevocationSettings:

@@ -167,7 +167,6 @@ class Guard:
         try:
             if bound != math.inf:
                 source = "redis"
-                self.denylist.lifetimes.require_bounded(claims, now=self._clock())
                 if self.follower is not None:
                     cutoff, age = self.follower.look_up(claims.handles)
                     # What was taken back once is refused, also by knowledge that is too old to accept with.
@@ -178,6 +177,8 @@ class Guard:
                         cutoff = self.follower.ask(claims.handles)
                 else:
                     cutoff = self.denylist.latest_cutoff(claims.handles)
+                # The head may say how long tokens live, and it was read by now.
+                self.denylist.lifetimes.require_bounded(claims, now=self._clock())
                 if is_revoked(claims, cutoff):
                     error = RevokedTokenError()
         except (InvalidTokenError, DenylistUnavailableError) as raised:
@@ -204,15 +205,12 @@ def checked_staleness(seconds: float) -> float:
 
 
 def _require_agreement(verifier: TokenVerifier, denylist: Denylist) -> None:
-    """A verifier that accepts tokens for longer than entries live would accept revoked ones."""
-    lifetimes = denylist.lifetimes
-    problems = [
-        f"the verifier's {name} ({ours} s) is above the deny-list's ({theirs} s): entries would end before tokens do"
-        for name, ours, theirs in (
-            ("leeway", verifier.leeway_seconds, lifetimes.leeway_seconds),
-            ("longest token life", verifier.max_lifetime_seconds, lifetimes.max_token_seconds),
+    """A verifier that forgives for longer than entries live would accept revoked tokens.
+
+    One that takes tokens of a longer life need not agree: the guard refuses each of them.
+    """
+    ours, theirs = verifier.leeway_seconds, denylist.lifetimes.leeway_seconds
+    if ours > theirs:
+        raise ConfigurationError(
+            f"the verifier's leeway ({ours} s) is above the deny-list's ({theirs} s): entries would end too early"
         )
-        if ours > theirs
-    ]
-    if problems:
-        raise ConfigurationError(problems)

@@ -171,7 +171,8 @@ class RevocationSettings:
     namespace: str = "denylist"
     leeway_seconds: int = 30
     margin_seconds: int = 60
-    max_token_lifetime_seconds: int = _DAY_SECONDS
+    #: None: what an open deny-list says, and a day where this process opens it.
+    max_token_lifetime_seconds: int | None = None
     min_replicas: int = 0
     allow_eviction: bool = False
     token_cache_size: int = 10_000
@@ -205,12 +206,9 @@ class RevocationSettings:
                 "REVOCATION_MARGIN", default.margin_seconds, low=0, high=3600, unit="seconds"
             ),
             max_token_lifetime_seconds=reader.integer(
-                "REVOCATION_MAX_TOKEN_LIFETIME",
-                default.max_token_lifetime_seconds,
-                low=1,
-                high=31 * _DAY_SECONDS,
-                unit="seconds",
-            ),
+                "REVOCATION_MAX_TOKEN_LIFETIME", 0, low=1, high=31 * _DAY_SECONDS, unit="seconds"
+            )
+            or None,
             min_replicas=reader.integer("REVOCATION_MIN_REPLICAS", default.min_replicas, low=0, high=10),
             allow_eviction=reader.flag("REVOCATION_ALLOW_EVICTION"),
             token_cache_size=reader.integer(
@@ -226,10 +224,18 @@ class RevocationSettings:
             )
         return settings
 
-    def lifetimes(self, *, longest_session_seconds: int = 0) -> Lifetimes:
-        """What this process accepts, and its wish where it opens the deny-list; 0 seconds: the default of 30 days."""
+    def longest_token_seconds(self, *, own_token_seconds: int = 0) -> int:
+        """The longest life of a token that a verifier takes; one that mints takes its own."""
+        return self.max_token_lifetime_seconds or max(_DAY_SECONDS, own_token_seconds)
+
+    def lifetimes(self, *, longest_session_seconds: int = 0, own_token_seconds: int = 0) -> Lifetimes:
+        """What this process accepts, and its wish where it opens the deny-list.
+
+        Where the settings say nothing of tokens, the wish is what the process mints itself (0: a day); a session life
+        of 0 seconds is the default of 30 days.
+        """
         return Lifetimes(
-            max_token_seconds=self.max_token_lifetime_seconds,
+            max_token_seconds=self.max_token_lifetime_seconds or own_token_seconds or _DAY_SECONDS,
             leeway_seconds=self.leeway_seconds,
             margin_seconds=self.margin_seconds,
             session_seconds=longest_session_seconds or Lifetimes().session_seconds,
@@ -240,6 +246,7 @@ class RevocationSettings:
         *,
         longest_session_seconds: int = 0,
         own_session_seconds: int = 0,
+        own_token_seconds: int = 0,
         wait_seconds: float = 0.0,
         timeout_seconds: float | None = None,
     ) -> "RedisDenylist":
@@ -255,15 +262,25 @@ class RevocationSettings:
                 self.redis_url, timeout_seconds=self.timeout_seconds if timeout_seconds is None else timeout_seconds
             ),
             namespace=self.namespace,
-            lifetimes=self.lifetimes(longest_session_seconds=longest_session_seconds or own_session_seconds),
+            lifetimes=self.lifetimes(
+                longest_session_seconds=longest_session_seconds or own_session_seconds,
+                own_token_seconds=own_token_seconds,
+            ),
             allow_eviction=self.allow_eviction,
             wait_seconds=wait_seconds,
             min_replicas=self.min_replicas,
+            own_token_seconds=own_token_seconds if self.max_token_lifetime_seconds is None else None,
             own_session_seconds=own_session_seconds,
         )
 
     def verifier(
-        self, keys: KeySource, *, issuer: str, audience: str | Sequence[str], iat_tolerance_seconds: float | None = None
+        self,
+        keys: KeySource,
+        *,
+        issuer: str,
+        audience: str | Sequence[str],
+        iat_tolerance_seconds: float | None = None,
+        own_token_seconds: int = 0,
     ) -> TokenVerifier:
         """A verifier with the bounds of these settings; the tolerance is 0 for tokens whose `iat` is Redis' time."""
         return TokenVerifier(
@@ -271,7 +288,7 @@ class RevocationSettings:
             issuer=issuer,
             audience=audience,
             leeway_seconds=self.leeway_seconds,
-            max_lifetime_seconds=self.max_token_lifetime_seconds,
+            max_lifetime_seconds=self.longest_token_seconds(own_token_seconds=own_token_seconds),
             iat_tolerance_seconds=iat_tolerance_seconds,
             cache_size=self.token_cache_size,
         )

@@ -32,7 +32,11 @@ def rotate_keys(settings: Settings) -> None:
     stores = Stores.of(settings)
     stores.database.migrate()
     chosen = settings.revocation
-    keep_seconds = chosen.max_token_lifetime_seconds + 2 * chosen.leeway_seconds + chosen.margin_seconds
+    keep_seconds = (
+        chosen.longest_token_seconds(own_token_seconds=settings.access_ttl_seconds)
+        + 2 * chosen.leeway_seconds
+        + chosen.margin_seconds
+    )
     key = accounts(stores, settings).rotate_key(keep_seconds=keep_seconds, actor=operator())
     click.echo(f"{key.id} is published, and signs from {rfc3339(key.signs_from * 1000)} on.")
 

@@ -46,7 +46,7 @@ class Trust:
             issuer=self.issuer,
             audience=self.audience,
             leeway_seconds=settings.leeway_seconds,
-            max_lifetime_seconds=settings.max_token_lifetime_seconds,
+            max_lifetime_seconds=settings.longest_token_seconds(),
             token_types=self.token_types,
             require_jti=self.require_jti,
             iat_tolerance_seconds=self.iat_tolerance_seconds,

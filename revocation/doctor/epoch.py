@@ -62,7 +62,7 @@ def _lifetime(server: ExaminedServer, head: Head) -> Iterator[Finding]:
     higher = [
         (name, ours, theirs)
         for name, ours, theirs in (
-            ("MAX_TOKEN_LIFETIME", settings.max_token_lifetime_seconds, head.settings.max_token_seconds),
+            ("MAX_TOKEN_LIFETIME", settings.max_token_lifetime_seconds or 0, head.settings.max_token_seconds),
             ("LEEWAY", settings.leeway_seconds, head.settings.leeway_seconds),
         )
         if ours > theirs

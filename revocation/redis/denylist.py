@@ -57,8 +57,10 @@ class RedisDenylist:
     was revoked elsewhere.
 
     `lifetimes` are what this process accepts, and its wish where it opens the deny-list: the head of an open one says
-    how long entries live, and a process that accepts tokens for longer gets no answer. `own_session_seconds` is the
-    longest life of sessions whose refresh tokens this process judges by the same entries (0: there are none).
+    how long entries live, and a process that accepts tokens for longer gets no answer. `own_token_seconds` is for a
+    process that takes the longest token life from the head, whatever it wishes: the longest life of the tokens that it
+    mints itself (0: it mints none, which is so where no `lifetimes` are given). `own_session_seconds` is the longest
+    life of sessions whose refresh tokens this process judges by the same entries (0: there are none).
     """
 
     def __init__(
@@ -70,13 +72,21 @@ class RedisDenylist:
         allow_eviction: bool = False,
         wait_seconds: float = 0.0,
         min_replicas: int = 0,
+        own_token_seconds: int | None = None,
         own_session_seconds: int = 0,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._lifetimes = lifetimes or Lifetimes()
         self.namespace = Namespace(namespace)
         self.link = Link(client, slot_key=self.namespace.prefix, min_replicas=min_replicas)
-        claimed = replace(self._lifetimes, session_seconds=own_session_seconds)
+        if lifetimes is None and own_token_seconds is None:
+            own_token_seconds = 0
+        self._follows_head = own_token_seconds is not None
+        claimed = replace(
+            self._lifetimes,
+            max_token_seconds=self._lifetimes.max_token_seconds if own_token_seconds is None else own_token_seconds,
+            session_seconds=own_session_seconds,
+        )
         self.caller = Caller(self.link, claimed=claimed, clock=clock)
         self.leases = Leases(self.caller, self.namespace)
         self.epochs = Epochs(
@@ -95,7 +105,10 @@ class RedisDenylist:
 
     @property
     def lifetimes(self) -> Lifetimes:
-        """How long entries live."""
+        """How long entries live, as far as this process knows: the last head that it read may say it."""
+        life = self.epochs.max_token_seconds if self._follows_head else None
+        if life is not None and life != self._lifetimes.max_token_seconds:
+            self._lifetimes = replace(self._lifetimes, max_token_seconds=life)
         return self._lifetimes
 
     def key(self, name: str) -> str:

@@ -50,6 +50,11 @@ class Epochs:
         self._restore = Script(caller, "restore")
         self._note = Script(caller, "note")
 
+    @property
+    def max_token_seconds(self) -> int | None:
+        """The longest token life by the last head that this process read; None before the first."""
+        return None if self._last is None else self._last.settings.max_token_seconds
+
     def head(self) -> Head:
         """The head as it stands. Raises DenylistEmptyError where the deny-list was never opened, or lost its data."""
         self.inspect()

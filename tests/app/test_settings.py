@@ -41,7 +41,7 @@ def test_nothing_set_is_a_service_on_this_machine() -> None:
             namespace="denylist",
             leeway_seconds=30,
             margin_seconds=60,
-            max_token_lifetime_seconds=DAY,
+            max_token_lifetime_seconds=None,
             min_replicas=0,
             allow_eviction=False,
             token_cache_size=10_000,
@@ -169,6 +169,7 @@ def test_all_problems_are_told_at_once() -> None:
             "APP_REFRESH_TTL": "61",
             "APP_SESSION_TTL": "60",
             "APP_ACCESS_TTL": str(DAY + 1),
+            "REVOCATION_MAX_TOKEN_LIFETIME": str(DAY),
         }
     )
 

@@ -577,6 +577,30 @@ def test_no_access_token_outlives_its_session(api: Api) -> None:
         assert refreshed.expires_at - refreshed.issued_at <= 30
 
 
+def test_the_deny_list_keeps_what_it_must_for_as_long_as_access_tokens_live_and_no_longer(api: Api) -> None:
+    """A million logouts a day are then some megabytes, not half a gigabyte."""
+    denylist = api.service.stores.denylist
+    login = api.login()
+    assert api.logout(login.access_token).status_code == 200
+
+    assert denylist.head().settings.max_token_seconds == api.settings.access_ttl_seconds == 900
+    entry = denylist.key(Handle("session", login.session_id, issuer=api.settings.issuer).name)
+    client: Any = denylist.link.client
+    assert 0 < client.pttl(entry) <= 1000 * (900 + 30 + 60)
+    assert denylist.head().settings.horizon_ms == 1000 * (900 + 2 * 30 + 2 * 60)
+
+
+def test_a_shorter_access_life_leaves_older_tokens_what_they_are(api: Api) -> None:
+    login = api.login()
+
+    with another(api.settings, access_ttl_seconds=60) as shorter:
+        assert shorter.me(login.access_token) == 200
+        short = shorter.claims(shorter.refreshed(login).access_token)
+        assert short.expires_at - short.issued_at == 60
+        assert shorter.logout(login.access_token).status_code == 200
+        assert shorter.me(login.access_token) == 401
+
+
 def test_one_may_end_the_session_one_is_in_after_its_record_is_gone(api: Api) -> None:
     login = api.login()
     client: Any = api.service.stores.denylist.link.client

@@ -326,15 +326,27 @@ def test_the_other_ids_of_the_key_that_verified_are_taken_from_the_verifier_of_t
 # Agreement
 
 
-def test_a_verifier_that_accepts_longer_than_entries_live_is_a_mistake() -> None:
+def test_a_verifier_that_forgives_longer_than_entries_live_is_a_mistake() -> None:
     forge = Forge()
     denylist = MemoryDenylist(lifetimes=Lifetimes(max_token_seconds=600, leeway_seconds=10))
 
-    with pytest.raises(ConfigurationError) as caught:
-        Guard(forge.verifier(leeway_seconds=11, max_lifetime_seconds=601), denylist)
-    assert len(caught.value.problems) == 2
-    Guard(forge.verifier(leeway_seconds=10, max_lifetime_seconds=600), denylist)
-    Guard(forge.verifier(leeway_seconds=0, max_lifetime_seconds=60), denylist)
+    with pytest.raises(ConfigurationError, match="leeway"):
+        Guard(forge.verifier(leeway_seconds=11), denylist)
+    Guard(forge.verifier(leeway_seconds=10), denylist)
+    Guard(forge.verifier(leeway_seconds=0), denylist)
+
+
+@pytest.mark.parametrize("bound", [0, 1.0])
+def test_a_token_that_lives_longer_than_entries_is_refused_whatever_the_verifier_takes(bound: float) -> None:
+    forge = Forge()
+    denylist = MemoryDenylist(lifetimes=Lifetimes(max_token_seconds=600, leeway_seconds=10), clock=forge.clock)
+    guard = Guard(forge.verifier(leeway_seconds=10), denylist, max_staleness=bound, clock=forge.clock)
+    now = int(forge.clock())
+
+    assert guard.authenticate(forge.token(forge.claims(iat=now, exp=now + 600)))
+    with pytest.raises(InvalidTokenError) as caught:
+        guard.authenticate(forge.token(forge.claims(iat=now, exp=now + 601)))
+    assert caught.value.reason == "lifetime"
 
 
 # On a real server

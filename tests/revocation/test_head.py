@@ -18,6 +18,7 @@ from revocation import (
     DenylistUnavailableError,
     Guard,
     Handle,
+    InvalidTokenError,
     Lifetimes,
     RedisDenylist,
     connect,
@@ -139,6 +140,42 @@ def test_a_process_with_shorter_settings_takes_part_and_writes_what_the_head_say
     assert (theirs[3].expires_at_ms or 0) >= theirs[3].created_at_ms + settings.entry_ms("token")
     assert client.pttl(denylist.key(SUBJECT.name)) >= settings.entry_ms("subject")
     assert other.latest_cutoff([subject]) == ours[0].issued_before_ms
+
+
+@pytest.mark.parametrize("bound", [0, 60.0])
+@pytest.mark.parametrize("life", [600, 100_000])
+def test_a_process_that_is_told_no_token_life_takes_that_of_the_head(
+    client: "redis.Redis", namespace: str, life: int, bound: float
+) -> None:
+    """Whoever opened the deny-list has said how long entries live; an API beside it need not be told again."""
+    opened(client, namespace, lifetimes=Lifetimes(max_token_seconds=life))
+    denylist = RedisDenylist(client, namespace=namespace)
+    guard = Guard(None, denylist, max_staleness=bound)
+    guard.start()
+    now_ms = denylist.now_ms()
+    if bound:
+        follower = guard.follower
+        assert follower is not None
+        until(lambda: follower.state.age_seconds < 30)
+
+    guard.check(claims_of(issued_at_ms=now_ms, lifetime_seconds=life))
+    with pytest.raises(InvalidTokenError, match=f"longer than {life} seconds"):
+        guard.check(claims_of(issued_at_ms=now_ms, lifetime_seconds=life + 1))
+
+    assert denylist.lifetimes.max_token_seconds == life
+    assert denylist.open() == (denylist.head(), False)
+    guard.stop()
+
+
+def test_a_process_that_mints_longer_than_entries_live_takes_no_part_whatever_it_takes_from_the_head(
+    client: "redis.Redis", namespace: str
+) -> None:
+    opened(client, namespace, lifetimes=Lifetimes(max_token_seconds=600))
+    minting = [RedisDenylist(client, namespace=namespace, own_token_seconds=life) for life in (600, 601)]
+
+    assert minting[0].now_ms()
+    with pytest.raises(DenylistUnavailableError, match=r"600 seconds.*token life.* 601"):
+        minting[1].now_ms()
 
 
 def test_the_longest_token_life_changes_with_a_new_epoch_and_not_while_somebody_follows(
