@@ -6,7 +6,7 @@ from typing import cast
 from app.announced_keys import AnnouncedKeys
 from app.audit import Audit
 from app.clients import Clients
-from app.database import Database
+from app.database import MOST_CONNECTIONS, Database
 from app.keyring import Keyring
 from app.refresh_tokens import RefreshTokens
 from app.sessions import Sessions
@@ -33,7 +33,9 @@ class Stores:
     @classmethod
     def of(cls, settings: Settings) -> "Stores":
         """The stores that the settings name."""
-        database = Database(settings.database_url)
+        # Half of the threads may wait for the database; the others answer what does not need it.
+        threads = settings.threads if settings.worker_class == "gthread" else 2 * MOST_CONNECTIONS
+        database = Database(settings.database_url, most_threads=max(1, min(MOST_CONNECTIONS, threads // 2)))
         return cls(
             database,
             Users(database),

@@ -2,11 +2,13 @@
 
 from app.database.database import Database
 from app.database.errors import DatabaseUnavailableError, InvalidValueError
+from app.database.pool import MOST_CONNECTIONS
 from app.database.rows import AuditPositionRow, AuditRow, Base, ClientRow, UserRow
 from app.database.url import DATABASE_URLS, parse_database_url
 
 __all__ = [
     "DATABASE_URLS",
+    "MOST_CONNECTIONS",
     "AuditPositionRow",
     "AuditRow",
     "Base",

@@ -6,7 +6,7 @@ raises DatabaseUnavailableError: "could not ask" is never "no such user".
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from pathlib import Path
 
@@ -15,11 +15,12 @@ from sqlalchemy import exc
 from sqlalchemy.orm import Session
 
 from app.database.errors import DatabaseUnavailableError
-from app.database.pool import MIGRATION_SECONDS, TIMEOUT_SECONDS
+from app.database.pool import MIGRATION_SECONDS, MOST_CONNECTIONS, TIMEOUT_SECONDS
 from app.database.postgresql import lock_schema, postgresql_engine
 from app.database.rows import UserRow
 from app.database.schema import is_current, upgrade
 from app.database.sqlite import locked_file, sqlite_engine
+from app.database.turns import Turns
 from app.database.url import parse_database_url
 
 
@@ -29,11 +30,15 @@ class Database:
     Safe to inherit through a fork, as gunicorn's workers do: each process has a pool of its own, made at its first
     statement. Connections of the parent stay untouched in the child, because closing them there would end the parent's
     sessions (PostgreSQL) or break its locks (SQLite); a parent that forks should `close` first all the same.
+
+    At most so many threads of a process use it at the same time, see Turns.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, most_threads: int = MOST_CONNECTIONS) -> None:
         self._url = parse_database_url(url)
+        self._most_threads = most_threads
         self._open: ContextVar[Session | None] = ContextVar("open", default=None)
+        self._turns: dict[int, Turns] = {}
         self._engines: dict[int, sa.Engine] = {}  # by process id; the docstring says why those of a parent are kept
 
     def __repr__(self) -> str:
@@ -111,8 +116,13 @@ class Database:
     @contextmanager
     def _transaction(self, begin: str) -> Iterator[Session]:
         bind = self._engine().execution_options(sqlite_begin=begin)
-        with self._errors(), Session(bind, expire_on_commit=False) as session, session.begin():
+        with self._turn(), self._errors(), Session(bind, expire_on_commit=False) as session, session.begin():
             yield session
+
+    def _turn(self) -> AbstractContextManager[None]:
+        pid = os.getpid()
+        turns = self._turns.get(pid) or self._turns.setdefault(pid, Turns(self._most_threads))
+        return turns.taken()
 
     @contextmanager
     def _errors(self) -> Iterator[None]:

@@ -11,7 +11,10 @@ TIMEOUT_SECONDS = 5
 MIGRATION_SECONDS = 300
 
 _CONNECTIONS = 5
-_OVERFLOW = 5  # at most 10 connections per process; then a request waits TIMEOUT_SECONDS and becomes a 503
+_OVERFLOW = 5
+
+#: The connections of one process.
+MOST_CONNECTIONS = _CONNECTIONS + _OVERFLOW
 
 
 def pooled_engine(url: sa.URL, *, connect_args: dict[str, Any], pre_ping: bool = False) -> sa.Engine:

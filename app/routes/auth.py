@@ -241,6 +241,7 @@ def signed_in(username: str, password: str, *, device: str | None) -> Tokens:
     except InvalidCredentialsError as error:
         metrics.SIGN_INS.labels("refused").inc()
         attempt.failed()
+        _record_sign_in(username, "sign_in.refused")
         raise Problem(
             401,
             "Unknown user or wrong password.",
@@ -248,8 +249,17 @@ def signed_in(username: str, password: str, *, device: str | None) -> Tokens:
             headers={"WWW-Authenticate": bearer.challenge_without_error()},
         ) from error
     attempt.succeeded()
+    _record_sign_in(username, "sign_in.accepted")
     metrics.SIGN_INS.labels("accepted").inc()
     return tokens
+
+
+def _record_sign_in(username: str, action: str) -> None:
+    """Write the outcome into the audit trail, where that is set. What cannot be recorded is no sign-in, but a 503."""
+    if service().settings.audit_sign_ins:
+        # Nobody of an unknown name is named: people type passwords there.
+        known = username if service().stores.users.get(username) is not None else ""
+        service().stores.audit.note(action, actor=actor(known), target=known or "unknown user")
 
 
 def refreshed(refresh_token: str, *, client_id: str | None, scope: str | None) -> Tokens:

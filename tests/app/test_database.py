@@ -238,14 +238,40 @@ def test_read_and_write_in_one_transaction_loses_no_update(database: Database) -
         assert sorted(session.get_one(UserRow, "ada").scope) == list("abcdefghijklmnopqrstuvwxyz")
 
 
-def test_reading_waits_for_no_writer(database: Database) -> None:
+def test_reading_waits_for_no_writer(database: Database, database_url: str) -> None:
     add_user(database, "ada")
+    other = Database(database_url)
 
     with database.session() as session:
         session.get_one(UserRow, "ada").scope = "changed"
         session.flush()
-        with database.reading() as reading:
+        with other.reading() as reading:
             assert reading.get_one(UserRow, "ada").scope == ""
+    other.close()
+
+
+def test_what_runs_inside_a_transaction_is_a_part_of_it(database: Database) -> None:
+    def add_both_and_fail() -> None:
+        with database.session():
+            add_user(database, "ada")
+            assert usernames(database) == ["ada"]
+            add_user(database, "bob")
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        add_both_and_fail()
+    assert usernames(database) == []
+
+    def add_twice() -> None:
+        with database.session():
+            add_user(database, "ada")
+            with pytest.raises(exc.IntegrityError):
+                add_user(database, "ada")
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        add_twice()
+    assert usernames(database) == []
 
 
 @pytest.mark.parametrize("zone", [UTC, timezone(timedelta(hours=5, minutes=30))])

@@ -25,7 +25,7 @@ LAYERS = (
     ),
     ("database.migrations.versions",),
     ("database.migrations",),
-    ("database.pool", "database.rows", "database.url"),
+    ("database.pool", "database.rows", "database.turns", "database.url"),
     ("database.postgresql", "database.schema", "database.sqlite"),
     ("database.database",),
     ("database",),
