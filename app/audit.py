@@ -4,7 +4,7 @@ import base64
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -15,6 +15,7 @@ from app.instants import utc_now
 
 MAX_PAGE = 200
 _ACTION = re.compile(r"[a-z][a-z0-9_.-]{0,63}")
+_MAX_ACTION = 64
 _MAX_ACTOR = 300
 _MAX_TARGET = 1000
 _MAX_REASON = 1000
@@ -98,7 +99,10 @@ class AuditRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditFilter:
-    """The records that somebody looks for; None: any. `since` is included, `until` is not."""
+    """The records that somebody looks for; None: any. `since` is included, `until` is not.
+
+    Raises InvalidValueError for an instant that is on no calendar in UTC.
+    """
 
     actor: str | None = None
     action: str | None = None
@@ -106,10 +110,22 @@ class AuditFilter:
     since: datetime | None = None
     until: datetime | None = None
 
+    def __post_init__(self) -> None:
+        for name, instant in (("since", self.since), ("until", self.until)):
+            try:
+                instant is None or instant.astimezone(UTC)
+            except OverflowError as error:
+                raise InvalidValueError(name, f"{name} lies outside of the calendar") from error
+
     def conditions(self) -> list[sa.ColumnElement[bool]]:
         """What a record has to meet."""
-        equal = {AuditRow.actor: self.actor, AuditRow.action: self.action, AuditRow.target: self.target}
-        found = [column == value for column, value in equal.items() if value is not None]
+        # Texts are looked for as they were written down.
+        equal = (
+            (AuditRow.actor, self.actor, _MAX_ACTOR),
+            (AuditRow.action, self.action, _MAX_ACTION),
+            (AuditRow.target, self.target, _MAX_TARGET),
+        )
+        found = [column == _printable(text, most) for column, text, most in equal if text is not None]
         if self.since is not None:
             found.append(AuditRow.at >= self.since)
         if self.until is not None:

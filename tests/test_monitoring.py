@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ import yaml  # type: ignore[import-untyped]  # it has none, and this reads three
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
+from tests.support.command import PROGRAM, environment
 from tests.support.servers import running
 from tests.support.service import Service, serving
 
@@ -132,6 +134,27 @@ def test_the_documentation_names_every_metric_and_no_other(service: Service) -> 
 def test_the_documentation_names_every_alert() -> None:
     text = OPERATING.read_text("utf-8")
     assert [rule["alert"] for rule in _rules() if f"`{rule['alert']}`" not in text] == []
+
+
+# Revocations of others
+
+
+def test_everyone_revoked_at_a_command_line_is_counted_for_the_alarm(service: Service) -> None:
+    [rule] = [rule for rule in _rules() if rule["alert"] == "EveryoneRevoked"]
+    [(name, matchers)] = _SELECTOR.findall(rule["expr"])
+    [(_, _, kinds)] = _MATCHER.findall(matchers)
+
+    def seen() -> float:
+        return sum(
+            one.value for one in _samples(service) if one.name == name and one.labels["kind"] in kinds.split("|")
+        )
+
+    before = seen()
+    url = service.env["REVOCATION_REDIS_URL"]
+    command = [*PROGRAM, "revoke", "--kind", "issuer", "--issuer", "https://another.example", "--yes"]
+    subprocess.run(command, env=environment({"REVOCATION_REDIS_URL": url}), cwd=ROOT, check=True, timeout=60)
+
+    _until(lambda: seen() == before + 1)
 
 
 # The oldest follower

@@ -8,6 +8,7 @@ import click
 from app.audit import AuditFilter
 from app.audit_copier import AuditCopier
 from app.commands.embedded_store import embedded_store
+from app.database import InvalidValueError
 from app.instants import milliseconds, rfc3339
 from app.settings import Settings
 from app.stores import Stores
@@ -54,6 +55,10 @@ def export(
 
     Each record has an id, and later ones have higher ids: --after goes on where an earlier export ended.
     """
+    try:
+        wanted = AuditFilter(actor=actor, action=action, target=target, since=since, until=until)
+    except InvalidValueError as error:
+        raise click.UsageError(str(error)) from error
     stores = Stores.of(settings)
     stores.database.migrate()
     with embedded_store(settings):
@@ -61,7 +66,6 @@ def export(
             AuditCopier(stores.denylist, stores.audit, keep_seconds=settings.audit_retention_seconds).copy()
         except DenylistUnavailableError as error:
             click.echo(f"The newest revocations may be missing: {error}", err=True)
-    wanted = AuditFilter(actor=actor, action=action, target=target, since=since, until=until)
     for record in stores.audit.everything(after=after, wanted=wanted):
         line = {
             "id": record.id,

@@ -13,7 +13,7 @@ from app.audit import Act, Actor
 from app.database import DatabaseUnavailableError
 from app.instants import milliseconds, rfc3339
 from revocation import Handle
-from tests.app.api import ADMIN_PASSWORD, PASSWORD, Api, Login, Machine, prepared, settings_for
+from tests.app.api import ADMIN_PASSWORD, PASSWORD, Api, Login, Machine, another, prepared, settings_for
 from tests.support.servers import Server
 
 INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
@@ -623,6 +623,85 @@ def test_every_act_is_in_the_audit_log_with_who_what_when_why_and_from_where(fre
     for one in records:
         assert INSTANT.fullmatch(one["at"])
         assert started <= datetime.fromisoformat(one["at"]) <= datetime.now(UTC) + timedelta(seconds=1)
+
+
+def audit_targets(api: Api, admin: str, query: str) -> list[str]:
+    answer = api.get(f"/admin/audit?{query}", token=admin)
+    assert answer.status_code == 200, answer.text
+    return [one["target"] for one in answer.get_json()["records"]]
+
+
+def test_the_audit_log_has_the_filters_that_one_expects(fresh: Api) -> None:
+    audit, admin = fresh.service.stores.audit, fresh.admin()
+    for hour, (actor, action, target) in enumerate([("ada", "x", "t1"), ("ada", "y", "t2"), ("bob", "x", "t3")]):
+        at = datetime(2026, 3, 1, hour, tzinfo=UTC)
+        audit.record(Act(actor=actor, action=action, target=target, at=at))
+
+    assert audit_targets(fresh, admin, "actor=ada") == ["t2", "t1"]
+    assert audit_targets(fresh, admin, "action=x") == ["t3", "t1"]
+    assert audit_targets(fresh, admin, "actor=ada&action=x") == ["t1"]
+    assert audit_targets(fresh, admin, "target=t2") == ["t2"]
+    assert audit_targets(fresh, admin, "actor=ad") == []
+    assert audit_targets(fresh, admin, "since=2026-03-01T01:00:00Z&until=2026-03-01T02:00:00Z") == ["t2"]
+    assert audit_targets(fresh, admin, "since=2026-03-01T03:00:00%2B01:00&until=2026-04-01T00:00:00Z") == ["t3"]
+    assert audit_targets(fresh, admin, "until=2026-04-01T00:00:00Z&limit=2") == ["t3", "t2"]
+    page = fresh.get("/admin/audit?action=x&limit=1", token=admin).get_json()
+    assert audit_targets(fresh, admin, f"action=x&limit=1&cursor={page['next_cursor']}") == ["t1"]
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["actr=ada", "limit=0", "limit=201", "limit=x", "since=yesterday", "since=2026-03-01T00:00:00", "page=2"],
+)
+def test_a_filter_of_the_audit_log_that_means_nothing_is_refused(api: Api, admin: str, query: str) -> None:
+    refused(api.get(f"/admin/audit?{query}", token=admin), 400, "invalid")
+
+
+@pytest.mark.parametrize("path", ["/admin/revocations?actor=ada", "/admin/changes?limit=5", "/admin/sessions?user=ada"])
+def test_a_filter_that_a_list_does_not_have_is_refused(api: Api, admin: str, path: str) -> None:
+    answer = api.get(path, token=admin)
+    refused(answer, 400, "invalid")
+    assert "There is no parameter" in answer.get_json()["detail"]
+
+
+def test_what_a_command_line_revokes_is_in_the_audit_log_at_once(fresh: Api) -> None:
+    admin = fresh.admin()
+    handle = Handle("issuer", issuer="https://elsewhere.example")
+    made = fresh.service.stores.denylist.revoke(
+        handle, reason="left", actor="operator eve", address="host-7"
+    ).revocation
+    assert made is not None
+
+    newest = fresh.audited(admin)[0]
+
+    assert (newest["actor"], newest["address"], newest["reason"]) == ("operator eve", "host-7", "left")
+    assert (newest["target"], newest["revocation_id"]) == ("issuer:https://elsewhere.example", made.id)
+
+
+def test_granting_the_scope_of_administrators_is_in_the_audit_log_with_before_and_after(api: Api, admin: str) -> None:
+    name = api.add_user(scope="reports:read")
+    patch(api, admin, name, scope="reports:read revocation:admin")
+
+    (record,) = api.get(f"/admin/audit?target={name}&action=user.change", token=admin).get_json()["records"]
+
+    assert record["reason"] == "scope: 'reports:read' -> 'reports:read revocation:admin'"
+
+
+def test_sign_ins_are_in_the_audit_log_where_that_is_set(api: Api, admin: str) -> None:
+    name = api.add_user()
+    api.login(name)
+    assert api.get(f"/admin/audit?target={name}", token=admin).get_json()["records"] == []
+    with another(api.settings, audit_sign_ins=True) as recording:
+        recording.login(name, address="192.0.2.7")
+        for who in (name, "hunter2 typed here"):
+            recording.post("/auth/login", json={"username": who, "password": "a wrong password"}, address="192.0.2.8")
+
+    records = api.get("/admin/audit?limit=3", token=admin).get_json()["records"]
+    assert [(one["actor"], one["action"], one["target"], one["address"]) for one in records] == [
+        ("", "sign_in.refused", "unknown user", "192.0.2.8"),
+        (name, "sign_in.refused", name, "192.0.2.8"),
+        (name, "sign_in.accepted", name, "192.0.2.7"),
+    ]
 
 
 def test_the_pages_of_the_audit_log_are_the_whole_log(fresh: Api) -> None:

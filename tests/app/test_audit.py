@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app.audit import Act, Audit, AuditRecord, InvalidCursorError
+from app.audit import Act, Audit, AuditFilter, AuditRecord, InvalidCursorError
 from app.database import Database, DatabaseUnavailableError, InvalidValueError
 
 NOON = datetime(2026, 3, 1, 12, 0, 0, 123_000, tzinfo=UTC)
@@ -162,6 +162,22 @@ def test_what_is_too_long_is_cut_and_shows_it(audit: Audit) -> None:
 
 def test_what_just_fits_is_whole(audit: Audit) -> None:
     assert write(audit, actor="a", action="login", target="t", reason="r" * 1000).reason == "r" * 1000
+
+
+def test_a_text_is_looked_for_as_it_was_written_down(audit: Audit) -> None:
+    odd = "nul\0 \ud800" + "x" * 400
+    write(audit, actor=odd, action="login", target=odd)
+
+    for wanted in (AuditFilter(actor=odd), AuditFilter(target=odd)):
+        assert len(audit.page(wanted=wanted)[0]) == 1
+    assert audit.page(wanted=AuditFilter(action=odd))[0] == ()
+
+
+def test_an_instant_that_is_on_no_calendar_is_refused(audit: Audit) -> None:
+    for text in ("0001-01-01T00:00:00+05:00", "9999-12-31T23:59:59-05:00"):
+        with pytest.raises(InvalidValueError, match="outside of the calendar"):
+            AuditFilter(since=datetime.fromisoformat(text))
+    assert audit.page(wanted=AuditFilter(since=datetime.min.replace(tzinfo=UTC)))[0] == ()
 
 
 @pytest.mark.parametrize("action", ["", "Login", "log in", "login\n", "x" * 65, "\ud800"])

@@ -71,7 +71,7 @@ FORMS = {
 QUERIES = {
     "/admin/revocations": ("kind", "cursor"),
     "/admin/sessions": ("subject",),
-    "/admin/audit": ("cursor",),
+    "/admin/audit": ("cursor", "actor", "action", "target", "since", "until", "limit"),
     "/verify": ("scope", "max_staleness", "access_token"),
     "/api/me": ("access_token",),
 }

@@ -63,6 +63,24 @@ def new_database(postgres_url: str) -> Iterator[str]:
             connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
+@contextmanager
+def frozen(postgres_url: str) -> Iterator[None]:
+    """Stop every process of the server, which then neither answers nor refuses anything, until the block ends."""
+    directory = Path(str(sa.make_url(postgres_url).query["host"]))
+    postmaster = int((directory / "data" / "postmaster.pid").read_text().split()[0])
+    # The postmaster first: it starts no process any more while the others are stopped.
+    os.kill(postmaster, signal.SIGSTOP)
+    stopped = [postmaster]
+    try:
+        for child in Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split():
+            os.kill(int(child), signal.SIGSTOP)
+            stopped.append(int(child))
+        yield
+    finally:
+        for pid in reversed(stopped):
+            os.kill(pid, signal.SIGCONT)
+
+
 def _binaries() -> Path:
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: float(path.parts[-3]))
     if found:
