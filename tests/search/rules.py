@@ -354,8 +354,7 @@ class Rules:
         old.follow(new)
         if how % 2:
             old.silence()
-        lost = [one for one in self.world.promises if one in old.present and one not in new.present]
-        if lost or old.present - new.present:
+        if old.present != new.present:
             new.present, kept = set(old.present), frozenset(new.present)
             self.world.lose(new, kept)
         if abs(new.offset - old.offset) > 0:

@@ -272,6 +272,9 @@ class World:
         for promise in self.promises:
             if promise in node.present and promise not in kept:
                 promise.lose(order=order, cut_ms=self.server_ms(node))
+            elif promise in kept and promise not in node.present:
+                # What had been lost is back, and who reads it has as long as for a new one.
+                promise.acknowledged, promise.enforced_in = self.now, frozenset()
         node.present = set(kept)
 
     def damage(self) -> None:
