@@ -16,7 +16,6 @@ from sqlalchemy.orm import Session
 
 from app.database.errors import DatabaseUnavailableError
 from app.database.pool import MIGRATION_SECONDS, MOST_CONNECTIONS, TIMEOUT_SECONDS
-from app.database.postgresql import lock_schema, postgresql_engine
 from app.database.rows import UserRow
 from app.database.schema import is_current, upgrade
 from app.database.sqlite import locked_file, sqlite_engine
@@ -100,6 +99,8 @@ class Database:
             try:
                 with self._errors(), engine.begin() as connection:
                     if self.dialect == "postgresql":
+                        from app.database.postgresql import lock_schema
+
                         lock_schema(connection)
                     upgrade(connection)
             except exc.ProgrammingError as error:
@@ -141,6 +142,9 @@ class Database:
     def _new_engine(self, *, timeout_seconds: int = TIMEOUT_SECONDS) -> sa.Engine:
         if self.dialect == "sqlite":
             return sqlite_engine(self._url)
+        # The driver takes a tenth of the service's start, and only who uses it pays for it.
+        from app.database.postgresql import postgresql_engine
+
         return postgresql_engine(self._url, timeout_seconds=timeout_seconds)
 
 
