@@ -45,11 +45,12 @@ def run(settings: Settings, *, extend: "Callable[[Flask], None] | None" = None) 
         from app.startup import prepare
         from app.stores import Stores
 
+        # What goes wrong before the workers start is a record of the log as well.
+        logging.config.dictConfig(logs.CONFIG)
         stores = Stores.of(settings)
         password = prepare(stores, settings)
         # The workers must not share an open connection.
         stores.close()
-        logging.config.dictConfig(logs.CONFIG)
         if counters is None and settings.workers > 1:
             _log.warning("No file system in memory has room: /metrics tells of the worker that answers, not of all.")
         show_password(password)
