@@ -38,7 +38,7 @@ check: .venv/.installed ## lint, format, types, and the compose file
 	elif [ "$$CI" = true ]; then echo 'docker-compose.yml not checked: install docker-compose (no engine is needed).' >&2; exit 1; \
 	else echo 'docker-compose.yml not checked: there is no docker-compose here.' >&2; exit 0; fi; \
 	echo "$$compose --profile monitoring config -q"; \
-	APP_ADMIN_PASSWORD=only-checked POSTGRES_PASSWORD=only-checked $$compose --profile monitoring config -q
+	APP_ADMIN_PASSWORD=only-checked POSTGRES_PASSWORD=only-checked REDIS_PASSWORD=only-checked $$compose --profile monitoring config -q
 
 docs: .venv/.installed ## build the documents, with the Python and HTTP references, into a site
 	@$(BIN)/python -m sphinx --fail-on-warning --fresh-env --quiet -c docs . build/site
