@@ -52,7 +52,7 @@ def create_app(settings: "Settings", *, extend: "Callable[[Flask], None] | None"
     metrics.init_app(app)
     service.audit_copier.on_look = metrics.AUDIT_BEHIND.set
     problems.register(app)
-    browsers.init_app(app)
+    browsers.init_app(app, origins=settings.cors_origins)
     bearer.init_app(app, guard=service.guard)
     api = (auth, oauth, wellknown, verify, admin, resources, operations)
     for module in (*api, docs, pages, playground, console):

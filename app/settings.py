@@ -29,6 +29,8 @@ _SOCKET_PATH_BYTES = 107  # sun_path holds 108 with its NUL
 
 _BIND = re.compile(r"(?P<host>[A-Za-z0-9][A-Za-z0-9._-]{0,252}|\[[0-9A-Fa-f:.]{2,45}\]):(?P<port>[0-9]{1,5})")
 _ISSUER = re.compile(r"(?P<scheme>https?)://[!-~]{1,245}")
+#: Flask-CORS would take brackets, as in IPv6 addresses, for a regular expression.
+_ORIGIN = re.compile(r"https?://[a-z0-9_-]+(?:\.[a-z0-9_-]+)*(?::[0-9]{1,5})?")
 _AUDIENCE = re.compile(r"[!-~]{1,255}")
 
 
@@ -66,6 +68,8 @@ class Settings:
     trusted_proxies: int
     #: How long the service goes on after SIGTERM, for load balancers to notice that it is not ready any more.
     drain_seconds: int
+    #: The origins whose pages may call /auth, /oauth and /api, as browsers write them.
+    cors_origins: tuple[str, ...]
 
     @property
     def is_embedded(self) -> bool:
@@ -114,6 +118,7 @@ class Settings:
             audit_sign_ins=reader.flag("APP_AUDIT_SIGN_INS"),
             trusted_proxies=reader.integer("APP_TRUSTED_PROXIES", 0, low=0, high=10),
             drain_seconds=reader.integer("APP_DRAIN_SECONDS", 5, low=0, high=600, unit="seconds"),
+            cors_origins=_read_origins(reader),
         )
         settings._note_conflicts(reader)
         reader.finish("APP_", "REVOCATION_")
@@ -190,6 +195,18 @@ def _read_issuer(reader: SettingsReader, *, bind: str) -> str:
             "and ::1 (RFC 8414, section 2)",
         )
     return value
+
+
+def _read_origins(reader: SettingsReader) -> tuple[str, ...]:
+    # An empty list counts as unset: a compose file passes it on as ${APP_CORS_ORIGINS:-}.
+    value = reader.value("APP_CORS_ORIGINS", empty_is_unset=True)
+    origins = tuple(one.strip() for one in (value or "").split(",") if one.strip())
+    if not all(_ORIGIN.fullmatch(origin) for origin in origins):
+        reader.refuse(
+            "APP_CORS_ORIGINS",
+            allowed="origins as browsers write them, with commas between: https://app.example,http://localhost:3000",
+        )
+    return origins
 
 
 def _read_database_url(reader: SettingsReader, *, data_dir: Path) -> str:

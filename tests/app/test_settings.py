@@ -66,6 +66,7 @@ def test_nothing_set_is_a_service_on_this_machine() -> None:
         audit_sign_ins=False,
         trusted_proxies=0,
         drain_seconds=5,
+        cors_origins=(),
     )
 
 
@@ -106,6 +107,7 @@ def test_everything_can_be_set() -> None:
             "APP_AUDIT_SIGN_INS": "1",
             "APP_TRUSTED_PROXIES": "1",
             "APP_DRAIN_SECONDS": "20",
+            "APP_CORS_ORIGINS": "https://app.example, http://localhost:3000",
             "PATH": "/usr/bin",
         }
     )
@@ -143,6 +145,7 @@ def test_everything_can_be_set() -> None:
         audit_sign_ins=True,
         trusted_proxies=1,
         drain_seconds=20,
+        cors_origins=("https://app.example", "http://localhost:3000"),
     )
 
 
