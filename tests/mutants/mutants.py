@@ -484,6 +484,34 @@ MUTANTS = (
         "        granted = self._granted(presented.session)\n        if granted is None:\n            raise",
         ("tests/app/test_sign_in.py",),
     ),
+    Mutant(
+        "a session outlives its disabled account where somebody undoes the revocation",
+        "app/accounts.py",
+        "        if user.disabled:\n            self._sessions()",
+        "        if False:\n            self._sessions()",
+        ("tests/app/test_admin.py",),
+    ),
+    Mutant(
+        "a user has as many sessions as somebody likes",
+        "app/sessions.py",
+        "        if count > MOST_SESSIONS:\n",
+        "        if False:\n",
+        ("tests/app/test_session_bounds.py",),
+    ),
+    Mutant(
+        "what has ended stays in the indexes",
+        "revocation/redis/lua/revoke.lua",
+        "    for index = 7 + 2 * count, #KEYS do\n",
+        "    for index = 7 + 2 * count, 0 do\n",
+        ("tests/app/test_session_bounds.py",),
+    ),
+    Mutant(
+        "a token that outlives its entry is accepted",
+        "revocation/guard.py",
+        "                self.denylist.lifetimes.require_bounded(claims, now=self._clock())\n",
+        "",
+        ("tests/revocation/test_guard.py",),
+    ),
     # What followers hold
     Mutant(
         "the gate stays open while the follower's link is down",
