@@ -438,8 +438,10 @@ class Rules:
         if not primary.client.exists(HEAD) and not any(p.settings.follows for p in fit):
             self.init(world.processes.index(fit[0]), 0, 0)
         self._rounds()
-        if self._let_in(fit) is not None and (world.ahead_together > LEEWAY_SECONDS or not primary.client.exists(HEAD)):
-            # Clocks that agreed to be wrong, or nobody left who knew of an epoch: documented, and ended by hand.
+        nobody_opens = not any(process.settings.follows for process in fit) or not primary.client.exists(HEAD)
+        if self._let_in(fit) is not None and (world.ahead_together > LEEWAY_SECONDS or nobody_opens):
+            # Clocks that agreed to be wrong, or nobody left who notices or knew of an epoch: documented, and ended by
+            # hand.
             world.attempt(fit[0], lambda: fit[0].parts.init(new_epoch=True))
             self._rounds()
         kept_out = self._let_in(fit)
