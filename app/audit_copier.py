@@ -2,7 +2,7 @@
 
 Every revocation and undo, by whatever process, stands in the log with who, why and from where, so no request waits for
 the database. A database that is away delays the copy; nothing is lost while the log still has the line, which is for
-the deny-list's horizon.
+the deny-list's horizon: the longest token life, two leeways and two margins.
 """
 
 import logging

@@ -189,6 +189,7 @@ def test_a_log_that_begins_anew_is_copied_from_its_beginning(
 def test_another_epoch_of_the_same_log_copies_nothing_twice(
     copier: AuditCopier, denylist: RedisDenylist, database: Database
 ) -> None:
+    before = counted()
     denylist.revoke_many(handles(3))
     copier.copy()
     denylist.open(new_epoch=True)
@@ -198,6 +199,7 @@ def test_another_epoch_of_the_same_log_copies_nothing_twice(
     copier.copy()
 
     assert len(records(database)) == 4
+    assert counted() - before == {"session": 3, "subject": 1}
 
 
 def test_lines_that_went_before_they_were_copied_are_named_in_the_audit(

@@ -672,6 +672,23 @@ MUTANTS = (
         "for written in writes[-1:] if revocations else ():",
         _row("8: a bulk"),
     ),
+    # The audit is the log
+    Mutant(
+        "a line of the log that was copied before is counted again",
+        "app/audit_copier.py",
+        "            if change.id in new:\n",
+        "            if True:\n",
+        ("tests/app/test_audit_copier.py::test_another_epoch_of_the_same_log_copies_nothing_twice[sqlite]",),
+    ),
+    Mutant(
+        "lines of the log that went before they were copied are passed over",
+        "app/audit_copier.py",
+        "if position is not None and order(head.floor) > order(position.log_id):",
+        "if False:",
+        (
+            "tests/app/test_audit_copier.py::test_lines_that_went_before_they_were_copied_are_named_in_the_audit[sqlite]",
+        ),
+    ),
     # Who may vouch
     Mutant(
         "a strict check does not end with WAIT",
