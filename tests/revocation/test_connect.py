@@ -19,16 +19,24 @@ import pytest
 import redis
 
 import revocation
-from revocation import ConfigurationError, DenylistUnavailableError, Handle, RedisDenylist, connect
+from revocation import (
+    ConfigurationError,
+    Decision,
+    DenylistUnavailableError,
+    Guard,
+    Handle,
+    RedisDenylist,
+    connect,
+)
 from revocation.denylist import UNCONDITIONAL
 from revocation.redis.connect import DEFAULT_TIMEOUT_SECONDS, drop_connections, require_usable, with_timeout
 from revocation.redis.url import redact
 from revocation.settings import RevocationSettings
 from tests.support.certificates import certificates
-from tests.support.denylists import opened
+from tests.support.denylists import opened, until
 from tests.support.ports import free_port
-from tests.support.servers import Server, StartServer, plain
-from tests.support.tokens import ISSUER
+from tests.support.servers import Make, Server, StartServer, plain
+from tests.support.tokens import ISSUER, claims_of
 
 SESSION = Handle("session", "s-1", issuer=ISSUER)
 
@@ -423,6 +431,35 @@ def test_a_full_server_refuses_revocations_and_still_answers_checks(start_server
     server.client().config_set("maxmemory", "0")
     assert denylist.head() == before
     denylist.revoke(SESSION)
+
+
+@pytest.mark.parametrize("make", ["valkey", "redis"])
+def test_a_full_server_renews_no_lease_and_trips_nobodys_breaker(start_server: StartServer, make: Make) -> None:
+    """A refusal is an answer: bounded checks ask Redis, as soon as the copy is too old, and are answered."""
+    server = start_server(make)
+    denylist = opened(connect(server.url, timeout_seconds=5), "denylist")
+    decisions: list[Decision] = []
+    guard = Guard(None, denylist, max_staleness=0.5, on_decision=decisions.append)
+    claims = claims_of(issued_at_ms=denylist.now_ms())
+    guard.start()
+    follower = guard.follower
+    assert follower is not None
+    try:
+        until(lambda: follower.state.age_seconds < 0.5)
+        server.client().config_set("maxmemory", "1")
+        until(lambda: not follower.state.is_connected)
+        while follower.state.age_seconds < 1:
+            for bound in (0.5, 0):
+                guard.check(claims, max_staleness=bound)
+            assert not denylist.link.breaker.is_open
+        guard.check(claims)
+        assert decisions[-1].source == "redis"
+
+        server.client().config_set("maxmemory", "0")
+        until(lambda: follower.state.age_seconds < 0.5)
+        assert denylist.leases.living()
+    finally:
+        guard.stop()
 
 
 def test_more_calls_at_once_than_connections_say_nothing_about_the_server(valkey: Server, namespace: str) -> None:
