@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test bench mutants check docs lock clean
+.PHONY: help install run test bench floors pythons mutants check docs lock clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -25,6 +25,28 @@ test: .venv/.installed ## run every test, on real servers; ARGS="-k refresh -x" 
 
 bench: .venv/.installed ## measure what revocation costs here, in one or two minutes; ARGS=--full for all of it
 	@$(BIN)/python -m loadtest $(ARGS)
+
+# They touch every dependency: servers, Flask, Prometheus, fakeredis, the command, the service with its database and server.
+TELLING := tests/revocation/test_flask.py tests/revocation/test_metrics.py tests/revocation/test_testing.py \
+	tests/revocation/test_redis_denylist.py tests/app/test_sign_in.py tests/app/test_database.py \
+	tests/app/test_startup.py tests/faults/test_full_disk.py
+TELL := -m pytest -q -n auto --dist loadgroup -p no:cacheprovider
+
+# What is in PYTHONPATH comes before what is in .venv, for every process that a test starts as well.
+floors: .venv/.installed ## a telling part of the tests, with the lowest versions that pyproject.toml allows
+	@rm -rf build/floors && mkdir -p build/floors
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --resolution lowest-direct \
+		--all-extras --group service --output-file build/floors/versions pyproject.toml >/dev/null
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --target build/floors --no-deps -r build/floors/versions
+	@PYTHONPATH="$(CURDIR)/build/floors" $(BIN)/python $(TELL) $(TELLING) $(ARGS)
+
+pythons: .venv/.installed ## the same tests with the locked versions, on each Python of 3.12 to 3.14 that is installed
+	@for version in 3.12 3.13 3.14; do \
+		python=$$($(BIN)/uv python find --no-python-downloads --system "$$version" 2>/dev/null) || { echo "Python $$version is not here."; continue; }; \
+		echo "Python $$version: $$python"; \
+		$(BIN)/uv venv --quiet --clear --python "$$python" "build/$$version" && \
+		$(BIN)/uv pip install --quiet --python "build/$$version/bin/python" --require-hashes --no-deps -r requirements.lock && \
+		"build/$$version/bin/python" $(TELL) $(TELLING) $(ARGS) || exit 1; done
 
 mutants: .venv/.installed ## make every known mistake in a copy, and see that a fast test fails; ARGS="fork" chooses
 	@$(BIN)/python -m tests.mutants.run $(ARGS)
