@@ -3,27 +3,44 @@
 An account that changes takes its tokens with it, in one order of steps: ask Redis, change the account and tell the
 audit in one transaction, revoke. Redis is asked first, so that a Redis that is down leaves the account as it is. The
 revocation comes after the change: whoever signs in from then on does so by the new state of the account, and stays
-signed in.
+signed in. Where nothing changes, nothing is revoked.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from typing import Literal
 
 from app.audit import Actor
-from app.clients import Client
+from app.clients import FIRST_PARTY, Client, looks_like_client_id
 from app.database import DatabaseUnavailableError, InvalidValueError
 from app.revocations import Revocations
 from app.sessions import Sessions
 from app.stores import Stores
-from app.users import User
-from revocation import Handle, Key, KeySet, Receipt, Revocation
+from app.throttle import Throttle
+from app.users import Changed, User
+from revocation import Handle, Key, Receipt, Revocation
 from revocation.handles import Kind
 
+#: Who proves an identity here.
+Holder = Literal["user", "client"]
 
-class SigningKeyError(Exception):
-    """The key signs now or will sign: without it nobody could sign in."""
 
-    def __init__(self) -> None:
-        super().__init__("This key signs, or will: `python -m app keys revoke` replaces it first.")
+class UnknownValueError(LookupError):
+    """A handle of this service that names nobody; `reason` is a slug that says what is unknown."""
+
+    def __init__(self, handle: Handle, *, similar: str | None) -> None:
+        noun = "user" if handle.kind == "subject" else handle.kind
+        self.reason = f"unknown_{noun}"
+        hint = f" Did you mean {similar}?" if similar is not None else ""
+        super().__init__(f"There is no {noun} {handle.value[:80]}.{hint}")
+
+
+class ClientClosedError(Exception):
+    """Undoing this revocation would bring back the tokens of a client that is disabled or deleted."""
+
+    def __init__(self, client_id: str, state: Literal["disabled", "deleted"]) -> None:
+        todo = "enable it first" if state == "disabled" else "they stay revoked"
+        super().__init__(f"The client {client_id} is {state}, and this would bring its tokens back: {todo}.")
 
 
 class Accounts:
@@ -35,14 +52,16 @@ class Accounts:
         revocations: Revocations,
         *,
         sessions: Callable[[], Sessions],
-        keys: Callable[[], KeySet],
+        throttles: Mapping[Holder, Throttle],
         issuer: str,
     ) -> None:
         self._stores = stores
         self._revocations = revocations
         self._sessions = sessions
-        self._keys = keys
+        self._throttles = throttles
         self._issuer = issuer
+
+    # Users
 
     def create_user(self, username: str, *, password: str, scope: str, actor: Actor) -> User:
         """A new user. Raises UserExistsError and InvalidValueError."""
@@ -59,25 +78,43 @@ class Accounts:
         scope: str | None = None,
         disabled: bool | None = None,
         actor: Actor,
-    ) -> tuple[User, Receipt]:
-        """Change what is given, and revoke every token of the user. Raises UserNotFoundError and InvalidValueError.
+    ) -> tuple[User, Receipt | None]:
+        """Change what is given, and revoke every token of the user; None where there was nothing to revoke.
 
-        The sessions of an account that is disabled end with it, also for those who undo the revocation.
+        An account that is only enabled has no tokens. The sessions of one that is disabled end with it, also for those
+        who undo the revocation. Raises UserNotFoundError, LastAdministratorError and InvalidValueError.
         """
-        changes = {"password": password, "scope": scope, "disabled": disabled}
-        names = ", ".join(name for name, value in changes.items() if value is not None)
-        reason = f"account changed: {names}"
         self._stores.denylist.now_ms()
         with self._stores.database.session():
-            before = self._stores.users.get(username)
-            user = self._stores.users.change(username, password=password, scope=scope, disabled=disabled)
-            self._stores.audit.note(
-                "user.change", actor=actor, target=username, reason=_difference(before or user, user, password)
-            )
+            changed = self._stores.users.change(username, password=password, scope=scope, disabled=disabled)
+            difference = _difference(changed, is_new_password=password is not None)
+            if difference:
+                told = ", ".join(f"{name}: {text}" if text else name for name, text in difference.items())
+                self._stores.audit.note("user.change", actor=actor, target=username, reason=told)
+        if not difference or (set(difference) == {"disabled"} and not changed.after.disabled):
+            return changed.after, None
+        reason = f"account changed: {', '.join(difference)}"
         receipt = self._revoke("subject", username, reason=reason, actor=actor)
-        if user.disabled:
+        if changed.after.disabled:
             self._sessions().end_all(username, reason=reason, actor=actor)
-        return user, receipt
+        return changed.after, receipt
+
+    def delete_user(self, username: str, *, actor: Actor) -> Receipt:
+        """Delete the account, its sessions and what else is known of the person; the name stays taken.
+
+        The audit keeps the name for as long as it keeps its records. Raises UserNotFoundError and
+        LastAdministratorError.
+        """
+        self._stores.denylist.now_ms()
+        with self._stores.database.session():
+            self._stores.users.delete(username)
+            self._stores.audit.note("user.delete", actor=actor, target=username)
+        receipt = self._revoke("subject", username, reason="account deleted", actor=actor)
+        self._sessions().end_all(username, reason="account deleted", actor=actor)
+        self._throttles["user"].lift(username)
+        return receipt
+
+    # Clients
 
     def create_client(self, name: str, *, scope: str, actor: Actor) -> tuple[Client, str]:
         """A new client and its secret, which nobody can read later. Raises InvalidValueError."""
@@ -88,13 +125,52 @@ class Accounts:
             )
         return client, secret
 
-    def disable_client(self, client_id: str, *, actor: Actor) -> tuple[Client, Receipt]:
-        """Refuse the client from now on, and revoke its tokens. Raises ClientNotFoundError."""
+    def change_client(self, client_id: str, *, disabled: bool, actor: Actor) -> tuple[Client, Receipt | None]:
+        """Refuse the client from now on and revoke its tokens, or take it again. Raises ClientNotFoundError."""
         self._stores.denylist.now_ms()
         with self._stores.database.session():
-            client = self._stores.clients.disable(client_id)
-            self._stores.audit.note("client.disable", actor=actor, target=client_id)
+            client, is_new = self._stores.clients.change(client_id, disabled=disabled)
+            if is_new:
+                action = "client.disable" if disabled else "client.enable"
+                self._stores.audit.note(action, actor=actor, target=client_id)
+        if not (is_new and disabled):
+            return client, None
         return client, self._revoke("client", client_id, reason="client disabled", actor=actor)
+
+    def rotate_client_secret(self, client_id: str, *, overlap: timedelta, actor: Actor) -> tuple[Client, str]:
+        """The client and its new secret; the one that it had is good for a while. Raises ClientNotFoundError."""
+        with self._stores.database.session():
+            client, secret = self._stores.clients.rotate_secret(client_id, overlap=overlap)
+            told = f"the old secret is good for {overlap.total_seconds():.0f} s"
+            self._stores.audit.note("client.secret", actor=actor, target=client_id, reason=told)
+        return client, secret
+
+    def delete_client(self, client_id: str, *, actor: Actor) -> Receipt:
+        """Delete the client and revoke its tokens. Raises ClientNotFoundError."""
+        self._stores.denylist.now_ms()
+        with self._stores.database.session():
+            client = self._stores.clients.delete(client_id)
+            self._stores.audit.note("client.delete", actor=actor, target=client_id, reason=f"name: {client.name!r}")
+        receipt = self._revoke("client", client_id, reason="client deleted", actor=actor)
+        self._throttles["client"].lift(client_id)
+        return receipt
+
+    # Failures
+
+    def lift(self, holder: Holder, name: str, *, actor: Actor) -> None:
+        """Let everybody try again to prove that they are this user or client."""
+        with self._stores.database.session():
+            self._stores.audit.note(f"{holder}.unlock", actor=actor, target=name)
+            self._throttles[holder].lift(name)
+
+    def lift_address(self, address: str, *, actor: Actor) -> None:
+        """Let everybody at this address try again."""
+        with self._stores.database.session():
+            self._stores.audit.note("address.unlock", actor=actor, target=address)
+            for throttle in self._throttles.values():
+                throttle.lift_address(address)
+
+    # Keys
 
     def rotate_key(self, *, keep_seconds: int, actor: Actor) -> Key:
         """Publish the next key, which signs later; keys whose last token died `keep_seconds` ago go."""
@@ -116,27 +192,45 @@ class Accounts:
         self._stores.announce_keys(issuer=self._issuer)
         return withdrawn, self._revoke("key", key_id, reason="key revoked", actor=actor, action="key.revoke")
 
-    def revoke(self, handle: Handle, *, reason: str, actor: Actor, issued_before_ms: int | None = None) -> Receipt:
+    # Revocations by any handle
+
+    def revoke(
+        self,
+        handle: Handle,
+        *,
+        reason: str,
+        actor: Actor,
+        issued_before_ms: int | None = None,
+        even_if_unknown: bool = False,
+    ) -> Receipt:
         """Revoke by any handle. Raises like `check`, and ConflictError from the deny-list."""
-        self.check(handle, issued_before_ms=issued_before_ms)
+        self.check(handle, issued_before_ms=issued_before_ms, even_if_unknown=even_if_unknown)
         return self._revocations.revoke(handle, reason=reason, actor=actor, issued_before_ms=issued_before_ms)
 
     def undo(self, revocation_id: str, *, reason: str, actor: Actor) -> tuple[Revocation, bool]:
-        """Take a revocation back; and whether its user or client is disabled, and so stays out all the same.
+        """Take a revocation back; and whether its user is disabled, and so stays out all the same.
 
-        Raises RevocationNotFoundError, ConflictError and InvalidValueError.
+        Raises RevocationNotFoundError, ConflictError, InvalidValueError, and ClientClosedError: the tokens of a client
+        belong to no session that would have ended.
         """
+        self._check_client(self._revocations.get(revocation_id).handle)
         revocation = self._revocations.undo(revocation_id, reason=reason, actor=actor)
         return revocation, self._is_disabled(revocation.handle)
 
-    def check(self, handle: Handle, *, issued_before_ms: int | None) -> None:
-        """Raise SigningKeyError or InvalidValueError where this must not be revoked, or not from this cut-off on.
+    def check(self, handle: Handle, *, issued_before_ms: int | None, even_if_unknown: bool = False) -> None:
+        """Raise an error where this must not be revoked, or not from this cut-off on, or where it names nobody.
 
-        A cut-off in the future would lock out users who sign in until then; before a cut-off that lies too far back
-        nothing lives that it could concern.
+        They are SigningKeyError, InvalidValueError and UnknownValueError. A cut-off in the future would lock out users
+        who sign in until then; before a cut-off that lies too far back nothing lives that it could concern.
         """
-        if handle.kind == "key" and self._signs_now_or_later(handle.value):
-            raise SigningKeyError
+        if handle.kind == "key" and handle.issuer == self._issuer:
+            self._stores.announce_keys(issuer=self._issuer)
+        self._stores.denylist.signing_keys.protect([handle])
+        self._check_cutoff(handle, issued_before_ms)
+        if not even_if_unknown and handle.issuer == self._issuer and not self._names_somebody(handle):
+            raise UnknownValueError(handle, similar=self._similar(handle))
+
+    def _check_cutoff(self, handle: Handle, issued_before_ms: int | None) -> None:
         if issued_before_ms is None:
             return
         if handle.unconditional:
@@ -151,6 +245,46 @@ class Accounts:
                 "issued_before", "issued_before lies so far back that nothing from before it lives."
             )
 
+    def _names_somebody(self, handle: Handle) -> bool:
+        """Whether this service knows what the handle names. Of tokens it keeps nothing."""
+        stores, value = self._stores, handle.value
+        match handle.kind:
+            case "subject":
+                return stores.users.get(value) is not None or stores.clients.get(value) is not None
+            case "client":
+                return value == FIRST_PARTY or stores.clients.get(value) is not None
+            case "session":
+                return self._sessions().get(value) is not None
+            case "key":
+                return stores.keyring.source().key_set().find(value, "") is not None
+            case _:
+                return True
+
+    def _similar(self, handle: Handle) -> str | None:
+        """A user whose name differs in case alone."""
+        if handle.kind != "subject" or not handle.value.isprintable():
+            return None
+        found = self._stores.users.search(handle.value, limit=10)
+        return next((user.username for user in found if user.username.lower() == handle.value.lower()), None)
+
+    def _check_client(self, handle: Handle) -> None:
+        """Raise ClientClosedError for a client of ours that may have no tokens. In its own tokens it is the subject."""
+        if handle.issuer != self._issuer or not looks_like_client_id(handle.value) or handle.value == FIRST_PARTY:
+            return
+        client = self._stores.clients.get(handle.value)
+        if client is None or client.disabled:
+            raise ClientClosedError(handle.value, "deleted" if client is None else "disabled")
+
+    def _is_disabled(self, handle: Handle) -> bool:
+        if handle.issuer != self._issuer or handle.kind != "subject":
+            return False
+        try:
+            user = self._stores.users.get(handle.value)
+        except DatabaseUnavailableError:
+            # It is undone, whatever the account is.
+            return False
+        return user is not None and user.disabled
+
     def _revoke(
         self, kind: Kind, value: str, *, reason: str, actor: Actor, action: str = "revocation.create"
     ) -> Receipt:
@@ -158,27 +292,13 @@ class Accounts:
             Handle(kind, value, issuer=self._issuer), reason=reason, actor=actor, action=action
         )
 
-    def _is_disabled(self, handle: Handle) -> bool:
-        if handle.issuer != self._issuer or handle.kind not in ("subject", "client"):
-            return False
-        try:
-            account = self._stores.clients.get(handle.value) or self._stores.users.get(handle.value)
-        except DatabaseUnavailableError:
-            # It is undone, whatever the account is.
-            return False
-        return account is not None and account.disabled
 
-    def _signs_now_or_later(self, key_id: str) -> bool:
-        keys = self._keys()
-        key = keys.find(key_id, "")
-        return key is not None and key.signing is not None and key.signs_from >= keys.signing_key().signs_from
-
-
-def _difference(before: User, after: User, password: str | None) -> str:
+def _difference(changed: Changed, *, is_new_password: bool) -> dict[str, str]:
     """What changed, with its value before and after; of a password nothing but that it is another one."""
-    values = {
-        "scope": (before.scope, after.scope),
-        "disabled": ("yes" if before.disabled else "no", "yes" if after.disabled else "no"),
-    }
-    changed = [f"{name}: {old!r} -> {new!r}" for name, (old, new) in values.items() if old != new]
-    return ", ".join([*changed, *(["password"] if password is not None else [])]) or "nothing"
+    before, after = changed.before, changed.after
+    told = {}
+    if before.scope != after.scope:
+        told["scope"] = f"{before.scope!r} -> {after.scope!r}"
+    if before.disabled != after.disabled:
+        told["disabled"] = "no -> yes" if after.disabled else "yes -> no"
+    return told | ({"password": ""} if is_new_password else {})

@@ -7,9 +7,10 @@ import secrets
 import string
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import sqlalchemy as sa
+from sqlalchemy.orm import Session
 
 from app.database import ClientRow, Database, InvalidValueError
 from app.instants import utc_now
@@ -83,7 +84,9 @@ class Clients:
         """The client whose secret this is; None for a wrong one, an unknown and a disabled client, in the same time."""
         row = self._row(client_id)
         stored = row.secret_hash if row is not None else _NO_SECRET_HASH
-        matches = hmac.compare_digest(_secret_hash(secret), stored)
+        previous = row.previous_secret_hash if row is not None and self._has_previous(row) else None
+        hashed = _secret_hash(secret)
+        matches = hmac.compare_digest(hashed, stored) | hmac.compare_digest(hashed, previous or _NO_SECRET_HASH)
         return _client(row) if row is not None and matches and not row.disabled else None
 
     def get(self, client_id: str) -> Client | None:
@@ -96,6 +99,14 @@ class Clients:
             rows = session.scalars(sa.select(ClientRow).order_by(ClientRow.created_at, ClientRow.client_id))
             return tuple(_client(row) for row in rows)
 
+    def page(self, *, after: str = "", limit: int) -> tuple[Client, ...]:
+        """The clients whose ids follow an id, in the order of the ids. InvalidValueError for what is no id."""
+        if after and not _CLIENT_ID.fullmatch(after):
+            raise InvalidValueError("cursor", "this is not a cursor from an earlier page; leave it out to start anew")
+        query = sa.select(ClientRow).where(ClientRow.client_id > after).order_by(ClientRow.client_id).limit(limit)
+        with self._database.reading() as session:
+            return tuple(_client(row) for row in session.scalars(query))
+
     def search(self, text: str, *, limit: int) -> tuple[Client, ...]:
         """Clients whose name or id contains the text in any case, in the order of their names."""
         columns = (ClientRow.name, ClientRow.client_id)
@@ -104,16 +115,40 @@ class Clients:
         with self._database.reading() as session:
             return tuple(_client(row) for row in session.scalars(query))
 
-    def disable(self, client_id: str) -> Client:
-        """Refuse the client from now on. Its tokens live until they are revoked; ClientNotFoundError if unknown."""
-        row = None
-        if _CLIENT_ID.fullmatch(client_id):
-            change = sa.update(ClientRow).where(ClientRow.client_id == client_id).values(disabled=True)
-            with self._database.session() as session:
-                row = session.scalars(change.returning(ClientRow)).one_or_none()
+    def change(self, client_id: str, *, disabled: bool) -> tuple[Client, bool]:
+        """Refuse the client from now on, or no longer; and whether that is new. Raises ClientNotFoundError.
+
+        Its tokens live until they are revoked.
+        """
+        with self._database.session() as session:
+            row = self._locked(session, client_id)
+            is_new, row.disabled = row.disabled != disabled, disabled
+        return _client(row), is_new
+
+    def rotate_secret(self, client_id: str, *, overlap: timedelta) -> tuple[Client, str]:
+        """The client and a new secret; the one that it had is good for a while. Raises ClientNotFoundError."""
+        secret = _random(string.ascii_letters + string.digits, _SECRET_CHARACTERS)
+        with self._database.session() as session:
+            row = self._locked(session, client_id)
+            row.previous_secret_hash, row.previous_secret_until = row.secret_hash, self._clock() + overlap
+            row.secret_hash = _secret_hash(secret)
+        return _client(row), secret
+
+    def delete(self, client_id: str) -> Client:
+        """Delete the client: nobody will have its id again. Raises ClientNotFoundError."""
+        with self._database.session() as session:
+            row = self._locked(session, client_id)
+            session.delete(row)
+        return _client(row)
+
+    def _has_previous(self, row: ClientRow) -> bool:
+        return row.previous_secret_until is not None and self._clock() < row.previous_secret_until
+
+    def _locked(self, session: Session, client_id: str) -> ClientRow:
+        row = session.get(ClientRow, client_id, with_for_update=True) if _CLIENT_ID.fullmatch(client_id) else None
         if row is None:
             raise ClientNotFoundError(f"There is no client {client_id[:80]!a}.")
-        return _client(row)
+        return row
 
     def _row(self, client_id: str) -> ClientRow | None:
         if not _CLIENT_ID.fullmatch(client_id):

@@ -63,6 +63,9 @@ class Service:
         guard = settings.revocation.guard(verifier, stores.denylist, on_decision=observe)
         FollowerMetrics(guard)
         revocations = Revocations(stores.denylist)
+        throttle, client_throttle = (
+            Throttle(stores.denylist, holder, bounds=settings.guesses) for holder in ("user", "client")
+        )
         audit_copier = AuditCopier(stores.denylist, stores.audit, keep_seconds=settings.audit_retention_seconds)
         return cls(
             settings=settings,
@@ -72,12 +75,16 @@ class Service:
             verifier=verifier,
             sessions=sessions,
             grants=grants,
-            throttle=Throttle(stores.denylist, "user", bounds=settings.guesses),
-            client_throttle=Throttle(stores.denylist, "client", bounds=settings.guesses),
+            throttle=throttle,
+            client_throttle=client_throttle,
             devices=Devices(stores.keyring.refresh_secret()),
             revocations=revocations,
             accounts=Accounts(
-                stores, revocations, sessions=lambda: sessions, keys=keys.refreshed, issuer=settings.issuer
+                stores,
+                revocations,
+                sessions=lambda: sessions,
+                throttles={"user": throttle, "client": client_throttle},
+                issuer=settings.issuer,
             ),
             health=Health(stores.denylist, guard, stores.users, audit_copier, settings=chosen(settings)),
             audit_copier=audit_copier,

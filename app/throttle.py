@@ -199,12 +199,20 @@ _MEMBERS: Final[dict[str, tuple[Literal["place", "device", "devices"], str]]] = 
 }
 
 
+def is_address(text: str) -> bool:
+    """Whether this is an address as a request comes from one."""
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
 def _site(address: str) -> str:
     """The address as it is counted: of IPv6 the first 64 bits, since one subscriber has all the others."""
-    try:
-        known = ipaddress.ip_address(address)
-    except ValueError:
+    if not is_address(address):
         return address
+    known = ipaddress.ip_address(address)
     if isinstance(known, ipaddress.IPv4Address):
         return str(known)
     if known.ipv4_mapped is not None:

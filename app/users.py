@@ -1,22 +1,29 @@
 """Accounts: who may sign in, and with which scope."""
 
+import hashlib
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
 import sqlalchemy as sa
+from sqlalchemy.orm import Session
 
 from app.clients import looks_like_client_id
 from app.database import Database, InvalidValueError, UserRow
 from app.instants import utc_now
 from app.passwords import Passwords
-from app.scopes import normalise_scope
+from app.scopes import ADMIN_SCOPE, normalise_scope
 
 #: The account that the first start makes.
 ADMIN = "admin"
 
-_USERNAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,63}")
+#: What stands in place of a name that was deleted, before a hash of it. No name has a colon.
+_DELETED = "deleted:"
+
+_MAX_CHARACTERS = 64
+
+_USERNAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._@+-]{{0,{_MAX_CHARACTERS - 1}}}")
 
 
 class UserExistsError(Exception):
@@ -25,6 +32,15 @@ class UserExistsError(Exception):
 
 class UserNotFoundError(LookupError):
     """There is no user of this name."""
+
+
+class LastAdministratorError(Exception):
+    """Without this account nobody could administer any more."""
+
+    def __init__(self, username: str) -> None:
+        super().__init__(
+            f"{username} is the last account that may administer: give another one the scope {ADMIN_SCOPE} first."
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +52,26 @@ class User:
     disabled: bool
     created_at: datetime
 
+    @property
+    def administers(self) -> bool:
+        """Whether it may sign in and administer."""
+        return not self.disabled and ADMIN_SCOPE in self.scope.split()
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """An account before and after a change."""
+
+    before: User
+    after: User
+
 
 class Users:
-    """The accounts. Usernames are case-sensitive and never renamed, deleted or given to somebody else."""
+    """The accounts. Usernames are case-sensitive, never renamed, and never given to somebody else.
+
+    One account that may administer is always left. Of a deleted account a hash of its name stays, by which the name is
+    known to be taken.
+    """
 
     def __init__(
         self,
@@ -64,8 +97,12 @@ class Users:
         try:
             with self._database.session() as session:
                 session.add(row)
+                session.flush()
+                # The name is there now, so that nobody can delete it between this question and the end.
+                if session.get(UserRow, _tombstone(username)) is not None:
+                    raise _taken(username)
         except sa.exc.IntegrityError as error:
-            raise UserExistsError(f"The username {username} is taken; usernames are never used twice.") from error
+            raise _taken(username) from error
         return _user(row)
 
     def get(self, username: str) -> User | None:
@@ -76,7 +113,15 @@ class Users:
         """Accounts whose name contains the text in any case, those that begin with it first."""
         contains = UserRow.username.icontains(text, autoescape=True)
         begins = UserRow.username.istartswith(text, autoescape=True)
-        query = sa.select(UserRow).where(contains).order_by(begins.desc(), UserRow.username).limit(limit)
+        query = sa.select(UserRow).where(contains, _THERE).order_by(begins.desc(), UserRow.username).limit(limit)
+        with self._database.reading() as session:
+            return tuple(_user(row) for row in session.scalars(query))
+
+    def page(self, *, after: str = "", limit: int) -> tuple[User, ...]:
+        """The accounts whose names follow a name, in the order of the names. InvalidValueError for what is no name."""
+        if after and not _USERNAME.fullmatch(after):
+            raise InvalidValueError("cursor", "this is not a cursor from an earlier page; leave it out to start anew")
+        query = sa.select(UserRow).where(_THERE, UserRow.username > after).order_by(UserRow.username).limit(limit)
         with self._database.reading() as session:
             return tuple(_user(row) for row in session.scalars(query))
 
@@ -95,8 +140,8 @@ class Users:
 
     def change(
         self, username: str, *, password: str | None = None, scope: str | None = None, disabled: bool | None = None
-    ) -> User:
-        """Change what is given and leave the rest, in one statement; UserNotFoundError if there is no such user.
+    ) -> Changed:
+        """Change what is given and leave the rest. Raises UserNotFoundError, LastAdministratorError, InvalidValueError.
 
         Tokens that are out know nothing of it: revoke by subject after this, never before.
         """
@@ -107,18 +152,36 @@ class Users:
             values["password_hash"] = self._passwords.hash(password, username=username)
         if disabled is not None:
             values["disabled"] = disabled
-        if not values:
-            user = self.get(username)
-        elif not _USERNAME.fullmatch(username):
-            user = None
-        else:
-            change = sa.update(UserRow).where(UserRow.username == username).values(values).returning(UserRow)
-            with self._database.session() as session:
-                row = session.scalars(change).one_or_none()
-            user = _user(row) if row is not None else None
-        if user is None:
+        with self._database.session() as session:
+            row = self._locked(session, username)
+            before = _user(row)
+            for name, value in values.items():
+                setattr(row, name, value)
+            self._keep_an_administrator(session, before, _user(row))
+        return Changed(before, _user(row))
+
+    def delete(self, username: str) -> None:
+        """Delete an account: its name stays taken. Raises UserNotFoundError and LastAdministratorError."""
+        with self._database.session() as session:
+            row = self._locked(session, username)
+            before = _user(row)
+            row.username, row.password_hash, row.scope, row.disabled = _tombstone(username), "", "", True
+            self._keep_an_administrator(session, before, _user(row))
+
+    def _locked(self, session: Session, username: str) -> UserRow:
+        """The row of an account, which nobody else changes until the transaction ends."""
+        # The administrators first, in one order: two that disable each other would wait for each other.
+        session.execute(sa.select(UserRow.username).where(_ADMINISTERS).order_by(UserRow.username).with_for_update())
+        row = session.get(UserRow, username, with_for_update=True) if _USERNAME.fullmatch(username) else None
+        if row is None:
             raise UserNotFoundError(f"There is no user {username[:80]!a}.")
-        return user
+        return row
+
+    def _keep_an_administrator(self, session: Session, before: User, after: User) -> None:
+        if before.administers and not after.administers:
+            session.flush()
+            if session.scalar(sa.select(sa.func.count()).where(_ADMINISTERS)) == 0:
+                raise LastAdministratorError(before.username)
 
     def _row(self, username: str) -> UserRow | None:
         if not _USERNAME.fullmatch(username):
@@ -131,6 +194,20 @@ class Users:
         unchanged = (UserRow.username == row.username) & (UserRow.password_hash == row.password_hash)
         with self._database.session() as session:
             session.execute(sa.update(UserRow).where(unchanged).values(password_hash=self._passwords.rehash(password)))
+
+
+#: Accounts that were not deleted; accounts that may sign in and administer.
+_THERE = ~UserRow.username.startswith(_DELETED)
+_ADMINISTERS = ~UserRow.disabled & (" " + UserRow.scope + " ").contains(f" {ADMIN_SCOPE} ", autoescape=True)
+
+
+def _tombstone(username: str) -> str:
+    """What stands in place of a deleted name: as long as a name may be, and none."""
+    return _DELETED + hashlib.sha256(username.encode()).hexdigest()[: _MAX_CHARACTERS - len(_DELETED)]
+
+
+def _taken(username: str) -> UserExistsError:
+    return UserExistsError(f"The username {username} is taken; usernames are never used twice.")
 
 
 def _check_username(username: str) -> None:

@@ -1,13 +1,11 @@
 """`python -m app clients`."""
 
+from datetime import timedelta
+
 import click
 
-from app.clients import ClientNotFoundError
-from app.commands.embedded_store import embedded_store
-from app.commands.operator import accounts, operator
-from app.database import InvalidValueError
+from app.commands.operator import administering, operator, stores_of
 from app.settings import Settings
-from app.stores import Stores
 
 
 @click.group()
@@ -21,12 +19,8 @@ def clients() -> None:
 @click.pass_obj
 def create_client(settings: Settings, name: str, scope: str) -> None:
     """Register a client; its secret is shown once."""
-    stores = Stores.of(settings)
-    stores.database.migrate()
-    try:
-        client, secret = accounts(stores, settings).create_client(name, scope=scope, actor=operator())
-    except InvalidValueError as error:
-        raise click.ClickException(str(error)) from error
+    with administering(settings, redis=False) as accounts:
+        client, secret = accounts.create_client(name, scope=scope, actor=operator())
     click.echo(f"client_id      {client.client_id}\nclient_secret  {secret}")
 
 
@@ -34,11 +28,27 @@ def create_client(settings: Settings, name: str, scope: str) -> None:
 @click.pass_obj
 def list_clients(settings: Settings) -> None:
     """Every client."""
-    stores = Stores.of(settings)
-    stores.database.migrate()
-    for client in stores.clients.list():
+    for client in stores_of(settings).clients.list():
         state = "disabled" if client.disabled else "active"
         click.echo(f"{client.client_id}  {state:8}  {client.name}  {client.scope}")
+
+
+@clients.command("rotate-secret")
+@click.argument("client_id")
+@click.option(
+    "--overlap",
+    type=click.IntRange(0, 31 * 86_400),
+    default=86_400,
+    show_default=True,
+    metavar="SECONDS",
+    help="For how long the secret that it has is good as well; 0 if it leaked.",
+)
+@click.pass_obj
+def rotate_secret(settings: Settings, client_id: str, overlap: int) -> None:
+    """Give a client a new secret, which is shown once."""
+    with administering(settings, redis=False) as accounts:
+        _, secret = accounts.rotate_client_secret(client_id, overlap=timedelta(seconds=overlap), actor=operator())
+    click.echo(f"client_secret  {secret}")
 
 
 @clients.command("disable")
@@ -46,9 +56,27 @@ def list_clients(settings: Settings) -> None:
 @click.pass_obj
 def disable_client(settings: Settings, client_id: str) -> None:
     """Refuse a client from now on, and take back the tokens it has."""
-    with embedded_store(settings):
-        try:
-            accounts(Stores.of(settings), settings).disable_client(client_id, actor=operator())
-        except ClientNotFoundError as error:
-            raise click.ClickException(str(error)) from error
+    with administering(settings) as accounts:
+        accounts.change_client(client_id, disabled=True, actor=operator())
     click.echo(f"{client_id} is disabled, and its tokens are revoked.")
+
+
+@clients.command("enable")
+@click.argument("client_id")
+@click.pass_obj
+def enable_client(settings: Settings, client_id: str) -> None:
+    """Take a client again."""
+    with administering(settings) as accounts:
+        accounts.change_client(client_id, disabled=False, actor=operator())
+    click.echo(f"{client_id} may ask for tokens again.")
+
+
+@clients.command("delete")
+@click.argument("client_id")
+@click.confirmation_option(prompt="The client cannot be brought back. Delete it?")
+@click.pass_obj
+def delete_client(settings: Settings, client_id: str) -> None:
+    """Delete a client for good, and take back the tokens it has."""
+    with administering(settings) as accounts:
+        accounts.delete_client(client_id, actor=operator())
+    click.echo(f"{client_id} is deleted, and its tokens are revoked.")

@@ -2,8 +2,7 @@
 
 import click
 
-from app.commands.embedded_store import embedded_store
-from app.commands.operator import accounts, operator
+from app.commands.operator import administering, operator
 from app.instants import rfc3339
 from app.settings import Settings
 from app.stores import Stores
@@ -29,15 +28,14 @@ def list_keys(settings: Settings) -> None:
 @click.pass_obj
 def rotate_keys(settings: Settings) -> None:
     """Publish the next key now; it signs once everybody has had time to fetch it."""
-    stores = Stores.of(settings)
-    stores.database.migrate()
     chosen = settings.revocation
     keep_seconds = (
         chosen.longest_token_seconds(own_token_seconds=settings.access_ttl_seconds)
         + 2 * chosen.leeway_seconds
         + chosen.margin_seconds
     )
-    key = accounts(stores, settings).rotate_key(keep_seconds=keep_seconds, actor=operator())
+    with administering(settings, redis=False) as accounts:
+        key = accounts.rotate_key(keep_seconds=keep_seconds, actor=operator())
     click.echo(f"{key.id} is published, and signs from {rfc3339(key.signs_from * 1000)} on.")
 
 
@@ -46,8 +44,8 @@ def rotate_keys(settings: Settings) -> None:
 @click.pass_obj
 def revoke_key(settings: Settings, kid: str) -> None:
     """Withdraw a key that leaked: a new one signs at once, and everything it signed is refused."""
-    with embedded_store(settings):
-        withdrawn, receipt = accounts(Stores.of(settings), settings).revoke_key(kid, actor=operator())
+    with administering(settings) as accounts:
+        withdrawn, receipt = accounts.revoke_key(kid, actor=operator())
     where = "withdrawn" if withdrawn else "not among the keys here (any more)"
     reach = f"{receipt.followers_confirmed} of {receipt.followers_total} processes have confirmed it"
     click.echo(f"{kid} is {where}; everything it signed is refused: {reach}.")

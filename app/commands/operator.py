@@ -1,13 +1,22 @@
 """Operator: the person at the command line, and the accounts as that person changes them."""
 
+import contextlib
 import getpass
 import socket
+from collections.abc import Iterator
+
+import click
 
 from app.accounts import Accounts
 from app.audit import Actor
+from app.clients import ClientNotFoundError
+from app.commands.embedded_store import embedded_store
+from app.database import InvalidValueError
 from app.revocations import Revocations
 from app.settings import Settings
 from app.stores import Stores
+from app.throttle import Throttle
+from app.users import LastAdministratorError, UserExistsError, UserNotFoundError
 
 
 def operator() -> Actor:
@@ -15,12 +24,38 @@ def operator() -> Actor:
     return Actor(f"operator {getpass.getuser()}", socket.gethostname())
 
 
-def accounts(stores: Stores, settings: Settings) -> Accounts:
-    """The accounts of the service, which also works before there are keys."""
-    return Accounts(
-        stores,
-        Revocations(stores.denylist),
-        sessions=lambda: stores.sessions(settings),
-        keys=lambda: stores.keyring.source().key_set(),
-        issuer=settings.issuer,
-    )
+def stores_of(settings: Settings) -> Stores:
+    """The stores that the settings name, with the tables of this release."""
+    stores = Stores.of(settings)
+    stores.database.migrate()
+    return stores
+
+
+@contextlib.contextmanager
+def administering(settings: Settings, *, redis: bool = True) -> Iterator[Accounts]:
+    """The accounts of the service, which also works before there are keys; what is refused is told in plain words.
+
+    With `redis` the embedded store runs until the block ends, where the service is set to it.
+    """
+    with embedded_store(settings) if redis else contextlib.nullcontext():
+        stores = stores_of(settings)
+        accounts = Accounts(
+            stores,
+            Revocations(stores.denylist),
+            sessions=lambda: stores.sessions(settings),
+            throttles={
+                "user": Throttle(stores.denylist, "user", bounds=settings.guesses),
+                "client": Throttle(stores.denylist, "client", bounds=settings.guesses),
+            },
+            issuer=settings.issuer,
+        )
+        try:
+            yield accounts
+        except (
+            ClientNotFoundError,
+            InvalidValueError,
+            LastAdministratorError,
+            UserExistsError,
+            UserNotFoundError,
+        ) as error:
+            raise click.ClickException(str(error)) from error

@@ -32,7 +32,10 @@ class Base(DeclarativeBase):
 
 
 class UserRow(Base):
-    """An account. Rows are never deleted, so that a username never comes to mean somebody else."""
+    """An account. Rows are never deleted, so that a username never comes to mean somebody else.
+
+    Of an account that was deleted `username` holds a hash (see app/users.py), and the row nothing else of a person.
+    """
 
     __tablename__ = "users"
 
@@ -51,6 +54,9 @@ class ClientRow(Base):
     client_id: Mapped[str] = mapped_column(sa.String(64), primary_key=True)
     name: Mapped[str] = mapped_column(sa.String(100))
     secret_hash: Mapped[str] = mapped_column(sa.String(64))
+    #: The secret before this one, which is good for a while.
+    previous_secret_hash: Mapped[str | None] = mapped_column(sa.String(64))
+    previous_secret_until: Mapped[datetime | None] = mapped_column(Instant)
     scope: Mapped[str] = mapped_column(sa.String(1000))
     disabled: Mapped[bool] = mapped_column(default=False)
     created_at: Mapped[datetime] = mapped_column(Instant)

@@ -70,6 +70,18 @@ class Logout(BaseModel):
     )
 
 
+class NewPassword(BaseModel):
+    """The password of now, and the one from now on."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    password: str = Field(examples=["correct horse battery"])
+    new_password: str = Field(
+        description="8 to 1024 characters, and none of the first that somebody would guess.",
+        examples=["an older horse staple"],
+    )
+
+
 class OwnSessionJson(SessionJson):
     """One of the caller's sessions."""
 
@@ -174,6 +186,35 @@ def logout(body: Logout | None) -> Response:
             )
         sessions |= {named} if named else set()
     return _receipt(_ended(sessions, claims))
+
+
+@routes.post("/password")
+@bearer.required(max_staleness=0)
+@operation(
+    TokensJson,
+    refuses={
+        400: "`wrong_password`: the password of now is another one.",
+        404: "`unknown_user`: the token is not a user's.",
+        429: "`throttled`: too many failures of this session.",
+    },
+)
+def change_password(body: NewPassword) -> Response:
+    """Change one's own password: everything from before ends, this session included, and a new one begins."""
+    subject, session = bearer.claims.subject, bearer.claims.session_id
+    if service().stores.users.get(subject) is None:
+        raise Problem(404, "Only users have a password.", reason="unknown_user")
+    try:
+        # A session is as good as a known device, and strangers do not use it up.
+        attempt = service().throttle.admit(subject, address=origin().address, device=session)
+    except ThrottledError as error:
+        raise too_many(error) from error
+    if service().stores.users.authenticate(subject, body.password) is None:
+        attempt.failed()
+        raise Problem(400, "Your password is another one.", reason="wrong_password")
+    attempt.succeeded()
+    service().accounts.change_user(subject, password=body.new_password, actor=actor(subject))
+    device_token = service().devices.token(subject)
+    return token_response(signed_in(subject, body.new_password, device=session), device_token=device_token)
 
 
 @routes.post("/logout-all")

@@ -27,7 +27,7 @@ def test_a_redis_that_is_down_leaves_accounts_as_they_are_but_a_leaked_key_is_wi
         with pytest.raises(DenylistUnavailableError):
             accounts.change_user(name, disabled=True, actor=OPERATOR)
         with pytest.raises(DenylistUnavailableError):
-            accounts.disable_client(machine.client_id, actor=OPERATOR)
+            accounts.change_client(machine.client_id, disabled=True, actor=OPERATOR)
         with pytest.raises(DenylistUnavailableError):
             accounts.revoke_key(signing, actor=OPERATOR)
 
@@ -41,7 +41,7 @@ def test_every_change_is_audited_with_its_actor_and_its_revocation(api: Api) -> 
     user = accounts.create_user("grace", password=PASSWORD, scope="", actor=OPERATOR)
     client, _ = accounts.create_client("billing", scope="", actor=OPERATOR)
     accounts.change_user(user.username, scope="reports:read", actor=OPERATOR)
-    accounts.disable_client(client.client_id, actor=OPERATOR)
+    accounts.change_client(client.client_id, disabled=True, actor=OPERATOR)
 
     api.service.audit_copier.copy()
     records, _ = api.service.stores.audit.page(limit=6)
@@ -69,7 +69,7 @@ def test_an_account_that_is_not_there_is_not_revoked(api: Api) -> None:
     with pytest.raises(UserNotFoundError):
         accounts.change_user("nobody at all", disabled=True, actor=OPERATOR)
     with pytest.raises(ClientNotFoundError):
-        accounts.disable_client("no client", actor=OPERATOR)
+        accounts.change_client("no client", disabled=True, actor=OPERATOR)
 
     assert api.service.stores.denylist.head() == before
 
@@ -86,7 +86,7 @@ def test_a_change_that_the_audit_trail_cannot_hold_is_not_made(api: Api, monkeyp
         lambda: accounts.change_user(name, scope="reports:read revocation:admin", disabled=True, actor=OPERATOR),
         lambda: accounts.create_user("heidi", password=PASSWORD, scope="", actor=OPERATOR),
         lambda: accounts.create_client("ledger", scope="", actor=OPERATOR),
-        lambda: accounts.disable_client(machine.client_id, actor=OPERATOR),
+        lambda: accounts.change_client(machine.client_id, disabled=True, actor=OPERATOR),
     ):
         with pytest.raises(DatabaseUnavailableError):
             change()

@@ -66,7 +66,7 @@ def test_an_unknown_client_is_refused(clients: Clients, client_id: str) -> None:
     assert clients.authenticate(client_id, "") is None
     assert clients.get(client_id) is None
     with pytest.raises(ClientNotFoundError):
-        clients.disable(client_id)
+        clients.change(client_id, disabled=True)
 
 
 def test_secrets_are_compared_in_constant_time_also_for_unknown_clients(
@@ -80,18 +80,19 @@ def test_secrets_are_compared_in_constant_time_also_for_unknown_clients(
 
     monkeypatch.setattr("app.clients.hmac.compare_digest", compare)
     client, secret = clients.create("x", scope="")
-    clients.disable(client.client_id)
+    clients.change(client.client_id, disabled=True)
 
     for client_id in (client.client_id, "client" + "0" * 24, FIRST_PARTY):
         assert clients.authenticate(client_id, secret) is None
 
-    assert [len(a) == len(b) == 64 for a, b in compared] == [True] * 3
+    assert [len(a) == len(b) == 64 for a, b in compared] == [True] * 6
 
 
 def test_a_disabled_client_is_refused(clients: Clients) -> None:
     client, secret = clients.create("x", scope="")
 
-    assert clients.disable(client.client_id) == dataclasses.replace(client, disabled=True)
+    disabled = dataclasses.replace(client, disabled=True)
+    assert clients.change(client.client_id, disabled=True) == (disabled, True)
     assert clients.authenticate(client.client_id, secret) is None
     assert clients.get(client.client_id) == dataclasses.replace(client, disabled=True)
 

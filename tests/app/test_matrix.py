@@ -97,6 +97,11 @@ def reason(world: World) -> dict[str, Any]:
     return {"query_string": {"reason": "mistake"}}
 
 
+def own_password(world: World) -> dict[str, Any]:
+    """Of the users; the administrator's own is another one."""
+    return {"json": {"password": PASSWORD, "new_password": PASSWORD}}
+
+
 # A bearer token where a client's secret is expected is no authentication at all.
 CLIENTS = {**same(401), "nobody": 200}
 
@@ -108,6 +113,8 @@ ROWS: dict[tuple[str, str], Row] = {
     # Also of an expired token, and a second time; but an access token must be one of ours.
     ("POST", "/auth/logout"): Row(signed_in(200, expired=200, revoked=200)),
     ("POST", "/auth/logout-all"): Row(signed_in(200)),
+    # A machine has no password.
+    ("POST", "/auth/password"): Row(signed_in(200, machine=404, admin=400), body=own_password),
     ("GET", "/auth/sessions"): Row(signed_in(200)),
     ("DELETE", "/auth/sessions/<sid>"): Row(
         signed_in(404, user=200), path=lambda w: f"/auth/sessions/{w.user.session_id}"
@@ -122,7 +129,7 @@ ROWS: dict[tuple[str, str], Row] = {
     ("GET", "/.well-known/jwks.json"): Row(same(200)),
     ("POST", "/admin/revocations"): Row(
         admins(201),
-        body=lambda _: {"json": {"kind": "session", "value": secrets.token_urlsafe(16), "reason": "stolen"}},
+        body=lambda w: {"json": {"kind": "session", "value": w.api.login().session_id, "reason": "stolen"}},
     ),
     ("GET", "/admin/revocations"): Row(admins(200)),
     ("GET", "/admin/revocations/<revocation_id>"): Row(admins(200), path=revocation_path),
@@ -135,10 +142,27 @@ ROWS: dict[tuple[str, str], Row] = {
     ("POST", "/admin/users"): Row(
         admins(201), body=lambda _: {"json": {"username": f"new-{secrets.token_hex(6)}", "password": PASSWORD}}
     ),
+    ("GET", "/admin/users"): Row(admins(200)),
+    ("GET", "/admin/users/<username>"): Row(admins(200), path=lambda w: f"/admin/users/{w.other.username}"),
+    ("DELETE", "/admin/users/<username>"): Row(admins(200), path=lambda w: f"/admin/users/{w.api.add_user()}"),
     ("PATCH", "/admin/users/<username>"): Row(
         admins(200), path=lambda w: f"/admin/users/{w.other.username}", body=lambda _: {"json": {"disabled": False}}
     ),
     ("POST", "/admin/clients"): Row(admins(201), body=lambda _: {"json": {"name": "reports"}}),
+    ("GET", "/admin/clients"): Row(admins(200)),
+    ("PATCH", "/admin/clients/<client_id>"): Row(
+        admins(200),
+        path=lambda w: f"/admin/clients/{w.machine.client_id}",
+        body=lambda _: {"json": {"disabled": False}},
+    ),
+    ("POST", "/admin/clients/<client_id>/secret"): Row(
+        admins(200), path=lambda w: f"/admin/clients/{w.machine.client_id}/secret"
+    ),
+    ("DELETE", "/admin/clients/<client_id>"): Row(
+        admins(200), path=lambda w: f"/admin/clients/{w.api.machine().client_id}"
+    ),
+    ("GET", "/admin/throttle"): Row(admins(200), body=lambda w: {"query_string": {"username": w.user.username}}),
+    ("DELETE", "/admin/throttle"): Row(admins(204), body=lambda w: {"query_string": {"username": w.user.username}}),
     ("GET", "/api/me"): Row(signed_in(200)),
     ("GET", "/api/reports"): Row(signed_in(403, admin=200, machine=200)),
     # Pages. On a Redis of one's own there is no playground.

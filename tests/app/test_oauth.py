@@ -140,7 +140,7 @@ def test_credentials_that_prove_nothing_are_refused_with_a_challenge(api: Api, h
 def test_the_wrong_secret_and_a_disabled_client_are_refused_alike(api: Api) -> None:
     machine = api.machine()
     wrong = error(token(api, Machine(machine.client_id, "wrong")), 401, "invalid_client")
-    api.service.stores.clients.disable(machine.client_id)
+    api.service.stores.clients.change(machine.client_id, disabled=True)
 
     assert error(token(api, machine), 401, "invalid_client") == wrong
 

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from app.clients import FIRST_PARTY
 from app.database import Database, DatabaseUnavailableError, InvalidValueError, UserRow
 from app.passwords import MAX_CHARACTERS, Passwords, Verification, check_password
-from app.users import User, UserExistsError, UserNotFoundError, Users
+from app.users import Changed, User, UserExistsError, UserNotFoundError, Users
 
 NOON = datetime(2026, 3, 1, 12, 0, 0, 123_000, tzinfo=UTC)
 PASSWORD = "correct horse battery staple"
@@ -141,9 +141,9 @@ def test_the_wrong_password_is_refused(users: Users) -> None:
 def test_a_disabled_user_is_refused_until_enabled(users: Users) -> None:
     users.create("ada", password=PASSWORD, scope="")
 
-    assert users.change("ada", disabled=True).disabled
+    assert users.change("ada", disabled=True).after.disabled
     assert users.authenticate("ada", PASSWORD) is None
-    assert not users.change("ada", disabled=False).disabled
+    assert not users.change("ada", disabled=False).after.disabled
     assert users.authenticate("ada", PASSWORD) is not None
 
 
@@ -207,13 +207,13 @@ def test_renewing_a_hash_does_not_bring_back_a_password_changed_meanwhile(databa
 def test_a_change_leaves_the_rest(users: Users) -> None:
     created = users.create("ada", password=PASSWORD, scope="me")
 
-    assert users.change("ada", scope="me reports:read").scope == "me reports:read"
-    changed = users.change("ada", password="another password")
+    assert users.change("ada", scope="me reports:read").after.scope == "me reports:read"
+    changed = users.change("ada", password="another password").after
 
     assert changed == User(username="ada", scope="me reports:read", disabled=False, created_at=created.created_at)
     assert users.authenticate("ada", PASSWORD) is None
     assert users.authenticate("ada", "another password") == changed
-    assert users.change("ada") == changed
+    assert users.change("ada") == Changed(changed, changed)
 
 
 def test_a_refused_change_changes_nothing(users: Users) -> None:

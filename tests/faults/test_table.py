@@ -108,7 +108,7 @@ def _revoke_by_admin(stage: Stage) -> tuple[Ask, str | None]:
 
 
 def _a_revocation(stage: Stage) -> str:
-    body = {"kind": "session", "value": f"s-{next(_numbers)}", "reason": "to be undone"}
+    body = {"kind": "session", "value": f"s-{next(_numbers)}", "reason": "to be undone", "even_if_unknown": True}
     ask = stage.asks("POST", "/admin/revocations", token=stage.token, json=body)
     made: str = patiently(ask, 201).json()["revocation"]["id"]
     return made

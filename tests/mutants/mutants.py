@@ -463,6 +463,27 @@ MUTANTS = (
         ("tests/app/test_time_of_sign_in.py",),
     ),
     Mutant(
+        "two administrators that disable each other do not wait for each other",
+        "app/users.py",
+        "session.execute(sa.select(UserRow.username).where(_ADMINISTERS).order_by(UserRow.username).with_for_update())",
+        "session.execute(sa.select(UserRow.username).where(_ADMINISTERS).order_by(UserRow.username))",
+        ("tests/app/test_administrators.py::test_of_two_administrators_that_take_it_from_each_other_one_is_left",),
+    ),
+    Mutant(
+        "who signs in to an account of their own is forgiven what they failed at others",
+        "app/lua/throttle.lua",
+        "move(one, -math.min(own + (one == account and turn_ends and 1 or 0), failures(one)))",
+        "move(one, -failures(one))",
+        ("tests/attacks/test_service_guessing.py",),
+    ),
+    Mutant(
+        "a known device shares the bucket of strangers",
+        "app/lua/throttle.lua",
+        "bucket(KEYS[1], 'devices', 'account')",
+        "account",
+        ("tests/attacks/test_service_guessing.py",),
+    ),
+    Mutant(
         "a client's token is from after its secret was checked",
         "app/routes/oauth.py",
         "now_ms=now_ms))",

@@ -145,6 +145,70 @@ def test_a_user_takes_a_second_click_and_everyone_takes_typing(desk: Visitor, se
     expect(dialog).to_have_count(0)
 
 
+def test_who_revoked_everyone_keeps_the_receipt_and_the_way_back_behind_the_next_door(
+    desk: Visitor, service: Service
+) -> None:
+    page, other = desk.page, service.login()
+    page.get_by_text("Revoke what cannot be found here").click()
+    page.get_by_label("Kind").first.select_option("issuer")
+    page.locator("#any-handle").get_by_role("button", name="Revoke…").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("Reason").fill("the wrong window")
+    dialog.get_by_label("To confirm").fill(service.url.removeprefix("http://"))
+    dialog.get_by_role("button", name="Revoke", exact=True).click()
+    expect(page.get_by_role("alert")).to_contain_text("Your session has ended")
+
+    sign_in(page)
+
+    dialog = page.get_by_role("dialog", name="You revoked everyone")
+    expect(dialog.get_by_role("status")).to_contain_text("Enforced by 2 of 2 processes")
+    dialog.get_by_role("button", name="Undo…").click()
+    dialog = page.get_by_role("dialog", name="Undo the revocation of everyone")
+    dialog.get_by_label("Reason").fill("a mistake")
+    dialog.get_by_role("button", name="Undo", exact=True).click()
+    expect(dialog.get_by_role("status")).to_contain_text("Undone.")
+    assert service.get("/api/me", token=other["access_token"]).status_code == 200
+
+
+def test_a_name_that_nobody_has_is_told_and_can_be_revoked_all_the_same(desk: Visitor, service: Service) -> None:
+    page = desk.page
+    add_user(service, "r11")
+    page.get_by_text("Revoke what cannot be found here").click()
+    page.get_by_label("Kind").first.select_option("subject")
+    page.get_by_label("Value").fill("R11")
+    page.locator("#any-handle").get_by_role("button", name="Revoke…").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("There is no user R11. Did you mean r11?")
+    button = dialog.get_by_role("button", name="Revoke", exact=True)
+    expect(button).to_be_disabled()
+    dialog.get_by_label("Reason").fill("a backup knew them")
+    dialog.get_by_label("To confirm").fill("R11")
+    button.click()
+    expect(dialog.get_by_role("status")).to_contain_text("Revoked.")
+
+
+def test_an_account_is_unlocked_disabled_and_enabled_by_clicking(desk: Visitor, service: Service) -> None:
+    page = desk.page
+    add_user(service, "bob")
+    for number in range(11):
+        service.post("/auth/login", json={"username": "bob", "password": f"guess {number}"})
+    find(page, "bob")
+    card = page.get_by_role("article", name="user bob")
+    expect(card).to_contain_text("failures to sign in, and somebody has to wait.")
+    card.get_by_role("button", name="Unlock").click()
+    expect(card.get_by_role("button", name="Unlock")).to_have_count(0)
+    login = service.login("bob", PASSWORD)
+
+    card.get_by_role("button", name="Disable…").click()
+    dialog = page.get_by_role("dialog", name="Disable bob")
+    dialog.get_by_role("button", name="Disable", exact=True).click()
+    expect(card).to_contain_text("disabled")
+    assert service.get("/api/me", token=login["access_token"]).status_code == 401
+    card.get_by_role("button", name="Enable").click()
+    expect(card).to_contain_text("active")
+    service.login("bob", PASSWORD)
+
+
 def test_a_pasted_token_is_found_with_all_it_can_be_revoked_by_and_not_kept_on_the_screen(
     desk: Visitor, service: Service
 ) -> None:
@@ -170,7 +234,8 @@ def test_a_reload_keeps_an_admin_signed_in_and_signing_out_does_not(desk: Visito
 
     page.get_by_role("button", name="Sign out").click()
     expect(page.get_by_role("heading", name="Sign in to the console")).to_be_visible()
-    assert page.context.cookies() == []
+    # What stays says that this browser signed in before, and opens nothing.
+    assert [cookie.get("name") for cookie in page.context.cookies()] == ["console-device"]
     page.reload()
     expect(page.get_by_role("heading", name="Sign in to the console")).to_be_visible()
 
@@ -214,7 +279,7 @@ def test_names_and_reasons_are_text_whatever_they_look_like(desk: Visitor, servi
     page = desk.page
     evil = '<img src=x onerror="document.title=\'owned\'"><script>document.title="owned"</script>'
     token = service.login()["access_token"]
-    body = {"kind": "session", "value": '"><svg onload=alert(1)>', "reason": evil}
+    body = {"kind": "session", "value": '"><svg onload=alert(1)>', "reason": evil, "even_if_unknown": True}
     assert service.post("/admin/revocations", token=token, json=body).status_code == 201
     headers = {"User-Agent": evil}
     service.post("/auth/login", json={"username": "admin", "password": ADMIN_PASSWORD}, headers=headers)

@@ -54,6 +54,10 @@ class NewRevocation(BaseModel):
     )
     token: str | None = Field(default=None, description="An access token that leaked, expired or not.")
     reason: Reason = Field(description="Why. It stands in the audit log.")
+    even_if_unknown: bool = Field(
+        default=False,
+        description="Also where this service knows no such user, client, session or key, and yet tokens may be out.",
+    )
     dry_run: bool = Field(default=False, description="Only tell what it would hit.")
 
     @model_validator(mode="after")
@@ -113,7 +117,7 @@ class Undone(TypedDict):
     still_disabled: NotRequired[
         Annotated[
             Literal[True],
-            Field(description="There where the user or client is disabled: it stays out until somebody enables it."),
+            Field(description="There where the user is disabled, and stays out until somebody enables them."),
         ]
     ]
 
@@ -158,6 +162,7 @@ class Undo(TypedDict):
 @operation(
     refuses={
         400: "Or the token is none of ours, and `reason` says why.",
+        404: "`unknown_user`, `unknown_client`, `unknown_session`, `unknown_key`: the value names nobody here.",
         409: "`signing_key`: the key signs. `conflict`: no more keys can be revoked.",
     },
 )
@@ -170,9 +175,13 @@ def revoke(body: NewRevocation) -> tuple[Revoked, Literal[201]] | tuple[Unchange
     handle = _handle_of(body)
     cutoff_ms = None if body.issued_before is None else milliseconds(body.issued_before)
     if body.dry_run:
-        return _preview(handle, cutoff_ms), 200
+        return _preview(handle, cutoff_ms, even_if_unknown=body.even_if_unknown), 200
     receipt = service().accounts.revoke(
-        handle, reason=body.reason, actor=actor(bearer.claims.subject), issued_before_ms=cutoff_ms
+        handle,
+        reason=body.reason,
+        actor=actor(bearer.claims.subject),
+        issued_before_ms=cutoff_ms,
+        even_if_unknown=body.even_if_unknown,
     )
     if receipt.revocation is None:
         nothing: NothingToRevoke = {"revocation": None, "receipt": receipt_json(receipt)}
@@ -212,7 +221,7 @@ def revocation(revocation_id: RevocationId) -> OneRevocation:
     refuses={
         400: "`invalid`: the reason is too long.",
         404: _UNKNOWN_REVOCATION,
-        409: "`conflict`: it was merged with others of its handle.",
+        409: "`conflict`: it was merged with others of its handle. `client_closed`: the client is disabled or deleted.",
     },
 )
 def undo(revocation_id: RevocationId, query: Undo) -> Undone:
@@ -254,8 +263,8 @@ def _of_handle(kind: Kind | None, value: str, *, issuer: str | None) -> Revocati
     return {"revocations": [revocation_json(revocation) for revocation in in_force], "next_cursor": None}
 
 
-def _preview(handle: Handle, cutoff_ms: int | None) -> Preview:
-    service().accounts.check(handle, issued_before_ms=cutoff_ms)
+def _preview(handle: Handle, cutoff_ms: int | None, *, even_if_unknown: bool) -> Preview:
+    service().accounts.check(handle, issued_before_ms=cutoff_ms, even_if_unknown=even_if_unknown)
     before_ms = service().stores.denylist.now_ms() + 1 if cutoff_ms is None else cutoff_ms
     sessions = service().sessions.reached_by(handle, issued_before_ms=before_ms)
     claims = bearer.claims

@@ -1,18 +1,32 @@
 """Users: the accounts that people sign in with."""
 
-from typing import Annotated
+from typing import Annotated, Final, NotRequired
 
 from flask import Blueprint
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from typing_extensions import TypedDict  # pydantic cannot read the one of typing before 3.12
 
 from app.bearer import admin_required, bearer
+from app.instants import milliseconds, rfc3339
 from app.openapi import operation
 from app.routes.context import actor, service
-from app.routes.formats import UNKNOWN_USER, ReceiptJson, Scope, Username, receipt_json
-from app.users import User
+from app.routes.formats import (
+    PAGE_SIZE,
+    UNKNOWN_USER,
+    AtCursor,
+    Cursor,
+    Instant,
+    ReceiptAnswer,
+    ReceiptJson,
+    Scope,
+    Username,
+    receipt_json,
+)
+from app.users import User, UserNotFoundError
 
 routes = Blueprint("users", __name__)
+
+_LAST: Final = "`last_administrator`: nobody could administer any more."
 
 
 class NewUser(BaseModel):
@@ -54,12 +68,41 @@ class UserJson(TypedDict):
     username: Username
     scope: Scope
     disabled: Annotated[bool, Field(examples=[False])]
+    created_at: Instant
 
 
 class UserChanged(UserJson):
     """The account as it is now, and what taking its tokens back has reached."""
 
-    receipt: ReceiptJson
+    receipt: Annotated[
+        ReceiptJson | None, Field(description="Null where nothing was taken back: nothing changed, or it was enabled.")
+    ]
+
+
+class UsersQuery(TypedDict):
+    """Where the list goes on."""
+
+    cursor: NotRequired[AtCursor]
+
+
+class UsersPage(TypedDict):
+    """A page of accounts."""
+
+    users: list[UserJson]
+    next_cursor: Cursor
+
+
+@routes.get("/users")
+@admin_required
+@operation(refuses={400: "`invalid`: a cursor from elsewhere."})
+def users(query: UsersQuery) -> UsersPage:
+    """The accounts, in the order of their names. Deleted ones are not among them."""
+    found = service().stores.users.page(after=query.get("cursor", ""), limit=PAGE_SIZE + 1)
+    page = found[:PAGE_SIZE]
+    return {
+        "users": [_user_json(user) for user in page],
+        "next_cursor": page[-1].username if len(found) > PAGE_SIZE else None,
+    }
 
 
 @routes.post("/users")
@@ -73,11 +116,22 @@ def create_user(body: NewUser) -> UserJson:
     return _user_json(user)
 
 
-@routes.patch("/users/<username>")
+@routes.get("/users/<username>")
 @admin_required
 @operation(refuses={404: UNKNOWN_USER})
+def user(username: Username) -> UserJson:
+    """One account."""
+    found = service().stores.users.get(username)
+    if found is None:
+        raise UserNotFoundError
+    return _user_json(found)
+
+
+@routes.patch("/users/<username>")
+@admin_required
+@operation(refuses={404: UNKNOWN_USER, 409: _LAST})
 def change_user(username: Username, body: ChangedUser) -> UserChanged:
-    """Change an account, and take back everything it holds."""
+    """Change an account, and take back everything it holds, unless nothing changed."""
     user, receipt = service().accounts.change_user(
         username,
         password=body.password,
@@ -85,8 +139,26 @@ def change_user(username: Username, body: ChangedUser) -> UserChanged:
         disabled=body.disabled,
         actor=actor(bearer.claims.subject),
     )
-    return {**_user_json(user), "receipt": receipt_json(receipt)}
+    return {**_user_json(user), "receipt": None if receipt is None else receipt_json(receipt)}
+
+
+@routes.delete("/users/<username>")
+@admin_required
+@operation(refuses={404: UNKNOWN_USER, 409: _LAST})
+def delete_user(username: Username) -> ReceiptAnswer:
+    """Delete an account for good, and take back everything it holds.
+
+    Its password, scope and sessions, with their addresses and programs, are deleted. The name stays taken: a hash of it
+    is kept, and the audit log names it for as long as it keeps its records.
+    """
+    receipt = service().accounts.delete_user(username, actor=actor(bearer.claims.subject))
+    return {"receipt": receipt_json(receipt)}
 
 
 def _user_json(user: User) -> UserJson:
-    return {"username": user.username, "scope": user.scope, "disabled": user.disabled}
+    return {
+        "username": user.username,
+        "scope": user.scope,
+        "disabled": user.disabled,
+        "created_at": rfc3339(milliseconds(user.created_at)),
+    }

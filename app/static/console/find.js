@@ -1,5 +1,6 @@
 // Finding something, and seeing what it holds.
 
+import { account } from "./account.js";
 import { $, chip, code, count, distance, facts, h, row, table, time } from "./dom.js";
 import { revoke, undo } from "./revoke.js";
 import { api } from "./session.js";
@@ -58,6 +59,7 @@ function card(one, among) {
       one.state && chip(one.state, STATES[one.state]),
       h("button", { type: "button", class: "danger small", onclick: () => revoke(one, again) }, "Revoke…")),
     details(one),
+    among <= 5 && account(one, again),
     one.revocations.length > 0 && h("ul", { class: "in-force" }, one.revocations.map((revocation) =>
       h("li", {},
         h("span", {}, h("strong", {}, "Revoked "), time(revocation.created_at), ` by ${revocation.actor || "nobody"}: `, h("q", {}, revocation.reason)),

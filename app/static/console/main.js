@@ -5,6 +5,7 @@ import * as audit from "./audit.js";
 import * as find from "./find.js";
 import * as health from "./health.js";
 import * as revocations from "./revocations.js";
+import { remember } from "./revoke.js";
 import { events, resume, signIn, signOut, username } from "./session.js";
 
 const VIEWS = ["find", "revocations", "audit", "health"];
@@ -77,6 +78,7 @@ function enter() {
   $("desk").hidden = $("account").hidden = false;
   $("who").textContent = username();
   turn({ focus: true });
+  remember(() => turn({ focus: false }));
   follow();
   examine();
 }

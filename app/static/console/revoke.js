@@ -15,6 +15,7 @@ export function revoke(handle, changed) {
   const confirm = h("div", { class: "confirm" });
   const problem = h("p", { class: "message refused", role: "alert", hidden: true });
   const button = h("button", { class: "danger", disabled: true }, "Revoke");
+  let endsOwn = false;
   let needed = 3;
   let asked = false;
   let typed = null;
@@ -34,16 +35,25 @@ export function revoke(handle, changed) {
       const told = await api("POST", "/admin/revocations", { ...body, reason: "preview", dry_run: true });
       needed = words.level(handle.kind, told.would_end);
       preview.replaceChildren(h("strong", {}, words.hits(handle.kind, told.would_end)));
-      if (told.includes_you) preview.append(" This includes your own session: you will have to sign in again.");
-      if (needed === 3) {
-        const word = words.word(handle);
-        typed = h("input", { autocomplete: "off", autocapitalize: "none", spellcheck: "false", oninput: () => { button.disabled = typed.value !== word; } });
-        confirm.replaceChildren(h("label", {}, h("span", {}, "To confirm, type ", h("code", {}, word)), typed));
-      } else button.disabled = false;
+      endsOwn = told.includes_you;
+      if (endsOwn) preview.append(" This includes your own session: you will have to sign in again.");
+      confirmation();
     } catch (refusal) {
       preview.textContent = "What it hits is not known.";
-      say(refusal);
+      if (!refusal.reason?.startsWith("unknown_")) return say(refusal);
+      // The service knows no such user, client, session or key, and yet there may be tokens.
+      preview.replaceChildren(h("strong", {}, refusal.message), " Tokens of this name that exist all the same would be refused.");
+      body.even_if_unknown = true;
+      confirmation();
     }
+  }
+
+  function confirmation() {
+    if (needed === 3) {
+      const word = words.word(handle);
+      typed = h("input", { autocomplete: "off", autocapitalize: "none", spellcheck: "false", oninput: () => { button.disabled = typed.value !== word; } });
+      confirm.replaceChildren(h("label", {}, h("span", {}, "To confirm, type ", h("code", {}, word)), typed));
+    } else button.disabled = false;
   }
 
   async function submit(event) {
@@ -57,6 +67,8 @@ export function revoke(handle, changed) {
     button.disabled = true;
     try {
       const answer = await api("POST", "/admin/revocations", { ...body, reason: reason.value });
+      // The desk closes at the next question; what was done is told again behind the next door.
+      if (endsOwn) kept = answer;
       done(answer);
       changed();
     } catch (refusal) {
@@ -70,15 +82,33 @@ export function revoke(handle, changed) {
     problem.hidden = false;
   }
 
-  function done({ revocation, receipt }) {
-    const close = h("button", { class: "primary", onclick: () => dialog.close() }, "Close");
-    const said = revocation
-      ? h("p", { class: "message ok", role: "status" }, h("strong", {}, "Revoked. "), words.receipt(receipt))
-      : h("p", { class: "message", role: "status" }, "Nothing had to be written: what it concerns has expired.");
-    const back = revocation && h("button", { onclick: () => { dialog.close(); undo(revocation, changed); } }, "Undo…");
-    form.replaceWith(said, h("div", { class: "row end" }, back, close));
+  function done(answer) {
+    const { parts, close } = told(answer, () => dialog.close(), changed);
+    form.replaceWith(...parts);
     close.focus();
   }
+}
+
+/** What a revocation has reached, with the way back, and the button that closes it. */
+function told({ revocation, receipt }, leave, changed) {
+  const close = h("button", { class: "primary", onclick: leave }, "Close");
+  const said = revocation
+    ? h("p", { class: "message ok", role: "status" }, h("strong", {}, "Revoked. "), words.receipt(receipt))
+    : h("p", { class: "message", role: "status" }, "Nothing had to be written: what it concerns has expired.");
+  const back = revocation && h("button", { onclick: () => { leave(); undo(revocation, changed); } }, "Undo…");
+  return { parts: [said, h("div", { class: "row end" }, back, close)], close };
+}
+
+let kept = null;
+
+/** Tell who signs in again of the revocation that ended their session, once. */
+export function remember(changed) {
+  if (!kept) return;
+  const answer = kept;
+  kept = null;
+  const { parts, close } = told(answer, () => dialog.close(), changed);
+  const dialog = open(`You revoked ${words.title(answer.revocation)}`, h("div", {}, parts));
+  close.focus();
 }
 
 /** Ask why, take exactly this revocation back, and say so. */
