@@ -394,7 +394,8 @@ def test_accounts_and_clients_are_made_and_ended_by_command(service: Service) ->
 
     admin = service.login()["access_token"]
     done = service.get("/admin/audit", token=admin).json()["records"]
-    assert [one["action"] for one in reversed(done)] == ["user.create", "client.create", "client.disable"]
+    acts = ["user.create", "client.create", "client.disable", "revocation.create"]
+    assert [one["action"] for one in reversed(done)] == acts
     assert all(one["actor"].startswith("operator ") for one in done)
 
 
