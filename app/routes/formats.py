@@ -3,9 +3,10 @@
 The types say it once: mypy holds the code to them, and `/openapi.json` is made of them.
 """
 
+import re
 from typing import Annotated, Final, Literal, NotRequired
 
-from pydantic import Field
+from pydantic import AwareDatetime, BeforeValidator, Field
 from typing_extensions import TypedDict  # pydantic cannot read the one of typing before 3.12
 
 from app.grants import Tokens
@@ -24,6 +25,19 @@ UNKNOWN_USER: Final = "`unknown_user`: there is no user of this name."
 
 #: RFC 3339, UTC, milliseconds.
 Instant = Annotated[str, Field(json_schema_extra={"format": "date-time"}, examples=["2026-11-24T17:00:00.000Z"])]
+
+_DATE_AND_TIME = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]\d")
+
+
+def _written_out(value: object) -> object:
+    """Pydantic would read a number as well, and guess whether it counts seconds or milliseconds."""
+    if not isinstance(value, str) or not _DATE_AND_TIME.match(value):
+        raise ValueError("write it as 2026-11-24T17:00:00Z")
+    return value
+
+
+#: An instant that a client gives: RFC 3339, with its zone.
+GivenInstant = Annotated[AwareDatetime, BeforeValidator(_written_out)]
 
 Issuer = Annotated[str, Field(description="The `iss` of the tokens.", examples=["https://auth.example"])]
 SessionId = Annotated[str, Field(description="The `sid` of its tokens.", examples=["N3eT0bRrA2CzpmqhyFj3Kw"])]

@@ -3,7 +3,7 @@
 from typing import Annotated, NotRequired
 
 from flask import Blueprint
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 from typing_extensions import TypedDict  # pydantic cannot read the one of typing before 3.12
 
 from app.audit import MAX_PAGE, AuditFilter, AuditRecord
@@ -11,7 +11,7 @@ from app.bearer import admin_required
 from app.instants import milliseconds, rfc3339
 from app.openapi import operation
 from app.routes.context import service
-from app.routes.formats import PAGE_SIZE, AtCursor, Cursor, Instant
+from app.routes.formats import PAGE_SIZE, AtCursor, Cursor, GivenInstant, Instant
 
 routes = Blueprint("audit", __name__)
 
@@ -25,8 +25,8 @@ class AuditQuery(TypedDict):
     actor: NotRequired[Annotated[str, Field(description="Only what this one did.", examples=["admin"])]]
     action: NotRequired[Annotated[str, Field(description="Only this.", examples=["user.change"])]]
     target: NotRequired[Annotated[str, Field(description="Only what concerns this.", examples=["subject:ada"])]]
-    since: NotRequired[Annotated[AwareDatetime, Field(description="Only what was done at this instant or later.")]]
-    until: NotRequired[Annotated[AwareDatetime, Field(description="Only what was done before this instant.")]]
+    since: NotRequired[Annotated[GivenInstant, Field(description="Only what was done at this instant or later.")]]
+    until: NotRequired[Annotated[GivenInstant, Field(description="Only what was done before this instant.")]]
     limit: NotRequired[Annotated[int, Field(description="So many at most.", ge=1, le=MAX_PAGE, examples=[50])]]
     cursor: NotRequired[AtCursor]
 

@@ -3,7 +3,7 @@
 from typing import Annotated, Literal, NotRequired
 
 from flask import Blueprint
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict  # pydantic cannot read the one of typing before 3.12
 
@@ -16,6 +16,7 @@ from app.routes.formats import (
     PAGE_SIZE,
     AtCursor,
     Cursor,
+    GivenInstant,
     ReceiptJson,
     RevocationJson,
     receipt_json,
@@ -49,7 +50,7 @@ class NewRevocation(BaseModel):
     kind: Kind | None = Field(default=None, description="What to revoke by. This, or `token`.")
     value: str | None = Field(default=None, description="Whose; left out for kind `issuer`.")
     issuer: str | None = Field(default=None, description="The issuer of the tokens; left out: this service.")
-    issued_before: AwareDatetime | None = Field(
+    issued_before: GivenInstant | None = Field(
         default=None, description="For kinds `subject`, `client` and `issuer`: only what is older; left out: now."
     )
     token: str | None = Field(default=None, description="An access token that leaked, expired or not.")
