@@ -23,6 +23,7 @@ def create_app(settings: "Settings", *, extend: "Callable[[Flask], None] | None"
 
     from app import browsers, logs, metrics, problems
     from app.bearer import bearer
+    from app.mount import Mount, path_of
     from app.routes import (
         admin,
         auth,
@@ -61,4 +62,7 @@ def create_app(settings: "Settings", *, extend: "Callable[[Flask], None] | None"
         app.register_blueprint(playground.demo)
     if extend is not None:
         extend(app)
+    if path_of(settings.issuer):
+        names = {rule.rule.split("/")[1] for rule in app.url_map.iter_rules()}
+        app.wsgi_app = Mount(app.wsgi_app, issuer=settings.issuer, names=names)  # type: ignore[method-assign]  # as Flask documents it
     return app

@@ -208,5 +208,11 @@ def _cookie_name(name: str = _COOKIE) -> str:
 
 def _set_cookie(value: str, *, seconds: int, name: str = _COOKIE) -> str:
     return dump_cookie(
-        _cookie_name(name), value, max_age=seconds, path=_PATH, secure=_is_secure(), httponly=True, samesite="Strict"
+        _cookie_name(name),
+        value,
+        max_age=seconds,
+        path=f"{request.script_root}{_PATH}",
+        secure=_is_secure(),
+        httponly=True,
+        samesite="Strict",
     )

@@ -4,7 +4,7 @@ import math
 import os
 from typing import Annotated, Any
 
-from flask import Blueprint, Response, jsonify, redirect
+from flask import Blueprint, Response, jsonify, redirect, request
 from pydantic import Field
 from typing_extensions import TypedDict  # pydantic cannot read the one of typing before 3.12
 
@@ -51,7 +51,7 @@ class Entries(TypedDict):
 def entrance() -> Any:
     """The playground; where there is none, the reference."""
     if not service().settings.is_embedded:
-        return redirect("/docs")
+        return redirect(f"{request.script_root}/docs")
     return page(
         "playground.html",
         username=demonstration.USERNAME,

@@ -37,7 +37,7 @@ LAYERS = (
     ("accounts", "startup"),
     ("service",),
     # HTTP begins here.
-    ("bearer", "browsers", "logs", "metrics", "problems"),
+    ("bearer", "browsers", "logs", "metrics", "mount", "problems"),
     ("openapi",),
     ("routes.context", "routes.formats"),
     ("routes.pages", "routes.auth", "routes.operations", "routes.resources", "routes.verify", "routes.wellknown"),

@@ -1,6 +1,8 @@
 // Being signed in. The access token lives in this module's memory and nowhere else; the refresh token is in a cookie
 // that no script can read, so a reload asks the server for the next access token.
 
+import { ROOT } from "../root.js";
+
 let token = null;
 let renewing = null;
 let who = null;
@@ -72,7 +74,7 @@ async function ask(method, path, body, bearer) {
   if (bearer) headers.Authorization = `Bearer ${bearer}`;
   let answer;
   try {
-    answer = await fetch(path, {
+    answer = await fetch(ROOT + path, {
       method, headers, body: body === undefined ? undefined : JSON.stringify(body),
       credentials: "same-origin", cache: "no-store", redirect: "error",
     });

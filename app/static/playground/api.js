@@ -1,5 +1,7 @@
 /** Calls to the service, and what its answers say about themselves. */
 
+import { ROOT } from "../root.js";
+
 /**
  * @typedef {object} Answer
  * @property {number} status
@@ -22,7 +24,7 @@ export async function call(path, { token, json } = {}) {
   const headers = {};
   if (token) headers.Authorization = `Bearer ${token}`;
   if (json) headers["Content-Type"] = "application/json";
-  const response = await fetch(path, {
+  const response = await fetch(ROOT + path, {
     method: json ? "POST" : "GET",
     headers,
     body: json && JSON.stringify(json),
