@@ -52,7 +52,8 @@ class Questions:
         if path == "/verify" or path.startswith("/verify/"):
             environ = {name: value for name, value in environ.items() if name not in _OF_THE_OTHER}
             environ["wsgi.input"] = io.BytesIO()
-            if environ["REQUEST_METHOD"] not in _METHODS:
+            # No client may send credentials with TRACE (RFC 9110, section 9.3.8), so nobody has a question about it.
+            if environ["REQUEST_METHOD"] not in (*_METHODS, "TRACE"):
                 environ["REQUEST_METHOD"] = "GET"
         return self._app(environ, start_response)
 

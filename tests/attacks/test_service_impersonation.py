@@ -35,9 +35,7 @@ def test_knowing_the_id_of_a_session_is_not_owning_it(api: Api, login: Login) ->
     assert api.delete(f"/auth/sessions/{sid}", token=thief.access_token).status_code == 404
     assert api.post("/auth/logout", json={"refresh_token": f"{sid}.1.{'A' * 43}"}).status_code == 401
     assert api.refresh(f"{sid}.1.{'A' * 43}").status_code == 401
-    assert api.get(f"/auth/sessions?subject={login.username}", token=thief.access_token).get_json() == (
-        api.get("/auth/sessions", token=thief.access_token).get_json()
-    )
+    assert api.get(f"/auth/sessions?subject={login.username}", token=thief.access_token).status_code == 400
 
     assert api.me(login.access_token) == 200
     assert api.refresh(login.refresh_token).status_code == 200

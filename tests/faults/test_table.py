@@ -129,7 +129,28 @@ def _new_user(stage: Stage) -> tuple[Ask, str | None]:
 
 def _change_user(stage: Stage) -> tuple[Ask, str | None]:
     token = stage.login("ada")["access_token"]
-    return stage.asks("PATCH", "/admin/users/ada", token=stage.token, json={"scope": "reports:read"}), token
+    another = {"scope": f"reports:read r{next(_numbers)}"}
+    return stage.asks("PATCH", "/admin/users/ada", token=stage.token, json=another), token
+
+
+def _change_own_password(stage: Stage) -> tuple[Ask, str | None]:
+    token = stage.login("ada")["access_token"]
+    body = {"password": PASSWORD, "new_password": PASSWORD}
+    return stage.asks("POST", "/auth/password", token=token, json=body), token
+
+
+def _a_client(stage: Stage) -> str:
+    ask = stage.asks("POST", "/admin/clients", token=stage.token, json={"name": f"client {next(_numbers)}"})
+    made: str = patiently(ask, 201).json()["client_id"]
+    return made
+
+
+def _change_client(stage: Stage) -> tuple[Ask, str | None]:
+    return stage.asks("PATCH", f"/admin/clients/{_a_client(stage)}", token=stage.token, json={"disabled": True}), None
+
+
+def _rotate_secret(stage: Stage) -> tuple[Ask, str | None]:
+    return stage.asks("POST", f"/admin/clients/{_a_client(stage)}/secret", token=stage.token), None
 
 
 def _from_console(stage: Stage, method: str, path: str = "/console/session", **kwargs: Any) -> Ask:
@@ -170,6 +191,7 @@ TABLE = (
     Row("/auth/logout", _logout),
     Row("/auth/logout", _logout_by_refresh_token),
     Row("/auth/logout-all", _logout_all, again=(401,)),
+    Row("/auth/password", _change_own_password, again=(401,)),
     Row("/auth/sessions", _by_admin("GET", "/auth/sessions")),
     Row("/auth/sessions/<sid>", _end_session, again=(404,)),
     Row("/oauth/token", _client_credentials),
@@ -186,6 +208,9 @@ TABLE = (
     Row("/admin/users", _new_user, well=201),
     Row("/admin/users/<username>", _change_user),
     Row("/admin/clients", _by_admin("POST", "/admin/clients", json={"name": "another"}), well=201),
+    Row("/admin/clients/<client_id>", _change_client),
+    Row("/admin/clients/<client_id>/secret", _rotate_secret),
+    Row("/admin/throttle", _by_admin("GET", "/admin/throttle?username=ada")),
     Row("/admin/search", _by_admin("POST", "/admin/search", json={"query": "ada"})),
     Row("/admin/changes", _by_admin("GET", "/admin/changes")),
     Row("/admin/health", _by_admin("GET", "/admin/health")),

@@ -508,7 +508,7 @@ MUTANTS = (
     Mutant(
         "a session outlives its disabled account where somebody undoes the revocation",
         "app/accounts.py",
-        "        if user.disabled:\n            self._sessions()",
+        "        if changed.after.disabled:\n            self._sessions()",
         "        if False:\n            self._sessions()",
         ("tests/app/test_admin.py",),
     ),
