@@ -15,7 +15,7 @@ GUARANTEES: dict[str, tuple[str, ...]] = {
     "Acknowledged means written by Redis": ("test_a_revocation_that_is_gone_is_not_acknowledged",),
     "A bounded request is refused if it is sent later": (
         "test_no_token_is_accepted_later_than_its_bound_after_its_revocation",
-        "test_redis_hangs",
+        "test_redis_a_worker_and_connections_fail_one_after_the_other_and_nothing_is_lost",
     ),
     "Where the receipt says `enforced`": (
         "test_after_an_epoch_opened_nothing_is_enforced_before_the_longest_lease",
@@ -33,6 +33,9 @@ GUARANTEES: dict[str, tuple[str, ...]] = {
         "test_a_revoked_session_is_not_refreshed",
     ),
     "Undoing a revocation brings back": ("test_undo_never_lifts_what_somebody_else_revoked",),
+    "The sessions of an account that was disabled": (
+        "test_a_session_ends_with_its_account_also_for_whoever_undoes_the_revocation",
+    ),
     "An entry outlives every token it concerns": (
         "test_a_process_that_accepts_what_entries_do_not_outlive_takes_no_part",
         "test_an_entry_lives_until_the_last_token_it_concerns_is_dead",

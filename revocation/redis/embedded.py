@@ -117,8 +117,11 @@ class EmbeddedServer:
 
     def _tend(self, owner: int, ends: threading.Event) -> None:
         pause = _LOOK_SECONDS
-        # A fork takes greenlets along, and the server is not theirs.
-        while not ends.wait(pause) and os.getpid() == owner:
+        while not ends.wait(pause):
+            # A fork takes greenlets along. The server is not theirs, and one that ended there would fail: the threads
+            # of its process do not count it.
+            while os.getpid() != owner:
+                ends.wait(_LONGEST_PAUSE_SECONDS)
             if not self._has_ended():
                 pause = _LOOK_SECONDS
                 continue

@@ -85,7 +85,9 @@ class Script:
                 raise too_few_replicas(int(replicas), self._link.min_replicas)
         if word in _REASONS:
             reason = _REASONS[word].format(*detail.split(" "))
-            self._caller.warn(word, reason)
+            if word != "early":
+                # Every opening has a second of this, and ends it by itself.
+                self._caller.warn(word, reason)
             raise DenylistUnavailableError(reason)
         return word, answer[1:]
 

@@ -224,7 +224,7 @@ def test_of_two_that_delete_and_create_one_name_nobody_gets_it_twice(users: User
 
         with ThreadPoolExecutor(2) as pool:
             for done in [pool.submit(delete), pool.submit(create)]:
-                done.result()
+                done.result(60)
 
 
 # Lists

@@ -25,9 +25,6 @@ from tests.support.servers import Make
 
 SEED = int(os.environ.get("FAULTS_SEED", random.randrange(2**32)))
 LONG = os.environ.get("FAULTS_LONG") == "1"
-#: One process runs all of these, one after the other: two workloads at a time would starve each other.
-pytestmark = pytest.mark.xdist_group("workload")
-
 LONG_ONLY = pytest.mark.skipif(not LONG, reason="takes long: FAULTS_LONG=1")
 AOF = ("--appendonly", "yes", "--appendfsync", "always")
 
@@ -185,10 +182,33 @@ def test_a_log_without_its_entries_is_noticed_by_who_reads_it_next(way: str) -> 
         judge(way, workload, loses=True)
 
 
-@pytest.mark.parametrize(
-    "seconds",
-    [pytest.param(0.2, marks=LONG_ONLY), 1.0, pytest.param(3.0, marks=LONG_ONLY), pytest.param(10.0, marks=LONG_ONLY)],
-)
+def test_redis_a_worker_and_connections_fail_one_after_the_other_and_nothing_is_lost() -> None:
+    with under_load(seed=SEED) as workload:
+        time.sleep(WARM_SECONDS)
+        with workload.fault("stopped for 1 s"), workload.server.paused():
+            time.sleep(1.0)
+        with workload.fault("a worker stopped for longer than the bound"):
+            pid = min(workload.service.worker_pids())
+            os.kill(pid, signal.SIGSTOP)
+            time.sleep(3.0)
+            os.kill(pid, signal.SIGCONT)
+        with workload.fault("CLIENT KILL"):
+            _administered(workload, "CLIENT", "KILL", "TYPE", "normal")
+        assert workload.metric("revocation_amnesia_total") == 0
+        judge("stopped, worker stopped, CLIENT KILL", workload)
+
+
+def _administered(workload: Workload, *command: str) -> None:
+    # Somebody who is not killed with the others.
+    admin: Any = redis.Redis(unix_socket_path=str(workload.server.socket), protocol=2)
+    with contextlib.closing(admin):
+        for _ in range(15):
+            admin.execute_command(*command)
+            time.sleep(0.1)
+
+
+@LONG_ONLY
+@pytest.mark.parametrize("seconds", [0.2, 1.0, 3.0, 10.0])
 def test_redis_hangs(seconds: float) -> None:
     with under_load(seed=SEED) as workload:
         time.sleep(WARM_SECONDS)
@@ -200,17 +220,6 @@ def test_redis_hangs(seconds: float) -> None:
             assert workload.metric("revocation_decisions_total", outcome="unavailable") > 0
         assert workload.metric("revocation_amnesia_total") == 0
         judge(f"stopped for {seconds} s", workload)
-
-
-def test_a_worker_hangs_for_longer_than_the_bound() -> None:
-    with under_load(seed=SEED) as workload:
-        time.sleep(WARM_SECONDS)
-        with workload.fault("worker stopped"):
-            pid = min(workload.service.worker_pids())
-            os.kill(pid, signal.SIGSTOP)
-            time.sleep(3.0)
-            os.kill(pid, signal.SIGCONT)
-        judge("worker stopped for 3 s", workload)
 
 
 @LONG_ONLY
@@ -236,17 +245,14 @@ NETWORK: dict[str, tuple[Fault, float]] = {
 }
 
 
-@pytest.mark.parametrize(
-    "name", some(NETWORK, at_least={"cut", "half open, nothing returns", "slow", "truncated replies"})
-)
-def test_the_network_between_workers_and_redis_fails_while_others_revoke(name: str) -> None:
-    fault, seconds = NETWORK[name]
+def test_the_network_between_workers_and_redis_fails_in_many_ways_while_others_revoke() -> None:
     with under_load(through_proxy=True, seed=SEED) as workload:
         assert workload.proxy
-        time.sleep(WARM_SECONDS)
-        with workload.fault(name), workload.proxy.faulty(fault):
-            time.sleep(seconds)
-        judge(name, workload)
+        for name, (fault, seconds) in NETWORK.items():
+            time.sleep(WARM_SECONDS)
+            with workload.fault(name), workload.proxy.faulty(fault):
+                time.sleep(seconds)
+        judge(", ".join(NETWORK), workload)
 
 
 @pytest.mark.parametrize("worker_class", some(["gevent", "sync"], at_least={"gevent"}))
@@ -259,18 +265,14 @@ def test_every_kind_of_worker_keeps_the_promise_when_the_network_is_cut(worker_c
         judge(f"cut, {worker_class}", workload)
 
 
-@pytest.mark.parametrize("way", some(["SCRIPT FLUSH", "CLIENT KILL"], at_least={"CLIENT KILL"}))
-def test_what_administrators_do_is_survived(way: str) -> None:
+@LONG_ONLY
+def test_scripts_that_are_flushed_again_and_again_are_loaded_again() -> None:
     with under_load(seed=SEED) as workload:
         time.sleep(WARM_SECONDS)
-        # Somebody who is not killed with the others.
-        admin: Any = redis.Redis(unix_socket_path=str(workload.server.socket), protocol=2)
-        with workload.fault(way), contextlib.closing(admin):
-            for _ in range(15):
-                admin.execute_command(*(way.split() + (["TYPE", "normal"] if way == "CLIENT KILL" else [])))
-                time.sleep(0.1)
+        with workload.fault("SCRIPT FLUSH"):
+            _administered(workload, "SCRIPT", "FLUSH")
         assert workload.metric("revocation_amnesia_total") == 0
-        judge(way, workload)
+        judge("SCRIPT FLUSH", workload)
 
 
 @pytest.mark.parametrize("sabotage", some(["accept-on-error", "stamp-at-receipt"], at_least={"accept-on-error"}))

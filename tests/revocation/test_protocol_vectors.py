@@ -135,7 +135,7 @@ def answers() -> Answers:
 
 @pytest.fixture
 def denylist(answers: Answers) -> RedisDenylist:
-    made = RedisDenylist(answers, clock=lambda: answers.answer["time_ms"] / 1000)
+    made = RedisDenylist(answers, lifetimes=Lifetimes(), clock=lambda: answers.answer["time_ms"] / 1000)
     made.epochs._inspected = True
     return made
 

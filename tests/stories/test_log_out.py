@@ -189,8 +189,10 @@ def raw(service: Service, sent: bytes) -> int | None:
         connection.sendall(sent)
         connection.shutdown(socket.SHUT_WR)
         received = b""
-        while chunk := connection.recv(65_536):
-            received += chunk
+        # A server that has not read all of it may reset the connection, and its answer is lost then.
+        with contextlib.suppress(ConnectionResetError):
+            while chunk := connection.recv(65_536):
+                received += chunk
     match = re.match(rb"HTTP/1\.[01] (\d{3})", received)
     return int(match[1]) if match else None
 
