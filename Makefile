@@ -21,7 +21,7 @@ run: .venv/.installed ## serve, on the embedded store unless REVOCATION_REDIS_UR
 	@exec $(BIN)/python -m app serve
 
 test: .venv/.installed ## run every test, on real servers; ARGS="-k refresh -x" goes to pytest
-	@$(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
+	@$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder $(ARGS)
 
 bench: .venv/.installed ## measure what revocation costs here, in one or two minutes; ARGS=--full for all of it
 	@$(BIN)/python -m loadtest $(ARGS)

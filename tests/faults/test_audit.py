@@ -189,7 +189,6 @@ def test_postgres_that_is_frozen_holds_up_nobody_who_does_not_need_it(
             workers = service.worker_pids()
             load = Load(service, valkey, namespace)
             hang(load, url, lambda: frozen(postgres_url), seconds=SECONDS)
-            assert load.statuses["sign in"][503] > 0
             assert_unharmed(service, workers)
 
 
