@@ -30,7 +30,7 @@ bench: .venv/.installed ## measure what revocation costs here, in one or two min
 TELLING := tests/revocation/test_flask.py tests/revocation/test_metrics.py tests/revocation/test_testing.py \
 	tests/revocation/test_redis_denylist.py tests/app/test_sign_in.py tests/app/test_database.py \
 	tests/app/test_startup.py tests/faults/test_full_disk.py
-TELL := -m pytest -q -n auto --dist loadgroup -p no:cacheprovider
+TELL := -m pytest -q -n auto --dist loadfile -p no:cacheprovider
 
 # What is in PYTHONPATH comes before what is in .venv, for every process that a test starts as well.
 floors: .venv/.installed ## a telling part of the tests, with the lowest versions that pyproject.toml allows

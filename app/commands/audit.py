@@ -8,10 +8,10 @@ import click
 from app.audit import AuditFilter
 from app.audit_copier import AuditCopier
 from app.commands.embedded_store import embedded_store
+from app.commands.operator import stores_of
 from app.database import InvalidValueError
 from app.instants import milliseconds, rfc3339
 from app.settings import Settings
-from app.stores import Stores
 from revocation import DenylistUnavailableError
 
 
@@ -59,8 +59,7 @@ def export(
         wanted = AuditFilter(actor=actor, action=action, target=target, since=since, until=until)
     except InvalidValueError as error:
         raise click.UsageError(str(error)) from error
-    stores = Stores.of(settings)
-    stores.database.migrate()
+    stores = stores_of(settings)
     with embedded_store(settings):
         try:
             AuditCopier(stores.denylist, stores.audit, keep_seconds=settings.audit_retention_seconds).copy()

@@ -4,7 +4,8 @@ The types say it once: mypy holds the code to them, and `/openapi.json` is made 
 """
 
 import re
-from typing import Annotated, Final, Literal, NotRequired
+from collections.abc import Callable, Sequence
+from typing import Annotated, Final, Literal, NotRequired, TypeVar
 
 from pydantic import AwareDatetime, BeforeValidator, Field
 from typing_extensions import TypedDict  # pydantic cannot read the one of typing before 3.12
@@ -15,6 +16,8 @@ from app.instants import rfc3339
 from app.sessions import Session
 from revocation import Receipt, Revocation
 from revocation.handles import Kind
+
+T = TypeVar("T")
 
 #: The size of the pages of a list.
 PAGE_SIZE: Final = 50
@@ -27,6 +30,12 @@ UNKNOWN_USER: Final = "`unknown_user`: there is no user of this name."
 Instant = Annotated[str, Field(json_schema_extra={"format": "date-time"}, examples=["2026-11-24T17:00:00.000Z"])]
 
 _DATE_AND_TIME = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]\d")
+
+
+def paged(found: Sequence[T], place: Callable[[T], str]) -> tuple[Sequence[T], str | None]:
+    """The page, and where the next one begins, of what was found when one more than a page was asked for."""
+    page = found[:PAGE_SIZE]
+    return page, place(page[-1]) if len(found) > PAGE_SIZE else None
 
 
 def _written_out(value: object) -> object:

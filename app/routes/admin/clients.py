@@ -12,7 +12,17 @@ from app.clients import Client
 from app.instants import milliseconds, rfc3339
 from app.openapi import operation
 from app.routes.context import actor, service
-from app.routes.formats import PAGE_SIZE, AtCursor, Cursor, Instant, ReceiptAnswer, ReceiptJson, Scope, receipt_json
+from app.routes.formats import (
+    PAGE_SIZE,
+    AtCursor,
+    Cursor,
+    Instant,
+    ReceiptAnswer,
+    ReceiptJson,
+    Scope,
+    paged,
+    receipt_json,
+)
 
 routes = Blueprint("clients", __name__)
 
@@ -99,10 +109,10 @@ class ClientsPage(TypedDict):
 def clients(query: ClientsQuery) -> ClientsPage:
     """The registered clients, in the order of their ids."""
     found = service().stores.clients.page(after=query.get("cursor", ""), limit=PAGE_SIZE + 1)
-    page = found[:PAGE_SIZE]
+    page, next_cursor = paged(found, lambda client: client.client_id)
     return {
         "clients": [_client_json(client) for client in page],
-        "next_cursor": page[-1].client_id if len(found) > PAGE_SIZE else None,
+        "next_cursor": next_cursor,
     }
 
 

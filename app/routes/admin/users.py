@@ -20,6 +20,7 @@ from app.routes.formats import (
     ReceiptJson,
     Scope,
     Username,
+    paged,
     receipt_json,
 )
 from app.users import User, UserNotFoundError
@@ -98,10 +99,10 @@ class UsersPage(TypedDict):
 def users(query: UsersQuery) -> UsersPage:
     """The accounts, in the order of their names. Deleted ones are not among them."""
     found = service().stores.users.page(after=query.get("cursor", ""), limit=PAGE_SIZE + 1)
-    page = found[:PAGE_SIZE]
+    page, next_cursor = paged(found, lambda user: user.username)
     return {
         "users": [_user_json(user) for user in page],
-        "next_cursor": page[-1].username if len(found) > PAGE_SIZE else None,
+        "next_cursor": next_cursor,
     }
 
 
