@@ -33,12 +33,30 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         yield service
 
 
+#: Locust ends by a condition, and by the clock only where the condition never comes true.
+_UNTIL_ASKED = """
+from locust import events
+from loadtest.locustfile import Caller, Leaver
+
+@events.init.add_listener
+def watch(environment, **_):
+    @environment.events.request.add_listener
+    def asked(name, **_):
+        if name == {asks!r}:
+            environment.runner.quit()
+"""
+
+
 @pytest.mark.parametrize(("user", "asks"), [("Caller", "/api/me"), ("Leaver", "/api/me after logging out")])
-def test_the_locustfile_is_right_against_a_running_service(user: str, asks: str, service: Service) -> None:
-    command = [sys.executable, "-m", "locust", "-f", str(ROOT / "loadtest" / "locustfile.py"), "--headless"]
+def test_the_locustfile_is_right_against_a_running_service(
+    user: str, asks: str, service: Service, tmp_path: Path
+) -> None:
+    locustfile = tmp_path / "until_asked.py"
+    locustfile.write_text(_UNTIL_ASKED.format(asks=asks))
+    command = [sys.executable, "-m", "locust", "-f", str(locustfile), "--headless"]
     done = subprocess.run(
-        [*command, "--host", service.url, "-u", "1", "-t", "3s", "-s", "60", user],
-        env=os.environ | {"LOCUST_USERNAME": "admin", "LOCUST_PASSWORD": ADMIN_PASSWORD},
+        [*command, "--host", service.url, "-u", "1", "-t", "60s", "-s", "5", user],
+        env=os.environ | {"LOCUST_USERNAME": "admin", "LOCUST_PASSWORD": ADMIN_PASSWORD, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         timeout=120,
