@@ -1,24 +1,15 @@
 """BearerAuth: protects Flask routes with a Guard, and turns errors into the challenges of RFC 6750."""
 
 import inspect
-import json
 import math
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
-from typing import Any, Final, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
+from revocation.bearer import FIELD, STATUS, Bearer, holds_token, second_token, server_timing, token_in
 from revocation.claims import Claims
-from revocation.errors import (
-    ConfigurationError,
-    DenylistUnavailableError,
-    InsufficientScopeError,
-    InvalidRequestError,
-    InvalidTokenError,
-    MissingTokenError,
-    RevocationError,
-)
+from revocation.errors import ConfigurationError, InsufficientScopeError, RevocationError
 from revocation.extras import extra
 from revocation.guard import Decision, Guard, Refused, checked_staleness
 
@@ -28,19 +19,8 @@ with extra("flask", brings="flask", needed_by="revocation.flask"):
 P = ParamSpec("P")
 R = TypeVar("R")
 
-#: The HTTP status of each error (RFC 6750, section 3.1). A deny-list that does not answer is never a 401: a short
-#: outage must not sign everybody out.
-STATUS: Final[dict[type[RevocationError], int]] = {
-    InvalidRequestError: 400,
-    MissingTokenError: 401,
-    InvalidTokenError: 401,
-    InsufficientScopeError: 403,
-    DenylistUnavailableError: 503,
-}
-
 _EXTENSION = "revocation"
 _REQUIREMENT = "revocation_requirement"
-_NOT_FOR_A_HEADER = re.compile(r'[^\x20-\x7e]|["\\]')
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +46,7 @@ class BearerAuth:
     def __init__(self, guard: Guard | None = None, *, realm: str = "api") -> None:
         self._guard = guard
         self._longest_bound = 0.0
-        self._realm = _NOT_FOR_A_HEADER.sub("?", realm)
+        self._bearer = Bearer(realm)
 
     def init_app(self, app: Flask, *, guard: Guard | None = None) -> None:
         """Register the guard, the error responses and the `Server-Timing` header with an app.
@@ -148,41 +128,16 @@ class BearerAuth:
 
     def response(self, error: RevocationError) -> Response:
         """The response to an error: RFC 9457 problem details with an RFC 6750 challenge, or with a `Retry-After`."""
-        status = next(status for kind, status in STATUS.items() if isinstance(error, kind))
-        reason = error.reason if isinstance(error, InvalidTokenError) else error.slug
-        problem = {
-            "type": "about:blank",
-            "title": _TITLES[status],
-            "status": status,
-            "detail": str(error),
-            "reason": reason,
-        }
-        response = Response(json.dumps(problem), status, mimetype="application/problem+json")
-        response.headers["Cache-Control"] = "no-store"
-        if isinstance(error, DenylistUnavailableError):
-            # The log says what is wrong with the server; the client only learns when to try again.
-            problem["detail"] = "The deny-list does not answer, and the server decides nothing without it. Try again."
-            response.set_data(json.dumps(problem))
-            response.headers["Retry-After"] = str(error.retry_after_seconds)
-        else:
-            response.headers["WWW-Authenticate"] = self.challenge(error)
-        return response
+        answer = self._bearer.answer(error)
+        return Response(answer.body, answer.status, headers=answer.headers)
 
     def challenge(self, error: RevocationError) -> str:
         """The `WWW-Authenticate` value of an error (RFC 6750, section 3)."""
-        if isinstance(error, MissingTokenError):
-            return self.challenge_without_error()
-        parts = [f'error="{error.slug}"', f'error_description="{_NOT_FOR_A_HEADER.sub("?", str(error))}"']
-        if isinstance(error, InsufficientScopeError):
-            parts.append(f'scope="{_NOT_FOR_A_HEADER.sub("?", error.scope)}"')
-        return ", ".join([self.challenge_without_error(), *parts])
+        return self._bearer.challenge(error)
 
     def challenge_without_error(self) -> str:
         """The `WWW-Authenticate` value for a request that carried no token."""
-        return f'Bearer realm="{self._realm}"'
-
-
-_TITLES = {400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 503: "Service Unavailable"}
+        return self._bearer.challenge_without_error()
 
 
 def bearer_token() -> str:
@@ -193,28 +148,19 @@ def bearer_token() -> str:
     """
     current: Request = request._get_current_object()  # type: ignore[attr-defined]  # werkzeug's way past its proxy
     environ = current.environ
-    header: str = environ.get("HTTP_AUTHORIZATION", "")
-    scheme, _, token = header.partition(" ")
-    token = token.strip(" ")
-    if scheme.lower() != "bearer" or not token:
-        raise MissingTokenError("Send a bearer token in the Authorization header.")
-    # Werkzeug parses the query and the form at the first look, so this code looks only where there are any.
-    query = environ.get("QUERY_STRING") and "access_token" in current.args
-    if query or (environ.get("CONTENT_TYPE") and _has_form_token(current)):
-        raise InvalidRequestError("Send the token once, in the Authorization header only.")
+    token = token_in(environ.get("HTTP_AUTHORIZATION", ""))
+    if holds_token(environ.get("QUERY_STRING", "")) or (environ.get("CONTENT_TYPE") and _has_form_token(current)):
+        raise second_token()
     return token
 
 
 def _has_form_token(current: Request) -> bool:
-    return current.mimetype == "application/x-www-form-urlencoded" and "access_token" in current.form
+    return current.mimetype == "application/x-www-form-urlencoded" and FIELD in current.form
 
 
 def _add_server_timing(response: Response) -> Response:
     context: Any = g._get_current_object()
     decision: Decision | None = context.get("revocation_decision")
     if decision is not None:
-        verify, revocation = decision.verify_seconds * 1000, decision.revocation_seconds * 1000
-        response.headers.add(
-            "Server-Timing", f'verify;dur={verify:.3f}, revocation;dur={revocation:.3f};desc="{decision.source}"'
-        )
+        response.headers.add("Server-Timing", server_timing(decision))
     return response

@@ -20,6 +20,7 @@ LAYERS = (
     ("denylist", "key_directory", "issuer", "token_cache"),
     ("verifier", "memory"),
     ("guard",),
+    ("bearer",),
     # The other wing: it knows what a deny-list is, and nothing of tokens and decisions.
     (
         "redis.breaker",

@@ -24,7 +24,8 @@ from revocation import (
     RevocationError,
     RevokedTokenError,
 )
-from revocation.flask import STATUS, BearerAuth, bearer_token
+from revocation.bearer import STATUS
+from revocation.flask import BearerAuth, bearer_token
 from revocation.testing import Sandbox
 from tests.support.tokens import Forge
 

@@ -1,0 +1,115 @@
+"""Bearer: what each error is over HTTP (RFC 6750 and 9457), and where a request carries its token.
+
+No framework is named here: `revocation/flask.py` and its neighbours translate between this module and theirs.
+"""
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import parse_qsl
+
+from revocation.errors import (
+    DenylistUnavailableError,
+    InsufficientScopeError,
+    InvalidRequestError,
+    InvalidTokenError,
+    MissingTokenError,
+    RevocationError,
+)
+from revocation.guard import Decision
+
+#: The HTTP status of each error (RFC 6750, section 3.1). A deny-list that does not answer is never a 401: a short
+#: outage must not sign everybody out.
+STATUS: Final[dict[type[RevocationError], int]] = {
+    InvalidRequestError: 400,
+    MissingTokenError: 401,
+    InvalidTokenError: 401,
+    InsufficientScopeError: 403,
+    DenylistUnavailableError: 503,
+}
+
+#: The field of a query or a form that RFC 6750 would allow for a token.
+FIELD: Final = "access_token"
+
+_TITLES = {400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 503: "Service Unavailable"}
+_NOT_FOR_A_HEADER = re.compile(r'[^\x20-\x7e]|["\\]')
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The whole answer to an error."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+
+
+class Bearer:
+    """The challenges and answers of one realm."""
+
+    def __init__(self, realm: str = "api") -> None:
+        self._realm = _NOT_FOR_A_HEADER.sub("?", realm)
+
+    def answer(self, error: RevocationError) -> Answer:
+        """The answer to an error: RFC 9457 problem details with an RFC 6750 challenge, or with a `Retry-After`."""
+        status = next(status for kind, status in STATUS.items() if isinstance(error, kind))
+        detail = str(error)
+        if isinstance(error, DenylistUnavailableError):
+            # The log says what is wrong with the server; the client only learns when to try again.
+            detail = "The deny-list does not answer, and the server decides nothing without it. Try again."
+            says = ("Retry-After", str(error.retry_after_seconds))
+        else:
+            says = ("WWW-Authenticate", self.challenge(error))
+        problem = {
+            "type": "about:blank",
+            "title": _TITLES[status],
+            "status": status,
+            "detail": detail,
+            "reason": error.reason if isinstance(error, InvalidTokenError) else error.slug,
+        }
+        headers = (("Content-Type", "application/problem+json"), ("Cache-Control", "no-store"), says)
+        return Answer(status, headers, json.dumps(problem).encode())
+
+    def challenge(self, error: RevocationError) -> str:
+        """The `WWW-Authenticate` value of an error (RFC 6750, section 3)."""
+        if isinstance(error, MissingTokenError):
+            return self.challenge_without_error()
+        parts = [f'error="{error.slug}"', f'error_description="{_NOT_FOR_A_HEADER.sub("?", str(error))}"']
+        if isinstance(error, InsufficientScopeError):
+            parts.append(f'scope="{_NOT_FOR_A_HEADER.sub("?", error.scope)}"')
+        return ", ".join([self.challenge_without_error(), *parts])
+
+    def challenge_without_error(self) -> str:
+        """The `WWW-Authenticate` value for a request that carried no token."""
+        return f'Bearer realm="{self._realm}"'
+
+
+def token_in(authorization: str) -> str:
+    """The token in the value of an Authorization header (RFC 6750, section 2.1); empty where there is no header.
+
+    Raises MissingTokenError where it holds no bearer token.
+    """
+    scheme, _, token = authorization.partition(" ")
+    token = token.strip(" ")
+    if scheme.lower() != "bearer" or not token:
+        raise MissingTokenError("Send a bearer token in the Authorization header.")
+    return token
+
+
+def holds_token(encoded: str) -> bool:
+    """Whether a query string, or a form of the same encoding, has a token among its fields."""
+    if FIELD not in encoded and "%" not in encoded:
+        return False
+    return any(name == FIELD for name, _ in parse_qsl(encoded, keep_blank_values=True))
+
+
+def second_token() -> InvalidRequestError:
+    """What is wrong with a request that carries a token in its query or form besides the one in its header."""
+    return InvalidRequestError("Send the token once, in the Authorization header only.")
+
+
+def server_timing(decision: Decision) -> str:
+    """The `Server-Timing` value that says what a decision cost, in milliseconds, and who was asked."""
+    verify, revocation = decision.verify_seconds * 1000, decision.revocation_seconds * 1000
+    return f'verify;dur={verify:.3f}, revocation;dur={revocation:.3f};desc="{decision.source}"'

@@ -1,0 +1,25 @@
+"""Bearer: where a request carries its token, and what the answers have in common in every framework."""
+
+import pytest
+
+from revocation import MissingTokenError
+from revocation.bearer import holds_token, token_in
+
+
+@pytest.mark.parametrize("encoded", ["access_token=x", "a=1&access_token", "access%5Ftoken=", "%61ccess_token=1&b=2"])
+def test_a_token_is_found_in_a_query_however_its_name_is_written(encoded: str) -> None:
+    assert holds_token(encoded)
+
+
+@pytest.mark.parametrize(
+    "encoded", ["", "a=access_token", "access_token2=x", "access+token=x", "%zz", "a%3Daccess_token"]
+)
+def test_what_only_looks_like_a_token_is_none(encoded: str) -> None:
+    assert not holds_token(encoded)
+
+
+def test_a_header_without_a_bearer_token_is_missing_and_not_bad() -> None:
+    assert token_in("bEARER  x ") == "x"
+    for header in ("", "Bearer", "Bearer  ", "Basic eA=="):
+        with pytest.raises(MissingTokenError):
+            token_in(header)
