@@ -10,13 +10,14 @@ from pathlib import Path
 from urllib.parse import quote
 
 import sqlalchemy as sa
-from sqlalchemy import event
+from sqlalchemy import event, exc
 
 from app.database.errors import DatabaseUnavailableError
 from app.database.pool import TIMEOUT_SECONDS, pooled_engine
 
 _SCHEMA_LOCK_SECONDS = 30
 _SCHEMA_LOCK_POLL_SECONDS = 0.02
+_BUSY_POLL_SECONDS = 0.005
 
 
 def sqlite_engine(url: sa.URL) -> sa.Engine:
@@ -76,11 +77,26 @@ def _enable_wal(path: Path) -> None:
 def _configure(connection: sqlite3.Connection, _record: object) -> None:
     connection.isolation_level = None  # the driver begins too late, and deferred; `_begin` does it instead
     connection.execute("PRAGMA synchronous = FULL")  # the default with WAL may lose the last commits in a power cut
-    connection.execute(f"PRAGMA busy_timeout = {TIMEOUT_SECONDS * 1000}")
     connection.execute("PRAGMA foreign_keys = ON")
 
 
 def _begin(connection: sa.Connection) -> None:
     # SQLite refuses a deferred transaction that reads and then writes at once when another process wrote in between:
     # busy_timeout does not apply to it. So a transaction that may write says so from the start.
-    connection.exec_driver_sql(f"BEGIN {connection.get_execution_options().get('sqlite_begin', 'IMMEDIATE')}")
+    statement = f"BEGIN {connection.get_execution_options().get('sqlite_begin', 'IMMEDIATE')}"
+    # SQLite waits for another writer inside the driver, where gevent cannot switch to another request. Python waits.
+    connection.exec_driver_sql("PRAGMA busy_timeout = 0")
+    deadline = time.monotonic() + TIMEOUT_SECONDS
+    while True:
+        try:
+            connection.exec_driver_sql(statement)
+            break
+        except exc.OperationalError as error:
+            if not _is_busy(error) or time.monotonic() > deadline:
+                raise
+        time.sleep(_BUSY_POLL_SECONDS)
+    connection.exec_driver_sql(f"PRAGMA busy_timeout = {TIMEOUT_SECONDS * 1000}")
+
+
+def _is_busy(error: exc.OperationalError) -> bool:
+    return getattr(error.orig, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY

@@ -377,6 +377,36 @@ def test_a_locked_file_is_unavailable(tmp_path: Path, monkeypatch: pytest.Monkey
     database.close()
 
 
+def test_who_waits_for_a_locked_file_lets_other_greenlets_run(tmp_path: Path) -> None:
+    script = """
+from gevent import monkey; monkey.patch_all()
+import pathlib, sqlite3, sys, gevent
+import sqlalchemy as sa
+from app.database import Database, UserRow
+
+path = pathlib.Path(sys.argv[1])
+database = Database(f"sqlite:///{path}")
+database.migrate()
+other = sqlite3.connect(path, isolation_level=None)
+other.execute("BEGIN IMMEDIATE")
+
+def write():
+    with database.session() as session:
+        session.execute(sa.delete(UserRow))
+
+writer = gevent.spawn(write)
+turns = 0
+while turns < 20 and not writer.ready():
+    gevent.sleep(0.01)
+    turns += 1
+print(turns, writer.ready())
+other.execute("ROLLBACK")
+writer.get(timeout=30)
+print("written")
+"""
+    assert run_forks(script, str(tmp_path / "app.sqlite3")) == "20 False\nwritten\n"
+
+
 def test_errors_and_reprs_show_neither_hashes_nor_passwords(database: Database) -> None:
     def add() -> None:
         with database.session() as session:
