@@ -1,19 +1,20 @@
 """AuditCopier: copies the deny-list's log into the audit trail, and counts what it copies for the alarms.
 
 Every revocation and undo, by whatever process, stands in the log with who, why and from where, so no request waits for
-the database. A database that is away delays the copy; nothing is lost while the log still has the line, which is for
-the deny-list's horizon: the longest token life, two leeways and two margins.
+the database. The log drops a line at the deny-list's horizon, so while the database is away, the process that copies
+keeps the lines beside the log (audit_backlog.py). What went while no process did is named in the trail as a gap.
 """
 
 import logging
 import secrets
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from app.audit import Act, Audit, LogPosition, is_action
+from app.audit_backlog import AuditBacklog
 from app.database import DatabaseUnavailableError
 from app.instants import utc_now
 from revocation import Change, DenylistUnavailableError, RedisDenylist
@@ -55,6 +56,7 @@ class AuditCopier:
     ) -> None:
         self._denylist = denylist
         self._audit = audit
+        self._backlog = AuditBacklog(denylist)
         self._keep_seconds = keep_seconds
         self._clock = clock
         self._id = ""
@@ -120,20 +122,29 @@ class AuditCopier:
             self._waiting_since_ms = head.at_ms
         # Another process may have copied meanwhile.
         position = self._audit.position(self._namespace)
+        kept = self._backlog.oldest(_BATCH)
+        if kept is not None:
+            self._take_over(kept.changes, position, floor=kept.floor, reached=kept.reached)
+            self._backlog.drop(kept.last)
+            return True
         # In another epoch the log may have begun anew, with ids from before the position.
         after = _BEGINNING if position is None or position.epoch != head.epoch else position.log_id
         changes, cursor = self._denylist.changes(after=after, limit=_BATCH)
+        self._take_over(changes, position, floor=head.floor, reached=LogPosition(head.epoch, cursor))
+        return cursor != after
+
+    def _take_over(
+        self, changes: Sequence[Change], position: LogPosition | None, *, floor: str, reached: LogPosition
+    ) -> None:
         self._waiting_since_ms = changes[0].at_ms if changes else None
         acts = [_act(change) for change in changes if not self._is_too_old(change)]
-        if position is not None and order(head.floor) > order(position.log_id):
-            acts.append(_gap(head.floor, position.log_id))
-        reached = LogPosition(head.epoch, cursor)
+        if position is not None and order(floor) > order(position.log_id):
+            acts.append(_gap(floor, position.log_id))
         new = self._audit.take_over(acts, namespace=self._namespace, position=reached)
         self._position, self._waiting_since_ms = reached, None
         for change in changes:
             if change.id in new:
                 _count(change)
-        return cursor != after
 
     def _is_too_old(self, change: Change) -> bool:
         oldest = self._oldest()
@@ -163,8 +174,12 @@ class AuditCopier:
         if not self._has_lease():
             self._waiting_since_ms = None
             return
-        while not self._stopping.is_set() and self._copy_batch():
-            self._has_lease()
+        try:
+            while not self._stopping.is_set() and self._copy_batch():
+                self._has_lease()
+        except DatabaseUnavailableError:
+            self._backlog.keep(self._denylist.head(), position=self._position)
+            raise
         oldest = self._oldest()
         if oldest is None or time.monotonic() < self._forget_at:
             return
@@ -220,8 +235,8 @@ def _act(change: Change) -> Act:
 
 def _gap(floor: str, copied: str) -> Act:
     reason = (
-        f"The deny-list dropped lines after {copied} up to {floor} before they were copied: the database was away for "
-        "longer than the log reaches back."
+        f"The deny-list dropped lines after {copied} up to {floor} before anybody copied or kept them: no service ran, "
+        "or the database was away until the backlog was full."
     )
     return Act(actor="service", action="audit.gap", target="log", reason=reason, log_id=f"gap-{floor}")
 

@@ -460,3 +460,7 @@ class RedisDenylist:
     def changes(self, *, after: str | None = None, limit: int = 100) -> tuple[tuple[Change, ...], str]:
         """What the log says after a cursor, oldest first, and the cursor for the next question."""
         return self._ledger.changes(after=after, limit=limit)
+
+    def read_lines(self, lines: Sequence[tuple[bytes, dict[bytes, bytes]]]) -> tuple[Change, ...]:
+        """What lines of the log say that the caller has kept, each with its id and its fields."""
+        return self._ledger.read_lines(lines)

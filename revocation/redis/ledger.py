@@ -74,9 +74,12 @@ class Ledger:
         if not re.fullmatch(r"[0-9]{1,19}-[0-9]{1,19}", after):
             raise ValueError("this cursor did not come from a list of changes")
         entries: Any = self._link.call(lambda client: client.xrange(self._namespace.log, f"({after}", "+", count=limit))
-        read = [self._change(entry_id, fields) for entry_id, fields in entries]
-        cursor = entries[-1][0].decode() if entries else after
-        return tuple(change for change in read if change is not None), cursor
+        return self.read_lines(entries), entries[-1][0].decode() if entries else after
+
+    def read_lines(self, lines: Sequence[tuple[bytes, dict[bytes, bytes]]]) -> tuple[Change, ...]:
+        """What lines of the log say, each with its id and its fields, as somebody who watches sees it."""
+        read = [self._change(entry_id, fields) for entry_id, fields in lines]
+        return tuple(change for change in read if change is not None)
 
     def _change(self, entry_id: bytes, fields: dict[bytes, bytes]) -> Change | None:
         """A log entry as somebody who watches sees it; None for what is not this version's."""

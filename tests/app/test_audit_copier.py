@@ -16,10 +16,9 @@ from app.audit import Actor, Audit
 from app.audit_copier import AuditCopier
 from app.database import AuditRow, Database, DatabaseUnavailableError
 from app.instants import utc_now
-from revocation import Handle, Lifetimes, RedisDenylist
+from revocation import Handle, RedisDenylist
 from revocation.handles import KINDS
 from revocation.metrics import REVOCATIONS, UNDONE
-from revocation.redis.protocol import order
 from tests.support.denylists import can_mint, opened, until
 from tests.support.servers import Server
 
@@ -202,30 +201,111 @@ def test_another_epoch_of_the_same_log_copies_nothing_twice(
     assert counted() - before == {"session": 3, "subject": 1}
 
 
+def look(copier: AuditCopier) -> None:
+    """What its thread does once in a while."""
+    copier._id = "process"
+    copier._look()
+
+
+def forget_the_log(denylist: RedisDenylist) -> None:
+    """Drop every line that the log has now, as the deny-list does with those that are older than its horizon."""
+    floor = denylist.head().last_id
+    denylist.revoke(ADA, reason="later")
+    client: Any = denylist.link.client
+    key = denylist.key("head")
+    words = client.get(key).split()
+    client.xtrim(denylist.key("log"), minid=denylist.head().last_id, approximate=False)
+    client.set(key, b" ".join([*words[:6], floor.encode(), *words[7:]]))
+    assert denylist.head().floor == floor
+
+
 def test_lines_that_went_before_they_were_copied_are_named_in_the_audit(
-    valkey: Server, namespace: str, database: Database
+    denylist: RedisDenylist, database: Database
 ) -> None:
-    lifetimes = Lifetimes(max_token_seconds=1, leeway_seconds=0, margin_seconds=0)
-    denylist = opened(valkey.client(), namespace, lifetimes=lifetimes)
-    until(lambda: can_mint(denylist))
+    """Nobody copied or kept them: no service ran."""
     copier = AuditCopier(denylist, Audit(database))
     denylist.revoke(ADA)
     copier.copy()
     denylist.revoke(ADA, reason="never copied")
-    missed = order(denylist.head().last_id)
-
-    def is_trimmed() -> bool:
-        denylist.revoke(ADA)
-        return order(denylist.head().floor) >= missed
-
-    until(is_trimmed)
+    forget_the_log(denylist)
 
     copier.copy()
     copier.copy()
 
     gaps = [reason for _, action, _, reason, _ in records(database) if action == "audit.gap"]
     assert len(gaps) == 1
-    assert "the database was away for longer than the log reaches back" in gaps[0]
+    assert "dropped lines" in gaps[0]
+
+
+def test_a_database_that_is_away_for_longer_than_the_log_reaches_back_loses_nothing(
+    denylist: RedisDenylist, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.audit_backlog._BATCH", 2)
+    before = counted()
+    copier = AuditCopier(denylist, Audit(database))
+    denylist.revoke_many(handles(2))
+    copier.copy()
+    with monkeypatch.context() as away:
+        away.setattr(database, "_transaction", _away)
+        for number in range(3):
+            made = denylist.revoke(Handle("client", f"c-{number}", issuer=ISSUER), reason=f"away {number}").revocation
+        assert made is not None
+        denylist.undo(made.id, reason="undone while away")
+        with pytest.raises(DatabaseUnavailableError):
+            look(copier)
+        forget_the_log(denylist)
+
+    look(AuditCopier(denylist, Audit(database)))
+
+    found = records(database)
+    assert [reason for _, _, _, reason, _ in found[2:6]] == ["away 0", "away 1", "away 2", "undone while away"]
+    assert {reason for _, _, _, reason, _ in found[6:]} == {"later"}
+    assert not [action for _, action, _, _, _ in found if action == "audit.gap"]
+    assert (counted() - before)["client"] == 3
+    assert not denylist.link.client.exists(denylist.key("app:audit:lines"), denylist.key("app:audit:reach"))
+
+
+def test_lines_are_kept_beyond_the_epoch_that_they_are_of(
+    denylist: RedisDenylist, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copier = AuditCopier(denylist, Audit(database))
+    denylist.revoke(ADA, reason="first")
+    copier.copy()
+    with monkeypatch.context() as away:
+        away.setattr(database, "_transaction", _away)
+        for reason in ("of the old epoch", "of the new epoch"):
+            denylist.revoke(ADA, reason=reason)
+            with pytest.raises(DatabaseUnavailableError):
+                look(copier)
+            denylist.open(new_epoch=True)
+            until(lambda: can_mint(denylist))
+
+    look(copier)
+
+    assert [reason for _, _, _, reason, _ in records(database)] == ["first", "of the old epoch", "of the new epoch"]
+
+
+def test_a_backlog_that_is_full_takes_no_more_and_what_went_then_is_named(
+    denylist: RedisDenylist, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.audit_backlog._MOST", 3)
+    copier = AuditCopier(denylist, Audit(database))
+    denylist.revoke(ADA, reason="copied")
+    copier.copy()
+    with monkeypatch.context() as away:
+        away.setattr(database, "_transaction", _away)
+        for number in range(5):
+            denylist.revoke(ADA, reason=f"away {number}")
+            with pytest.raises(DatabaseUnavailableError):
+                look(copier)
+        forget_the_log(denylist)
+
+    look(copier)
+
+    found = [(action, reason) for _, action, _, reason, _ in records(database)]
+    assert [reason for _, reason in found[1:4]] == ["away 0", "away 1", "away 2"]
+    assert "audit.gap" in [action for action, _ in found[4:]]
+    assert "away 3" not in [reason for _, reason in found]
 
 
 def test_what_is_too_old_to_keep_goes_and_is_not_copied_again(denylist: RedisDenylist, database: Database) -> None:
