@@ -79,6 +79,10 @@ class Revocations:
         """The revocation in force that has this text as its id."""
         return self._denylist.find(text) if _ID.fullmatch(text) else None
 
+    def find_with_others(self, text: str) -> tuple[Revocation, tuple[Revocation, ...]] | None:
+        """The same, and all that are in force of its handle."""
+        return self._denylist.find_with_others(text) if _ID.fullmatch(text) else None
+
     def of_handle(self, handle: Handle) -> tuple[Revocation, ...]:
         """The revocations in force of exactly this handle, newest first."""
         return tuple(reversed(self._denylist.of_handle(handle)))

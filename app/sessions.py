@@ -68,6 +68,10 @@ class Session:
     address: str
     user_agent: str
 
+    def is_alive(self, *, cutoff: float, now_ms: int) -> bool:
+        """Whether it is neither over nor revoked, by the latest cut-off of its handles and the time of Redis."""
+        return self.signed_in_ms >= cutoff and self.ends_ms > now_ms
+
 
 @dataclass(frozen=True, slots=True)
 class SessionPage:
@@ -277,13 +281,8 @@ class Sessions:
             and (handle.kind != "client" or session.client_id == handle.value)
         ]
 
-    def _index(self, subject: str) -> str:
-        return f"app:sessions:{Handle('subject', subject, issuer=self._issuer).name}"
-
-    def _indexes(self, subject: str | None) -> list[str]:
-        return [_ALL] if subject is None else [_ALL, self._index(subject)]
-
-    def _handles(self, session: Session) -> tuple[Handle, ...]:
+    def handles(self, session: Session) -> tuple[Handle, ...]:
+        """What it is judged by."""
         return (
             Handle("session", session.id, issuer=self._issuer),
             Handle("subject", session.subject, issuer=self._issuer),
@@ -291,8 +290,14 @@ class Sessions:
             Handle("issuer", issuer=self._issuer),
         )
 
+    def _index(self, subject: str) -> str:
+        return f"app:sessions:{Handle('subject', subject, issuer=self._issuer).name}"
+
+    def _indexes(self, subject: str | None) -> list[str]:
+        return [_ALL] if subject is None else [_ALL, self._index(subject)]
+
     def _judges(self, session: Session) -> list[str]:
-        return [self._denylist.key(handle.name) for handle in self._handles(session)]
+        return [self._denylist.key(handle.name) for handle in self.handles(session)]
 
     def _end(
         self,
@@ -365,9 +370,9 @@ class Sessions:
     def _alive(self, sessions: Iterable[Session]) -> Iterator[Session]:
         for batch in _batches(sessions):
             now_ms = self._denylist.now_ms()
-            cutoffs = self._denylist.latest_cutoffs([self._handles(session) for session in batch])
+            cutoffs = self._denylist.latest_cutoffs([self.handles(session) for session in batch])
             for session, cutoff in zip(batch, cutoffs, strict=True):
-                if not cutoff > session.signed_in_ms and session.ends_ms > now_ms:
+                if session.is_alive(cutoff=cutoff, now_ms=now_ms):
                     yield session
 
     def _session(self, session_id: str, record: dict[bytes, bytes]) -> Session:

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, settings
 
 from tests.support.certificates import Certificates
 from tests.support.processes import hand_down_default_signals
+from tests.support.round_trips import RoundTrips
 from tests.support.servers import Make, Server, StartServer, running
 
 hand_down_default_signals()
@@ -60,6 +61,12 @@ def start_server() -> Iterator[StartServer]:
 def namespace() -> str:
     """A namespace that no other test uses."""
     return f"t{secrets.token_hex(8)}"
+
+
+@pytest.fixture
+def round_trips(monkeypatch: pytest.MonkeyPatch) -> RoundTrips:
+    """Counts how often the test's own thread asks Redis."""
+    return RoundTrips(monkeypatch)
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -3,14 +3,13 @@
 import secrets
 import time
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from revocation.denylist import (
     AHEAD,
     MAX_REVOKED_KEYS,
-    NO_CUTOFF,
     UNCONDITIONAL,
     Change,
     Lifetimes,
@@ -26,7 +25,7 @@ from revocation.redis.epochs import Epochs
 from revocation.redis.exchange import Command
 from revocation.redis.follower import Follower
 from revocation.redis.leases import Confirmation, Leases, Written
-from revocation.redis.ledger import Ledger
+from revocation.redis.ledger import Ledger, Standing
 from revocation.redis.link import Link
 from revocation.redis.protocol import (
     CLOCKS_DIFFER_MS,
@@ -35,7 +34,7 @@ from revocation.redis.protocol import (
     Namespace,
     about_revocation,
     about_undo,
-    cutoff_text_in,
+    cutoff_in,
     mark_of,
 )
 from revocation.redis.script import Caller, Script
@@ -150,7 +149,7 @@ class RedisDenylist:
         entries = iter(texts[1:])
         cutoffs = []
         for handles in many:
-            in_force = [self._cutoff(next(entries)) for _ in handles]
+            in_force = [cutoff_in(next(entries)) for _ in handles]
             cutoffs.append(max([float(head.everything_ms), *in_force]))
         return head, cutoffs
 
@@ -169,26 +168,16 @@ class RedisDenylist:
         seconds, microseconds = time_of[0]
         return texts, int(seconds) * 1000 + int(microseconds) // 1000
 
-    @staticmethod
-    def _cutoff(entry: bytes | None) -> float:
-        """The cut-off in force by an entry; what cannot be read is unconditional."""
-        if entry is None:
-            return NO_CUTOFF
-        in_force = cutoff_text_in(entry)
-        return UNCONDITIONAL if in_force == b"*" else float(in_force)
-
     def head(self) -> Head:
         """The head as it stands. Raises DenylistEmptyError where the deny-list was never opened, or lost its data."""
         return self.epochs.head()
 
     def follow(self, *, shortest_seconds: float, longest_seconds: float) -> Follower:
         """A follower for a process that decides with bounds from the shortest to the longest."""
-        follower = Follower(self, shortest_seconds=shortest_seconds, longest_seconds=longest_seconds)
-        self.attach(follower)
-        return follower
+        return Follower(self, shortest_seconds=shortest_seconds, longest_seconds=longest_seconds)
 
     def attach(self, follower: Follower) -> None:
-        """Let a follower know at once what this process revokes."""
+        """Let a follower know at once what this process revokes; every follower of this deny-list does it itself."""
         self._followers.add(follower)
 
     # Changing
@@ -446,9 +435,17 @@ class RedisDenylist:
         """The live revocation with this id; None where it is unknown, expired or undone."""
         return self._ledger.find(revocation_id)
 
+    def find_with_others(self, revocation_id: str) -> tuple[Revocation, tuple[Revocation, ...]] | None:
+        """The same, and with it every live revocation of its handle; see `standing`."""
+        return self._ledger.find_with_others(revocation_id)
+
     def of_handle(self, handle: Handle) -> tuple[Revocation, ...]:
         """The live revocations of exactly this handle, oldest first; those that were merged are not told apart."""
-        return self._ledger.of_handle(handle)
+        return self.standing([handle]).of(handle)
+
+    def standing(self, handles: Iterable[Handle]) -> Standing:
+        """The time of Redis, and the cut-offs and revocations of all the handles, from two round trips at the most."""
+        return self._ledger.standing(handles)
 
     def page(self, *, kind: Kind | None = None, cursor: str | None = None, limit: int = 50) -> Page:
         """Live revocations, newest first; those that outlive the log follow, the longest-lived first.

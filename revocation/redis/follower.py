@@ -84,6 +84,9 @@ class Followed(Protocol):
     def ask(self, many: Sequence[Sequence[Handle]]) -> tuple[Head, list[float]]:
         """The head, and the latest cut-off of each of several tokens, from one round trip."""
 
+    def attach(self, follower: "Follower") -> None:
+        """Let a follower know at once what this process revokes, for as long as somebody holds the follower."""
+
 
 class Follower:
     """Knows what was taken back, as of `age_seconds` ago.
@@ -138,6 +141,7 @@ class Follower:
         self._applied = self._junk = self._breaks = self._amnesia = self._new_epochs = 0
         #: Called in the thread after every beat, answered or not.
         self.on_beat: Callable[[], None] = _nothing
+        denylist.attach(self)
 
     # Asking
 

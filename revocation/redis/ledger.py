@@ -1,10 +1,11 @@
 """Ledger: what administrators read in the deny-list: one revocation, those of a handle, all of them, what happened."""
 
 import re
-from collections.abc import Iterator, Sequence
-from typing import Any, Final, cast
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
 
-from revocation.denylist import Change, Note, Page, Revocation
+from revocation.denylist import NO_CUTOFF, Change, Note, Page, Revocation
 from revocation.handles import Handle, Kind
 from revocation.redis.epochs import Epochs
 from revocation.redis.link import Link
@@ -12,7 +13,9 @@ from revocation.redis.protocol import (
     CHANGE,
     REVOCATION_ID,
     UNDONE,
+    Head,
     Namespace,
+    cutoff_in,
     ids_in,
     order,
     parse_logged,
@@ -27,6 +30,25 @@ _READ_AT_ONCE: Final = 500
 _READ_AT_MOST: Final = 10_000
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What stood for some handles at one instant of Redis' clock."""
+
+    now_ms: int = 0
+    everything_ms: int = 0
+    #: By the names of the handles that have any: what is in force, and the revocations, oldest first.
+    cutoffs: Mapping[str, float] = field(default_factory=dict)
+    revocations: Mapping[str, tuple[Revocation, ...]] = field(default_factory=dict)
+
+    def latest_cutoff(self, handles: Iterable[Handle]) -> float:
+        """The latest cut-off in force for any of the handles, all of which were asked about."""
+        return max([float(self.everything_ms), *(self.cutoffs.get(handle.name, NO_CUTOFF) for handle in handles)])
+
+    def of(self, handle: Handle) -> tuple[Revocation, ...]:
+        """The live revocations of exactly this handle, oldest first; those that were merged are not told apart."""
+        return self.revocations.get(handle.name, ())
+
+
 class Ledger:
     """Reads the log and the records of one namespace. It changes nothing."""
 
@@ -37,16 +59,52 @@ class Ledger:
 
     def find(self, revocation_id: str) -> Revocation | None:
         """The live revocation with this id; None where it is unknown, expired or undone."""
-        self._epochs.head()
-        revocation = self.recorded(revocation_id)
-        return next(iter(self._alive([revocation])), None) if revocation else None
+        found = self._find(revocation_id)
+        return None if found is None else found[0]
 
-    def of_handle(self, handle: Handle) -> tuple[Revocation, ...]:
-        """The live revocations of exactly this handle, oldest first; those that were merged are not told apart."""
-        self._epochs.head()
-        entry = cast("bytes | None", self._link.call(lambda client: client.get(self._namespace.entry(handle))))
-        recorded = [self.recorded(id_) for id_ in ids_in(entry or b"") if not id_.startswith("+")]
-        return tuple(revocation for revocation in recorded if revocation is not None)
+    def find_with_others(self, revocation_id: str) -> tuple[Revocation, tuple[Revocation, ...]] | None:
+        """The same, and all that `standing` tells of its handle."""
+        found = self._find(revocation_id)
+        if found is None:
+            return None
+        revocation, entry = found
+        return revocation, self._recorded_in({revocation.handle.name: entry}).get(revocation.handle.name, ())
+
+    def standing(self, handles: Iterable[Handle]) -> Standing:
+        """What stands for the handles: one question, and another one for the records where anything stands."""
+        self._epochs.inspect()
+        names = list(dict.fromkeys(handle.name for handle in handles))
+
+        def ask(client: Any) -> list[Any]:
+            pipeline = client.pipeline(transaction=False)
+            pipeline.mget([self._namespace.head, *map(self._namespace.key, names)])
+            pipeline.time()
+            answers: list[Any] = pipeline.execute()
+            return answers
+
+        (text, *entries), (seconds, microseconds) = self._link.call(ask)
+        head = self._epochs.accept(Head.parse(text))
+        held = {name: entry for name, entry in zip(names, entries, strict=True) if entry is not None}
+        return Standing(
+            now_ms=int(seconds) * 1000 + int(microseconds) // 1000,
+            everything_ms=head.everything_ms,
+            cutoffs={name: cutoff_in(entry) for name, entry in held.items()},
+            revocations=self._recorded_in(held),
+        )
+
+    def _find(self, revocation_id: str) -> tuple[Revocation, bytes] | None:
+        """A live revocation and its entry."""
+        self._epochs.inspect()
+        recorded, head = self._records([revocation_id], with_head=True)
+        # A Redis that has lost its data does not know what it has lost.
+        self._epochs.accept(Head.parse(head))
+        return next(self._in_force(list(recorded.values())), None)
+
+    def _recorded_in(self, entries: Mapping[str, bytes]) -> dict[str, tuple[Revocation, ...]]:
+        """The revocations that each entry names, by the entry's name; those that were merged are not told apart."""
+        ids = {name: [id_ for id_ in ids_in(entry) if id_[0] != "+"] for name, entry in entries.items()}
+        recorded, _ = self._records([id_ for named in ids.values() for id_ in named])
+        return {name: tuple(recorded[id_] for id_ in named if id_ in recorded) for name, named in ids.items()}
 
     def page(self, *, kind: Kind | None = None, cursor: str | None = None, limit: int = 50) -> Page:
         """Live revocations, newest first; those that outlive the log follow, the longest-lived first.
@@ -151,27 +209,54 @@ class Ledger:
 
     def recorded(self, revocation_id: str) -> Revocation | None:
         """The revocation with this id as the log or `lasting` keeps it, in force or not."""
-        match = REVOCATION_ID.fullmatch(revocation_id)
-        if match is None:
-            return None
-        entries: Any = self._link.call(lambda client: client.xrange(self._namespace.log, match[1], match[1]))
-        for entry_id, fields in entries:
-            logged = parse_logged(entry_id, fields)
-            if logged is not None and logged.id == revocation_id:
-                return logged
-        text = cast("bytes | None", self._link.call(lambda client: client.hget(self._namespace.lasting, revocation_id)))
-        return parse_revocation(revocation_id, text) if text else None
+        return self._records([revocation_id])[0].get(revocation_id)
+
+    def _records(self, ids: Sequence[str], *, with_head: bool = False) -> tuple[dict[str, Revocation], bytes | None]:
+        """Revocations as they were written, by their ids, and the head."""
+        wanted = [match[0] for match in map(REVOCATION_ID.fullmatch, ids) if match is not None]
+
+        def ask(client: Any) -> list[Any]:
+            pipeline = client.pipeline(transaction=False)
+            if with_head:
+                pipeline.get(self._namespace.head)
+            for id_ in wanted:
+                pipeline.xrange(self._namespace.log, stream_id_of(id_), stream_id_of(id_))
+            if wanted:
+                pipeline.hmget(self._namespace.lasting, wanted)
+            answers: list[Any] = pipeline.execute()
+            return answers
+
+        answers = self._link.call(ask) if wanted or with_head else []
+        head = answers.pop(0) if with_head else None
+        if not wanted:
+            return {}, head
+        *lines, lasting = answers
+        found = {}
+        for id_, logged, text in zip(wanted, lines, lasting, strict=True):
+            read = [parse_logged(entry_id, fields) for entry_id, fields in logged]
+            record = parse_revocation(id_, text) if text else None
+            revocation = next((one for one in read if one is not None and one.id == id_), record)
+            if revocation is not None:
+                found[id_] = revocation
+        return found, head
 
     def _alive(self, recorded: Sequence[Revocation]) -> Iterator[Revocation]:
         """Those that are still in force, of some that were written once."""
+        return (revocation for revocation, _ in self._in_force(recorded))
+
+    def _in_force(self, recorded: Sequence[Revocation]) -> Iterator[tuple[Revocation, bytes]]:
+        """The same, each with its entry."""
         if not recorded:
             return
-        keys = [self._namespace.entry(revocation.handle) for revocation in recorded]
-        entries: Any = self._link.call(lambda client: client.mget(keys))
-        standing = [standing_in(entry, revocation.id) for revocation, entry in zip(recorded, entries, strict=True)]
-        merged = [revocation.id for revocation, how in zip(recorded, standing, strict=True) if how == "merged"]
-        marks: Any = self._link.call(lambda client: client.hmget(self._namespace.lasting, merged)) if merged else []
-        undone = {id_ for id_, mark in zip(merged, marks, strict=True) if mark == UNDONE}
-        for revocation, how in zip(recorded, standing, strict=True):
-            if how and revocation.id not in undone:
-                yield revocation
+
+        def ask(client: Any) -> list[Any]:
+            pipeline = client.pipeline(transaction=False)
+            pipeline.mget([self._namespace.entry(revocation.handle) for revocation in recorded])
+            pipeline.hmget(self._namespace.lasting, [revocation.id for revocation in recorded])
+            answers: list[Any] = pipeline.execute()
+            return answers
+
+        for revocation, entry, mark in zip(recorded, *self._link.call(ask), strict=True):
+            how = standing_in(entry, revocation.id)
+            if how == "alone" or (how == "merged" and mark != UNDONE):
+                yield revocation, entry

@@ -35,7 +35,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from revocation.denylist import HOUR_MS, MAX_REVOCATIONS_PER_ENTRY, MAX_REVOKED_KEYS, Lifetimes, Note, Revocation
+from revocation.denylist import (
+    HOUR_MS,
+    MAX_REVOCATIONS_PER_ENTRY,
+    MAX_REVOKED_KEYS,
+    NO_CUTOFF,
+    UNCONDITIONAL,
+    Lifetimes,
+    Note,
+    Revocation,
+)
 from revocation.errors import DenylistEmptyError, DenylistUnavailableError
 from revocation.handles import Handle
 
@@ -238,10 +247,12 @@ def tag_of(fields: dict[bytes, bytes]) -> bytes | None:
     return words[1] if len(words) > 1 else None
 
 
-def cutoff_text_in(entry: bytes) -> bytes:
-    """What is in force according to an entry: milliseconds, or `*`; also `*` where the entry cannot be read."""
+def cutoff_in(entry: bytes | None) -> float:
+    """The cut-off in force by an entry; what cannot be read is unconditional."""
+    if entry is None:
+        return NO_CUTOFF
     parsed = _ENTRY.fullmatch(entry)
-    return b"*" if parsed is None else bytes(parsed[1])
+    return UNCONDITIONAL if parsed is None or parsed[1] == b"*" else float(parsed[1])
 
 
 def ids_in(entry: bytes) -> list[str]:

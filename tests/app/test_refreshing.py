@@ -6,16 +6,15 @@ Time is virtual: `Api.let_pass` makes a session older.
 import heapq
 import itertools
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from redis.connection import AbstractConnection
-from werkzeug.test import TestResponse
 
 from app.sessions import RefreshRefusedError
 from tests.app.api import Api, Login, another
+from tests.support.round_trips import RoundTrips
 
 #: Of many uses in a short time the last stands for all: what a token's grace may last too long by that.
 GRAIN = 1 / 32
@@ -141,28 +140,13 @@ def test_a_process_of_the_version_before_may_rotate_in_between(api: Api) -> None
     assert api.refresh(third).status_code == 401
 
 
-def test_a_refresh_is_two_round_trips(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_refresh_is_two_round_trips(api: Api, round_trips: RoundTrips) -> None:
     login = api.refreshed(api.login(api.add_user(scope="me")))
-    trips = 0
-    send: Any = AbstractConnection.send_packed_command
-
-    def counted(self: Any, command: Any, **options: Any) -> None:
-        nonlocal trips
-        trips += 1
-        send(self, command, **options)
-
-    def costs_of(ask: Callable[[], TestResponse]) -> int:
-        nonlocal trips
-        trips = 0
-        assert ask().status_code == 200
-        return trips
-
-    monkeypatch.setattr(AbstractConnection, "send_packed_command", counted)
     form = {"grant_type": "refresh_token", "refresh_token": login.refresh_token, "client_id": "first-party"}
 
-    assert costs_of(lambda: api.refresh(login.refresh_token)) == 2
-    assert costs_of(lambda: api.refresh(login.refresh_token)) == 2, "by grace"
-    assert costs_of(lambda: api.post("/oauth/token", data={**form, "scope": "me"})) == 2
+    assert round_trips.of(lambda: api.refreshed(login)) == 2
+    assert round_trips.of(lambda: api.refreshed(login)) == 2, "by grace"
+    assert round_trips.of(lambda: api.post("/oauth/token", data={**form, "scope": "me"})) == 2
 
 
 # Many tabs, by a model

@@ -375,7 +375,7 @@ MUTANTS = (
     Mutant(
         "what was undone counts as merged",
         "revocation/redis/ledger.py",
-        "if how and revocation.id not in undone:",
+        'if how == "alone" or (how == "merged" and mark != UNDONE):',
         "if how:",
         ("tests/revocation/test_denylist.py::test_what_was_undone_before_the_others_were_merged_stays_undone",),
     ),

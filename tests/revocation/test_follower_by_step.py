@@ -5,19 +5,30 @@ import os
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import redis
 
-from revocation import DenylistEmptyError, DenylistUnavailableError, Guard, Handle, RedisDenylist, RevokedTokenError
+from revocation import (
+    DenylistEmptyError,
+    DenylistUnavailableError,
+    Guard,
+    Handle,
+    Receipt,
+    RedisDenylist,
+    RevokedTokenError,
+)
 from revocation.denylist import UNCONDITIONAL, Note
+from revocation.handles import Kind
 from revocation.redis.clock import boottime
 from revocation.redis.follower import Follower
 from revocation.redis.protocol import Head, about_revocation
 from revocation.redis.view import View
 from tests.support.denylists import opened
 from tests.support.heads import text_of
+from tests.support.round_trips import RoundTrips
 from tests.support.servers import Server
 from tests.support.tokens import ISSUER, claims_of
 
@@ -453,6 +464,38 @@ def test_who_has_read_it_confirms_it(
     monkeypatch.setattr(denylist.leases, "_look", read_meanwhile)
     receipt = denylist.revoke(ADA)
     assert (receipt.enforced, receipt.followers_confirmed, receipt.followers_total) == (True, 1, 1)
+
+
+def test_a_receipt_is_two_round_trips_where_followers_are_quick(
+    follower: Stepped, denylist: RedisDenylist, monkeypatch: pytest.MonkeyPatch, round_trips: RoundTrips
+) -> None:
+    _long_ago(denylist)
+    denylist.revoke(BOB)
+    follower.until_fresh()
+
+    def others_read(_seconds: float) -> None:
+        for _ in range(2):
+            beat = threading.Thread(target=follower.beat)
+            beat.start()
+            beat.join(timeout=60)
+
+    monkeypatch.setattr("revocation.redis.leases.time", SimpleNamespace(sleep=others_read, monotonic=time.monotonic))
+    receipts: list[Receipt] = []
+    assert round_trips.of(lambda: receipts.append(denylist.revoke(ADA, wait_seconds=60))) == 2
+    assert (receipts[0].enforced, receipts[0].followers_confirmed) == (True, 1)
+
+
+@pytest.mark.parametrize("kind", ["session", "subject"])
+def test_the_process_that_revoked_refuses_at_once(follower: Stepped, denylist: RedisDenylist, kind: Kind) -> None:
+    claims = claims_of(session_id="s-ada", subject="ada", issued_at_ms=denylist.now_ms())
+    guard = Guard(None, denylist, max_staleness=2.0, follower=follower)
+    follower.until_fresh()
+    guard.check(claims)
+    denylist.revoke(next(handle for handle in claims.handles if handle.kind == kind), wait_seconds=0)
+    # No beat has read it.
+    assert follower.look_up(claims.handles)[1] < 2.0
+    with pytest.raises(RevokedTokenError):
+        guard.check(claims)
 
 
 def test_an_entry_stands_to_the_last_millisecond(denylist: RedisDenylist) -> None:

@@ -1,5 +1,8 @@
 """Leases: what counts as confirmed, who is waited for, and for how long."""
 
+from collections.abc import Callable
+from functools import partial
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -10,6 +13,7 @@ from revocation.redis.follower import Follower
 from revocation.redis.leases import Written
 from tests.support.denylists import opened
 from tests.support.heads import text_of
+from tests.support.round_trips import RoundTrips
 from tests.support.servers import Server
 from tests.support.tokens import ISSUER
 
@@ -104,6 +108,60 @@ def test_a_revocation_that_is_gone_is_not_acknowledged(denylist: RedisDenylist, 
     client.delete(denylist.key("log"))
     with pytest.raises(DenylistUnavailableError, match="revoke again"):
         denylist.leases.await_confirmation(written(revocation, "somebody"), seconds=0)
+
+
+class Pauses:
+    """Time passes in the receipt's pauses only, and followers confirm when they are as old as they are slow."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, confirm: Callable[[], None], *, slow: float) -> None:
+        self.now = 0.0
+        self._confirm = confirm
+        self._confirms_at = self._slow = slow
+        monkeypatch.setattr(
+            "revocation.redis.leases.time", SimpleNamespace(sleep=self.sleep, monotonic=lambda: self.now)
+        )
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+        if self.now >= self._confirms_at:
+            self._confirm()
+
+    def begin(self) -> None:
+        self._confirms_at = self.now + self._slow
+
+
+def test_a_receipt_learns_how_long_followers_take_and_looks_once_when_they_have_confirmed(
+    denylist: RedisDenylist, monkeypatch: pytest.MonkeyPatch, round_trips: RoundTrips
+) -> None:
+    head = denylist.head()
+    # No lease is from before this epoch.
+    long_ago = text_of(head, birth_ms=head.birth_ms - 3_600_000, reign_ms=head.reign_ms - 3_600_000)
+    denylist.link.client.set(denylist.key("head"), long_ago)
+    revocation = denylist.revoke(ADA).revocations[0]
+    pauses = Pauses(monkeypatch, lambda: lease(denylist, "one", f"{revocation.id} 1000"), slow=0.004)
+
+    def looks() -> int:
+        # Setting the lease is two round trips of the test's own.
+        lease(denylist, "one", "0-0-- 1000")
+        pauses.begin()
+        return round_trips.of(lambda: receipt(denylist, revocation)) - 2
+
+    def receipt(denylist: RedisDenylist, revocation: Revocation) -> None:
+        assert denylist.leases.await_confirmation(written(revocation, "one"), seconds=1).enforced
+
+    counts = [looks() for _ in range(40)]
+    assert counts[0] > 1
+    assert counts[-20:].count(1) >= 15
+
+
+def test_a_receipt_that_waits_for_somebody_who_is_gone_asks_seldom(
+    denylist: RedisDenylist, monkeypatch: pytest.MonkeyPatch, round_trips: RoundTrips
+) -> None:
+    revocation = denylist.revoke(ADA).revocations[0]
+    lease(denylist, "gone", "0-0-- 60000")
+    Pauses(monkeypatch, lambda: None, slow=60)
+    wait = partial(denylist.leases.await_confirmation, written(revocation, "gone"), seconds=2)
+    assert round_trips.of(wait) <= 60
 
 
 def test_existing_tokens_are_not_accepted_while_somebody_follows(client: "redis.Redis", namespace: str) -> None:

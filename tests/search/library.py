@@ -144,7 +144,6 @@ class Parts:
                 longest_seconds=settings.longest,
                 clock=boot_clock,
             )
-            self.denylist.attach(self.follower)
             self.follower._ensure_running()
         self.guard = Guard(None, self.denylist, max_staleness=0.0, follower=self.follower, clock=wall_clock)
 

@@ -1,7 +1,9 @@
 """Search: a user, a client, a session, a token, a key or a revocation, by a text that may stand for any of them."""
 
 import re
-from typing import Annotated, Literal, NotRequired
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal, NotRequired, cast
 
 from flask import Blueprint
 from pydantic import BaseModel, ConfigDict, Field
@@ -25,9 +27,10 @@ from app.routes.formats import (
     session_json,
 )
 from app.users import User
-from revocation import Claims, Handle, InvalidTokenError
+from revocation import Claims, Handle, InvalidTokenError, Revocation
 from revocation.denylist import is_revoked
 from revocation.handles import Kind
+from revocation.redis.ledger import Standing
 
 routes = Blueprint("search", __name__)
 
@@ -112,6 +115,36 @@ class SearchResult(TypedDict):
     found: list[FoundJson]
 
 
+@dataclass(frozen=True, slots=True)
+class _Match:
+    """One thing that was found, before Redis was asked what stands for it."""
+
+    handle: Handle
+    detail: Mapping[str, Any] = field(default_factory=dict)
+    #: Its state, by the cut-off of these handles and the time of Redis in milliseconds.
+    judged_by: tuple[Handle, ...] = ()
+    state: Callable[[float, int], State | None] = lambda _cutoff, _now_ms: None
+    #: What is in force by exactly this handle, where that is known already; oldest first.
+    revocations: tuple[Revocation, ...] | None = None
+
+    @property
+    def asked(self) -> tuple[Handle, ...]:
+        """What has to be asked about before this can be told."""
+        return self.judged_by if self.revocations is not None else (self.handle, *self.judged_by)
+
+    def told(self, standing: Standing) -> FoundJson:
+        revocations = standing.of(self.handle) if self.revocations is None else self.revocations
+        found = {
+            "kind": self.handle.kind,
+            "value": self.handle.value or None,
+            "issuer": self.handle.issuer,
+            "state": self.state(standing.latest_cutoff(self.judged_by), standing.now_ms),
+            "revocations": [revocation_json(revocation) for revocation in reversed(revocations)],
+            **self.detail,
+        }
+        return cast("FoundJson", found)
+
+
 @routes.post("/search")
 @admin_required
 @operation()
@@ -127,15 +160,17 @@ def search(body: Query) -> SearchResult:
         # Nothing has such a name, and a database may refuse the text.
         return {"found": []}
     matches = _exact(text)
-    known = {(match["kind"], match["value"]) for match in matches}
-    matches += [match for match in _named(text) if (match["kind"], match["value"]) not in known]
+    known = {(match.handle.kind, match.handle.value) for match in matches}
+    matches += [match for match in _named(text) if (match.handle.kind, match.handle.value) not in known]
     if not matches and _TOKEN_ID.fullmatch(text):
         # The service stores nothing of a token, so this may be the jti of one.
-        matches.append(_match("token", text))
-    return {"found": matches}
+        matches.append(_Match(_handle("token", text)))
+    asked = [handle for match in matches for handle in match.asked]
+    standing = service().stores.denylist.standing(asked) if asked else Standing()
+    return {"found": [match.told(standing) for match in matches]}
 
 
-def _exact(text: str) -> list[FoundJson]:
+def _exact(text: str) -> list[_Match]:
     """The one thing that the text names; a token brings everything by which it can be revoked."""
     try:
         claims = service().verifier.verify_ignoring_expiry(text)
@@ -147,26 +182,13 @@ def _exact(text: str) -> list[FoundJson]:
     if session_id is not None and (session := _session(session_id)):
         return [session]
     if service().keys.refreshed().find(text, "") is not None:
-        return [_match("key", text)]
-    revocation = service().revocations.find(text)
-    if revocation is not None:
-        handle = revocation.handle
-        return [_match(handle.kind, handle.value, issuer=handle.issuer)]
-    return []
+        return [_Match(_handle("key", text))]
+    found = service().revocations.find_with_others(text)
+    return [] if found is None else [_Match(found[0].handle, revocations=found[1])]
 
 
-def _of_token(claims: Claims) -> list[FoundJson]:
+def _of_token(claims: Claims) -> list[_Match]:
     """The token itself first, then its session, user, client and key."""
-    denylist = service().stores.denylist
-    handles = [handle for handle in claims.handles if handle.kind != "issuer"]
-    cutoff = denylist.latest_cutoff(claims.handles)
-    state: State = (
-        "revoked"
-        if is_revoked(claims, cutoff)
-        else "expired"
-        if denylist.now_ms() >= claims.expires_at * 1000
-        else "active"
-    )
     token: TokenJson = {
         "subject": claims.subject,
         "client_id": claims.client_id,
@@ -175,26 +197,32 @@ def _of_token(claims: Claims) -> list[FoundJson]:
         "issued_at": rfc3339(claims.issued_at * 1000),
         "expires_at": rfc3339(claims.expires_at * 1000),
     }
-    matches: list[FoundJson] = []
-    for handle in handles:
+
+    def state(cutoff: float, now_ms: int) -> State:
+        if is_revoked(claims, cutoff):
+            return "revoked"
+        return "expired" if now_ms >= claims.expires_at * 1000 else "active"
+
+    matches: list[_Match] = []
+    for handle in claims.handles:
         match handle.kind:
             case "token":
-                matches.append({**_match("token", handle.value, state=state), "token": token})
+                matches.append(_Match(handle, {"token": token}, claims.handles, state))
             case "session":
-                matches.append(_session(handle.value) or _match("session", handle.value, state="ended"))
+                matches.append(_session(handle.value) or _Match(handle, state=_always("ended")))
             case "subject" if (user := service().stores.users.get(handle.value)) is not None:
                 matches.append(_user(user))
             case "client":
                 matches.append(_client_of(handle.value))
             case "key":
-                matches.append(_match("key", handle.value))
+                matches.append(_Match(handle))
             case _:
                 # In its own token a client is the subject.
                 pass
     return matches
 
 
-def _named(text: str) -> list[FoundJson]:
+def _named(text: str) -> list[_Match]:
     """Users and clients by a part of their names."""
     stores = service().stores
     matches = [_user(user) for user in stores.users.search(text, limit=_MOST)]
@@ -203,47 +231,44 @@ def _named(text: str) -> list[FoundJson]:
     return matches + [_client(client) for client in stores.clients.search(text, limit=_MOST)]
 
 
-def _session(session_id: str) -> FoundJson | None:
+def _session(session_id: str) -> _Match | None:
     """A session whose record is there: revoked or alive."""
-    session = service().sessions.get(session_id)
+    sessions = service().sessions
+    session = sessions.get(session_id)
     if session is None:
         return None
-    alive = service().sessions.is_alive(session)
     detail: SessionOfJson = {**session_json(session), "subject": session.subject}
-    return {**_match("session", session_id, state="active" if alive else "revoked"), "session": detail}
+
+    def state(cutoff: float, now_ms: int) -> State:
+        return "active" if session.is_alive(cutoff=cutoff, now_ms=now_ms) else "revoked"
+
+    return _Match(_handle("session", session_id), {"session": detail}, sessions.handles(session), state)
 
 
-def _user(user: User) -> FoundJson:
-    state: State = "disabled" if user.disabled else "active"
-    return {
-        **_match("subject", user.username, state=state),
-        "user": {"scope": user.scope, "created_at": rfc3339(milliseconds(user.created_at))},
+def _user(user: User) -> _Match:
+    detail: UserOfJson = {"scope": user.scope, "created_at": rfc3339(milliseconds(user.created_at))}
+    state = _always("disabled" if user.disabled else "active")
+    return _Match(_handle("subject", user.username), {"user": detail}, state=state)
+
+
+def _client(client: Client) -> _Match:
+    detail: ClientOfJson = {
+        "name": client.name,
+        "scope": client.scope,
+        "created_at": rfc3339(milliseconds(client.created_at)),
     }
+    state = _always("disabled" if client.disabled else "active")
+    return _Match(_handle("client", client.client_id), {"client": detail}, state=state)
 
 
-def _client(client: Client) -> FoundJson:
-    state: State = "disabled" if client.disabled else "active"
-    return {
-        **_match("client", client.client_id, state=state),
-        "client": {
-            "name": client.name,
-            "scope": client.scope,
-            "created_at": rfc3339(milliseconds(client.created_at)),
-        },
-    }
-
-
-def _client_of(client_id: str) -> FoundJson:
+def _client_of(client_id: str) -> _Match:
     client = service().stores.clients.get(client_id)
-    return _client(client) if client is not None else _match("client", client_id)
+    return _client(client) if client is not None else _Match(_handle("client", client_id))
 
 
-def _match(kind: Kind, value: str, *, issuer: str | None = None, state: State | None = None) -> FoundJson:
-    handle = Handle(kind, value, issuer=issuer or service().settings.issuer)
-    return {
-        "kind": kind,
-        "value": value or None,
-        "issuer": handle.issuer,
-        "state": state,
-        "revocations": [revocation_json(revocation) for revocation in service().revocations.of_handle(handle)],
-    }
+def _handle(kind: Kind, value: str) -> Handle:
+    return Handle(kind, value, issuer=service().settings.issuer)
+
+
+def _always(state: State) -> Callable[[float, int], State]:
+    return lambda _cutoff, _now_ms: state
