@@ -194,8 +194,11 @@ class Following(Protocol):
     def look_up(self, handles: Sequence[Handle]) -> tuple[float, float]:
         """The latest cut-off held for any of the handles, and the age of that knowledge in seconds."""
 
-    def ask(self, handles: Sequence[Handle]) -> float:
-        """The latest cut-off according to the deny-list itself, which must not know less than this process does."""
+    def ask(self, many: Sequence[Sequence[Handle]]) -> list[float]:
+        """The latest cut-off of each of several tokens, according to the deny-list itself, from one question.
+
+        Raises DenylistUnavailableError where it cannot answer, or knows less than this process does.
+        """
 
 
 class Denylist(Protocol):

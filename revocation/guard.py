@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from revocation.asker import Asker
 from revocation.claims import Claims
 from revocation.denylist import Denylist, Following, is_revoked
 from revocation.errors import (
@@ -51,6 +52,17 @@ class Refused:
 Decision = Accepted | Refused
 
 
+@dataclass(slots=True)
+class _Question:
+    """What memory cannot decide: the deny-list has to be asked."""
+
+    claims: Claims
+    verify_seconds: float
+    #: When the look into memory began, on the performance counter.
+    started: float
+    is_fallback: bool = False
+
+
 class Guard:
     """The whole decision: verify, then check the deny-list, or raise.
 
@@ -82,6 +94,8 @@ class Guard:
         if follower is None and finite:
             follower = denylist.follow(shortest_seconds=min(finite), longest_seconds=max(finite))
         self.follower = follower
+        self._ask = denylist.latest_cutoffs if follower is None else follower.ask
+        self._asker = Asker(self._ask)
         if verifier is not None:
             _require_agreement(verifier, denylist)
 
@@ -127,21 +141,32 @@ class Guard:
         if self._clock() >= claims.expires_at + leeway:
             decision = self._reported(Refused(ExpiredTokenError(), claims, "none", 0.0, 0.0))
         else:
-            decision = self._judged(claims, bound, verify_seconds=0.0)
+            decision = self._answered(self._judged(claims, bound, verify_seconds=0.0))
         if isinstance(decision, Refused):
             raise decision.error
 
     def decide(self, token: str, *, max_staleness: float | None = None) -> Decision:
         """Like `authenticate`, but the decision and its cost come back instead of being raised."""
-        bound = self._bound(max_staleness)
-        if self.verifier is None:
-            raise ConfigurationError("this guard has no verifier: it can only check claims that somebody else verified")
-        started = time.perf_counter()
+        return self._answered(self._considered(token, max_staleness))
+
+    def decide_nowait(self, token: str, *, max_staleness: float | None = None) -> Decision | None:
+        """The same from memory, so that nobody waits; None where the deny-list has to be asked."""
+        decision = self._considered(token, max_staleness)
+        return None if isinstance(decision, _Question) else decision
+
+    async def decide_async(self, token: str, *, max_staleness: float | None = None) -> Decision:
+        """Like `decide`, for coroutines of asyncio: the event loop goes on while the deny-list is asked.
+
+        However many tokens wait for an answer, one thread asks for all of them.
+        """
+        decision = self._considered(token, max_staleness)
+        if not isinstance(decision, _Question):
+            return decision
         try:
-            claims = self.verifier.verify(token)
-        except InvalidTokenError as error:
-            return self._reported(Refused(error, None, "none", time.perf_counter() - started, 0.0))
-        return self._judged(claims, bound, verify_seconds=time.perf_counter() - started)
+            cutoff = await self._asker.latest_cutoff(decision.claims.handles)
+        except DenylistUnavailableError as error:
+            return self._ruled(decision, "redis", error)
+        return self._ruled(decision, "redis", cutoff)
 
     def _with_key(self, claims: Claims, key_id: str) -> Claims:
         """The claims, with a handle for every id of this key.
@@ -159,34 +184,62 @@ class Guard:
         every = tuple(dict.fromkeys((*known, key_id, *others)))
         return claims if every == known else replace(claims, key_id=every[0], other_key_ids=every[1:])
 
-    def _judged(self, claims: Claims, bound: float, *, verify_seconds: float) -> Decision:
+    def _considered(self, token: str, max_staleness: float | None) -> Decision | _Question:
+        bound = self._bound(max_staleness)
+        if self.verifier is None:
+            raise ConfigurationError("this guard has no verifier: it can only check claims that somebody else verified")
         started = time.perf_counter()
-        error: InvalidTokenError | DenylistUnavailableError | None = None
-        source: Source = "none"
-        is_fallback = False
         try:
-            if bound != math.inf:
-                source = "redis"
-                if self.follower is not None:
-                    cutoff, age = self.follower.look_up(claims.handles)
-                    # What was taken back once is refused, also by knowledge that is too old to accept with.
-                    if age < min(bound, self.follower.longest_seconds) or is_revoked(claims, cutoff):
-                        source = "follower"
-                    else:
-                        is_fallback = bound > 0
-                        cutoff = self.follower.ask(claims.handles)
-                else:
-                    cutoff = self.denylist.latest_cutoff(claims.handles)
+            claims = self.verifier.verify(token)
+        except InvalidTokenError as error:
+            return self._reported(Refused(error, None, "none", time.perf_counter() - started, 0.0))
+        return self._judged(claims, bound, verify_seconds=time.perf_counter() - started)
+
+    def _judged(self, claims: Claims, bound: float, *, verify_seconds: float) -> Decision | _Question:
+        """The decision, where memory is enough for it."""
+        question = _Question(claims, verify_seconds, time.perf_counter())
+        if bound == math.inf:
+            return self._reported(Accepted(claims, "none", verify_seconds, time.perf_counter() - question.started))
+        if self.follower is None:
+            return question
+        try:
+            cutoff, age = self.follower.look_up(claims.handles)
+        except DenylistUnavailableError as error:
+            return self._ruled(question, "redis", error)
+        # What was taken back once is refused, also by knowledge that is too old to accept with.
+        if age < min(bound, self.follower.longest_seconds) or is_revoked(claims, cutoff):
+            return self._ruled(question, "follower", cutoff)
+        question.is_fallback = bound > 0
+        return question
+
+    def _answered(self, decision: Decision | _Question) -> Decision:
+        """The decision; the deny-list is asked where memory was not enough."""
+        if not isinstance(decision, _Question):
+            return decision
+        try:
+            [cutoff] = self._ask([decision.claims.handles])
+        except DenylistUnavailableError as error:
+            return self._ruled(decision, "redis", error)
+        return self._ruled(decision, "redis", cutoff)
+
+    def _ruled(self, question: _Question, source: Source, cutoff: float | DenylistUnavailableError) -> Decision:
+        """The decision by the latest cut-off in force, or by the error where nobody can say what it is."""
+        claims = question.claims
+        error: InvalidTokenError | DenylistUnavailableError | None = None
+        if isinstance(cutoff, DenylistUnavailableError):
+            error = cutoff
+        else:
+            try:
                 # The head may say how long tokens live, and it was read by now.
                 self.denylist.lifetimes.require_bounded(claims, now=self._clock())
-                if is_revoked(claims, cutoff):
-                    error = RevokedTokenError()
-        except (InvalidTokenError, DenylistUnavailableError) as raised:
-            error = raised
-        took = time.perf_counter() - started
+            except InvalidTokenError as unbounded:
+                error = unbounded
+            else:
+                error = RevokedTokenError() if is_revoked(claims, cutoff) else None
+        took = time.perf_counter() - question.started
         if error is not None:
-            return self._reported(Refused(error, claims, source, verify_seconds, took, is_fallback))
-        return self._reported(Accepted(claims, source, verify_seconds, took, is_fallback))
+            return self._reported(Refused(error, claims, source, question.verify_seconds, took, question.is_fallback))
+        return self._reported(Accepted(claims, source, question.verify_seconds, took, question.is_fallback))
 
     def _bound(self, max_staleness: float | None) -> float:
         return self.max_staleness if max_staleness is None else checked_staleness(max_staleness)

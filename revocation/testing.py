@@ -88,9 +88,9 @@ class SandboxFollower:
             self._held, self._stamp = self._denylist.copy(), self._clock()
         return self._held.latest_cutoff(handles), self._clock() - self._stamp
 
-    def ask(self, handles: Sequence[Handle]) -> float:
+    def ask(self, many: Sequence[Sequence[Handle]]) -> list[float]:
         """What the server says, while it is up."""
-        return self._denylist.latest_cutoff(handles)
+        return self._denylist.latest_cutoffs(many)
 
 
 class Sandbox:

@@ -168,18 +168,20 @@ class Follower:
             raise DenylistUnavailableError("The log of the deny-list holds an entry of a newer version.")
         return cutoff, age
 
-    def ask(self, handles: Sequence[Handle]) -> float:
-        """The latest cut-off in force according to Redis, which must not know less than this process does."""
+    def ask(self, many: Sequence[Sequence[Handle]]) -> list[float]:
+        """The latest cut-offs in force according to Redis, which must not know less than this process does."""
         view = self._view
         epoch, known = view.epoch, view.position
-        head, (cutoff,) = self._denylist.ask([handles])
+        head, cutoffs = self._denylist.ask(many)
         if head.epoch == epoch:
             behind = known and head.end != known and order(head.end) <= order(known)
         else:
             behind = not view.may_follow(head)
         if behind:
             raise DenylistUnavailableError("Redis knows less than this process does: it has lost revocations.")
-        return max(cutoff, self._own_cutoff(handles)) if self._overlay else cutoff
+        if not self._overlay:
+            return cutoffs
+        return [max(cutoff, self._own_cutoff(handles)) for cutoff, handles in zip(cutoffs, many, strict=True)]
 
     def note(self, name: str, cutoff: float, position: str) -> None:
         """Know at once what this process has revoked, until a beat has read it in the log."""

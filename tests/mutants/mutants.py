@@ -50,8 +50,8 @@ MUTANTS = (
     Mutant(
         "an error is taken for yes",
         "revocation/guard.py",
-        "            error = raised\n",
-        "            error = raised if isinstance(raised, InvalidTokenError) else None\n",
+        "            error = cutoff\n",
+        "            error = None\n",
         _BY_STEP,
     ),
     Mutant(
@@ -530,7 +530,7 @@ MUTANTS = (
         "a token that outlives its entry is accepted",
         "revocation/guard.py",
         "                self.denylist.lifetimes.require_bounded(claims, now=self._clock())\n",
-        "",
+        "                pass\n",
         ("tests/revocation/test_guard.py",),
     ),
     # What followers hold

@@ -17,7 +17,7 @@ LAYERS = (
     ("errors", "extras", "redis", "redis.url"),
     ("handles",),
     ("claims", "keys"),
-    ("denylist", "key_directory", "issuer", "token_cache"),
+    ("asker", "denylist", "key_directory", "issuer", "token_cache"),
     ("verifier", "memory"),
     ("guard",),
     ("bearer",),

@@ -166,7 +166,7 @@ def test_an_older_epoch_that_comes_back_is_noticed(follower: Stepped, denylist: 
     client.set(key, old)  # type: ignore[arg-type]  # bytes
 
     with pytest.raises(DenylistUnavailableError, match="knows less"):
-        follower.ask([ADA])
+        follower.ask([[ADA]])
     follower.beat()
     assert follower.state.amnesia == 1
     assert Head.parse(client.get(key)).everything_ms > known  # type: ignore[arg-type]  # bytes
@@ -259,6 +259,6 @@ def test_while_its_link_is_down_the_gate_is_closed(follower: Stepped, denylist: 
     follower._note_failure(redis.ConnectionError("gone"))
     assert denylist.link.breaker.is_open
     with pytest.raises(DenylistUnavailableError, match="did not answer the last times"):
-        follower.ask([ADA])
+        follower.ask([[ADA]])
     follower.beat()
     assert not denylist.link.breaker.is_open

@@ -393,7 +393,7 @@ def test_a_server_that_knows_less_gives_no_answer(follower: Stepped, denylist: R
     follower.until_fresh()
     restore(denylist, before)
     with pytest.raises(DenylistUnavailableError):
-        follower.ask([BOB])
+        follower.ask([[BOB]])
 
 
 def test_what_is_held_is_refused_strictly_too(follower: Stepped, denylist: RedisDenylist) -> None:
