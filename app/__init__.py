@@ -24,19 +24,7 @@ def create_app(settings: "Settings", *, extend: "Callable[[Flask], None] | None"
     from app import browsers, logs, metrics, problems
     from app.bearer import bearer
     from app.mount import Mount, path_of
-    from app.routes import (
-        admin,
-        auth,
-        console,
-        docs,
-        oauth,
-        operations,
-        pages,
-        playground,
-        resources,
-        verify,
-        wellknown,
-    )
+    from app.routes import BLUEPRINTS, playground, verify
     from app.service import Service
 
     service = Service.of(settings)
@@ -55,9 +43,8 @@ def create_app(settings: "Settings", *, extend: "Callable[[Flask], None] | None"
     problems.register(app)
     browsers.init_app(app, origins=settings.cors_origins)
     bearer.init_app(app, guard=service.guard)
-    api = (auth, oauth, wellknown, verify, admin, resources, operations)
-    for module in (*api, docs, pages, playground, console):
-        app.register_blueprint(module.routes)
+    for blueprint in BLUEPRINTS:
+        app.register_blueprint(blueprint)
     if settings.is_embedded:
         app.register_blueprint(playground.demo)
     if extend is not None:

@@ -12,6 +12,7 @@ from typing import Any, Final
 from flask import Flask
 from gunicorn.app.base import BaseApplication
 
+import app.routes  # noqa: F401  # workers share what is imported before the fork
 from app import create_app, logs, metrics
 from app.arbiter import Arbiter
 from app.readiness import is_draining
@@ -113,6 +114,7 @@ def _keep() -> None:
     """
     gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 def _on_listening(server: Any) -> None:

@@ -1,5 +1,6 @@
 """Commands: what an operator does at the command line, a file for each group."""
 
+import gc
 import importlib
 import os
 import sys
@@ -35,6 +36,7 @@ class _LazyGroup(click.Group):
 @click.pass_context
 def commands(context: click.Context) -> None:
     """The auth service. Its settings come from APP_* and REVOCATION_* in the environment."""
+    gc.enable()
     context.obj = Settings.from_mapping(os.environ)
 
 

@@ -1,5 +1,6 @@
 """`python -m app serve`."""
 
+import gc
 import logging.config
 import os
 import shlex
@@ -39,6 +40,7 @@ def run(settings: Settings, *, extend: "Callable[[Flask], None] | None" = None) 
         if counters is not None:
             os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(counters)
 
+        gc.disable()  # until the server listens
         from app import logs
         from app.commands.init import show_password
         from app.server import Server

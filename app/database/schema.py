@@ -37,19 +37,31 @@ def upgrade(connection: sa.Connection) -> None:
 
     The caller keeps other processes from doing the same meanwhile.
     """
-    # Only a process that changes the schema needs Alembic; importing it takes half as long as importing all the rest.
+    if is_current(connection):
+        return
+    if _version(connection) is None and not sa.inspect(connection).has_table("users"):
+        _create(connection)
+        return
+    # Only a process that upgrades needs Alembic; importing it takes half as long as importing all the rest.
     from alembic import command
     from alembic.config import Config
 
-    if is_current(connection):
-        return
     config = Config()
     config.set_main_option("script_location", "app.database:migrations")
     config.attributes["connection"] = connection
-    if _version(connection) is None and sa.inspect(connection).has_table("users"):
+    if _version(connection) is None:
         command.stamp(config, _FIRST)
     command.upgrade(config, "head")
     _check(connection)
+
+
+def _create(connection: sa.Connection) -> None:
+    """Make the tables of a new database as they are today, and the note of Alembic that says so."""
+    # A table of somebody else that has such a name is no table of this service.
+    Base.metadata.create_all(connection, checkfirst=False)
+    version = sa.Table("alembic_version", sa.MetaData(), sa.Column("version_num", sa.String(32), primary_key=True))
+    version.create(connection, checkfirst=True)
+    connection.execute(version.insert().values(version_num=_NEWEST))
 
 
 def _version(connection: sa.Connection) -> str | None:

@@ -1,12 +1,16 @@
 """What is made before the first request."""
 
+import gc
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from app import server
+from app.commands import commands
 from app.settings import Settings
 from app.startup import prepare
 from app.stores import Stores
@@ -103,3 +107,23 @@ def test_the_service_runs_on_a_redis_in_memory(tmp_path: Path) -> None:
     assert api.logout(login.access_token).status_code == 200
     assert (api.me(login.access_token), api.refresh(login.refresh_token).status_code) == (401, 401)
     api.close()
+
+
+@contextmanager
+def collecting_nothing() -> Iterator[None]:
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+        gc.unfreeze()
+
+
+def test_garbage_is_collected_again_when_a_command_runs_and_when_the_server_listens(tmp_path: Path) -> None:
+    """`python -m app` switches it off for as long as it imports modules."""
+    with collecting_nothing():
+        CliRunner().invoke(commands, ["users", "list"], env={"APP_DATA_DIR": str(tmp_path), "APP_WORKERS": "many"})
+        assert gc.isenabled()
+    with collecting_nothing():
+        server._keep()
+        assert gc.isenabled()
