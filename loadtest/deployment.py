@@ -193,7 +193,7 @@ def deployed(
             behind.wait_until_ready()
             settings["LOADTEST_INTROSPECT_URL"] = f"{behind.service.url}/oauth/introspect"
             settings["LOADTEST_INTROSPECT_CLIENT"] = _registered_client(behind.service)
-        service = stack.enter_context(starting(directory, program="loadtest.serve", **settings))
+        service = stack.enter_context(starting(directory, program="loadtest.serve", how="exec", **settings))
         yield Deployment(name, service, store, behind)
 
 

@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +16,7 @@ from revocation import ConfigurationError
 from revocation.settings import with_variables
 from tests.app.api import Api, prepared, settings_for
 from tests.support.certificates import certificates
+from tests.support.forks import done
 from tests.support.servers import Server, StartServer
 
 ROOT = Path(__file__).parents[2]
@@ -26,15 +26,7 @@ CANARY = "canary-canary-canary"
 def started(*command: str, **env: str) -> "subprocess.CompletedProcess[str]":
     """`python -m app ...`, which must end by itself."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("APP_", "REVOCATION_"))}
-    return subprocess.run(
-        [sys.executable, "-m", "app", *(command or ("serve",))],
-        env=kept | env,
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
+    return done("app", *(command or ("serve",)), env=kept | env, timeout_seconds=60)
 
 
 WRONG = {

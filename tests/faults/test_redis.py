@@ -1,7 +1,5 @@
 """Redis goes and comes back, under a service with several workers."""
 
-import subprocess
-import sys
 import threading
 import time
 from collections import Counter
@@ -15,6 +13,7 @@ import pytest
 import redis
 
 from tests.faults.conftest import ADMIN, PATIENCE_SECONDS, TIMEOUT_SECONDS, assert_unharmed, patiently
+from tests.support.forks import done
 from tests.support.servers import Make, Server, running
 from tests.support.service import Service, serving
 
@@ -128,8 +127,7 @@ def test_a_redis_that_comes_back_empty_decides_nothing_until_somebody_opens_it(t
         assert service.post("/auth/logout", token=live).status_code == 503
         assert not store.client().exists("{denylist}:head"), "nothing that was asked opened it"
 
-        done = subprocess.run([sys.executable, "-m", "app", "init"], env=service.env, cwd=ROOT, check=False, timeout=60)
-        assert done.returncode == 0
+        assert done("app", "init", env=service.env, timeout_seconds=60).returncode == 0
         _until_decided(service, live, revoked, live_status=401)
         assert service.get("/api/me", token=service.login()["access_token"]).status_code == 200
 

@@ -9,14 +9,11 @@ import random
 import re
 import secrets
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import requests
@@ -29,7 +26,7 @@ from tests.faults.history import EVERYTHING, STALL, Fault, History, Issue, Outco
 from tests.support.ports import free_port
 from tests.support.proxy import Proxy
 from tests.support.servers import Make, Server, running, short_directory
-from tests.support.service import ADMIN_PASSWORD, Service
+from tests.support.service import ADMIN_PASSWORD, Service, started
 
 #: How many ways a token is presented: the route and its bound.
 ROUTES = (
@@ -497,15 +494,8 @@ def under_load(
             "REVOCATION_TIMEOUT": "0.5",
             **env,
         }
-        with (directory / "service.log").open("ab") as log:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "tests.faults.sabotaged_service", "serve"],
-                env=kept | own | {"FAULTS_SABOTAGE": sabotage},
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                cwd=Path(__file__).parents[2],
-            )
+        chosen = kept | own | {"FAULTS_SABOTAGE": sabotage}
+        process = started("tests.faults.sabotaged_service", chosen, directory)
         service = Service(f"http://127.0.0.1:{port}", directory, kept | own, process)
         stack.callback(service.stop)
         # Not while a worker is stopped: it would never end.

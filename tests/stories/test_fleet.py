@@ -19,6 +19,7 @@ import redis
 from app.keyring import Keyring
 from revocation import connect
 from tests.stories.workers import on_every_worker, parent_of, refresh, statuses, workers
+from tests.support.forks import done
 from tests.support.ports import free_port
 from tests.support.postgres import new_database
 from tests.support.servers import Server, StartServer, plain
@@ -29,8 +30,7 @@ ROOT = Path(__file__).parents[2]
 
 def command(service: Service, *words: str) -> "subprocess.CompletedProcess[str]":
     """`python -m app ...` with the settings of a running service."""
-    run = [sys.executable, "-m", "app", *words]
-    return subprocess.run(run, env=service.env, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
+    return done("app", *words, env=service.env, timeout_seconds=120)
 
 
 def until(condition: Callable[[], Any], *, seconds: float = 30) -> None:
@@ -182,7 +182,7 @@ def test_an_app_that_was_used_before_the_fork_works_in_every_worker(
         "REVOCATION_TIMEOUT": "5",
         "REVOCATION_MAX_STALENESS": "0",
     }
-    subprocess.run([sys.executable, "-m", "app", "init"], env=env, cwd=ROOT, check=True, timeout=120)
+    assert done("app", "init", env=env, timeout_seconds=120).returncode == 0
     with (tmp_path / "service.log").open("ab") as log:
         process = subprocess.Popen([sys.executable, "-c", PRELOADED], env=env, cwd=ROOT, stdout=log, stderr=log)
     service = Service(f"http://127.0.0.1:{port}", tmp_path, env, process)
@@ -300,15 +300,8 @@ def test_keys_rotate_says_what_it_did_and_when_the_key_signs(service: Service) -
 
 def test_a_second_service_on_one_directory_is_refused_and_the_first_goes_on(service: Service) -> None:
     login = service.login()
-    second = subprocess.run(
-        [sys.executable, "-m", "app", "serve"],
-        env=service.env | {"APP_BIND": f"127.0.0.1:{free_port()}"},
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
+    elsewhere = service.env | {"APP_BIND": f"127.0.0.1:{free_port()}"}
+    second = done("app", "serve", env=elsewhere, timeout_seconds=60)
 
     assert second.returncode == 2
     assert "another process serves from" in second.stderr
@@ -324,7 +317,7 @@ def test_init_on_postgresql_can_be_repeated(
     tmp_path: Path, postgres_url: str, debian_redis: Server, namespace: str, times: str
 ) -> None:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("APP_", "REVOCATION_"))}
-    with new_database(postgres_url) as database, contextlib.ExitStack() as stack:
+    with new_database(postgres_url) as database:
         env = kept | {
             "APP_DATABASE_URL": database,
             "APP_DATA_DIR": str(tmp_path),
@@ -334,39 +327,20 @@ def test_init_on_postgresql_can_be_repeated(
             "REVOCATION_TIMEOUT": "5",
         }
 
-        def init() -> "subprocess.Popen[str]":
-            started: subprocess.Popen[str] = subprocess.Popen(
-                [sys.executable, "-m", "app", "init"],
-                env=env,
-                cwd=ROOT,
-                text=True,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-            )
-            return stack.enter_context(started)
+        def init(_: int) -> "subprocess.CompletedProcess[str]":
+            return done("app", "init", env=env, timeout_seconds=120)
 
-        if times == "twice":
-            said = [init().communicate(timeout=120) for _ in range(2)]
-        else:
-            running = [init() for _ in range(4)]
-            said = [one.communicate(timeout=120) for one in running]
+        said = [init(0), init(1)] if times == "twice" else threads(4, init)
 
-        assert [out for out, _ in said] == ["Ready to serve.\n"] * len(said)
+        assert [one.stdout for one in said] == ["Ready to serve.\n"] * len(said)
         # What the server is warned of is told, and nothing else.
-        assert {line.partition(" ")[0] for _, err in said for line in err.splitlines()} <= {"appendonly"}
+        assert {line.partition(" ")[0] for one in said for line in one.stderr.splitlines()} <= {"appendonly"}
         assert len(list((tmp_path / "keys").glob("*.pem"))) == 1
         client = debian_redis.client()
         # One epoch, and nothing of it is written twice.
         assert client.get(f"{{{namespace}}}:head")
-        listed = subprocess.run(
-            [sys.executable, "-m", "app", "clients", "list"],
-            env=env,
-            cwd=ROOT,
-            capture_output=True,
-            check=True,
-            timeout=120,
-        )
-        assert listed.stdout == b""
+        listed = done("app", "clients", "list", env=env, timeout_seconds=120)
+        assert (listed.returncode, listed.stdout) == (0, "")
 
 
 # Commands beside the service

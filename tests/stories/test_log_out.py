@@ -29,7 +29,8 @@ def claims(token: str) -> dict[str, Any]:
 
 @pytest.fixture(params=["gthread", "sync", "gevent"])
 def embedded(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Service]:
-    with serving(tmp_path, APP_WORKER_CLASS=request.param, REVOCATION_MAX_STALENESS="0") as service:
+    settings = {"APP_WORKER_CLASS": request.param, "REVOCATION_MAX_STALENESS": "0"}
+    with serving(tmp_path, how="exec", **settings) as service:
         yield service
 
 

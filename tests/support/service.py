@@ -1,6 +1,7 @@
 """A running service: `python -m app serve` in a process of its own, on a free port and a directory of its own.
 
-A harness may run a program of its own in place of `app`, which serves the same settings.
+A harness may run a program of its own in place of `app`, which serves the same settings. The process is a fork that has
+imported other people's packages already, unless `how="exec"` asks for the interpreter that a user would start.
 """
 
 import contextlib
@@ -18,6 +19,7 @@ from typing import Any
 import redis
 import requests
 
+from tests.support.forks import ROOT, Fork, fork
 from tests.support.ports import free_port
 from tests.support.processes import START_SECONDS
 
@@ -31,8 +33,9 @@ class Service:
     url: str
     directory: Path
     env: dict[str, str]
-    process: subprocess.Popen[bytes]
+    process: "subprocess.Popen[bytes] | Fork"
     program: str = "app"
+    how: str = "fork"
 
     @property
     def log(self) -> str:
@@ -86,25 +89,29 @@ class Service:
     def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
         if self.process.poll() is None:
             self.process.send_signal(number)
-        self.process.wait(START_SECONDS)
+        try:
+            self.process.wait(START_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            raise
 
     def restart(self, *, stop_with: signal.Signals = signal.SIGTERM) -> None:
         """The same settings and directory in a new process."""
         self.stop(stop_with)
-        self.process = _start(self.program, self.env, self.directory)
+        self.process = started(self.program, self.env, self.directory, how=self.how)
         self.wait_until_ready()
 
 
 @contextlib.contextmanager
-def serving(directory: Path, **env: str) -> Iterator[Service]:
+def serving(directory: Path, *, how: str = "fork", **env: str) -> Iterator[Service]:
     """Run the service with these settings until the block ends; by default embedded, SQLite, two gthread workers."""
-    with starting(directory, **env) as service:
+    with starting(directory, how=how, **env) as service:
         service.wait_until_ready()
         yield service
 
 
 @contextlib.contextmanager
-def starting(directory: Path, *, program: str = "app", **env: str) -> Iterator[Service]:
+def starting(directory: Path, *, program: str = "app", how: str = "fork", **env: str) -> Iterator[Service]:
     """The same without waiting for it, so that several can start at once."""
     directory.mkdir(parents=True, exist_ok=True)
     port = free_port()
@@ -119,14 +126,21 @@ def starting(directory: Path, *, program: str = "app", **env: str) -> Iterator[S
         **env,
     }
     env = kept | settings
-    service = Service(f"http://127.0.0.1:{port}", directory, env, _start(program, env, directory), program)
+    process = started(program, env, directory, how=how)
+    service = Service(f"http://127.0.0.1:{port}", directory, env, process, program, how)
     try:
         yield service
     finally:
         service.stop()
 
 
-def _start(program: str, env: dict[str, str], directory: Path) -> subprocess.Popen[bytes]:
+def started(
+    program: str, env: dict[str, str], directory: Path, *, how: str = "fork"
+) -> "subprocess.Popen[bytes] | Fork":
+    """The process alone, by `fork` or by `exec`; its output is appended to `service.log` of the directory."""
+    # gevent has to come before all other packages.
+    if how == "fork" and env.get("APP_WORKER_CLASS") != "gevent":
+        return fork(program, "serve", env=env, output=directory / "service.log")
     with (directory / "service.log").open("ab") as log:
         return subprocess.Popen(
             [sys.executable, "-m", program, "serve"],
@@ -134,5 +148,5 @@ def _start(program: str, env: dict[str, str], directory: Path) -> subprocess.Pop
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
-            cwd=Path(__file__).parents[2],
+            cwd=ROOT,
         )
