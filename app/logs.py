@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from flask import Flask, Request, Response, g, request
 
-from revocation import Decision
+from revocation.flask import decision_of
 
 _access = logging.getLogger("app.request")
 
@@ -90,7 +90,7 @@ def _start() -> None:
 def _log(response: Response) -> Response:
     current: Request = request._get_current_object()  # type: ignore[attr-defined]  # werkzeug's way past its proxy
     context: Any = g._get_current_object()
-    decision: Decision | None = context.get("revocation_decision")
+    decision = decision_of(current)
     now = time.perf_counter()
     fields: dict[str, Any] = {
         "method": current.method if current.method.isalpha() else "?",

@@ -1,6 +1,6 @@
 """Bearer: what each error is over HTTP (RFC 6750 and 9457), and where a request carries its token.
 
-No framework is named here: `revocation/flask.py` and its neighbours translate between this module and theirs.
+No framework is named here: `revocation/flask/` and its neighbours translate between this module and theirs.
 """
 
 import json
@@ -10,6 +10,7 @@ from typing import Final
 from urllib.parse import parse_qsl
 
 from revocation.errors import (
+    ConflictError,
     DenylistUnavailableError,
     InsufficientScopeError,
     InvalidRequestError,
@@ -26,13 +27,14 @@ STATUS: Final[dict[type[RevocationError], int]] = {
     MissingTokenError: 401,
     InvalidTokenError: 401,
     InsufficientScopeError: 403,
+    ConflictError: 409,
     DenylistUnavailableError: 503,
 }
 
 #: The field of a query or a form that RFC 6750 would allow for a token.
 FIELD: Final = "access_token"
 
-_TITLES = {400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 503: "Service Unavailable"}
+_TITLES = {400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 409: "Conflict", 503: "Service Unavailable"}
 _NOT_FOR_A_HEADER = re.compile(r'[^\x20-\x7e]|["\\]')
 
 
@@ -52,15 +54,18 @@ class Bearer:
         self._realm = _NOT_FOR_A_HEADER.sub("?", realm)
 
     def answer(self, error: RevocationError) -> Answer:
-        """The answer to an error: RFC 9457 problem details with an RFC 6750 challenge, or with a `Retry-After`."""
+        """The answer to an error: RFC 9457 problem details with an RFC 6750 challenge, or with a `Retry-After`.
+
+        What the state of the deny-list forbids has neither: no other credentials and no waiting would help.
+        """
         status = next(status for kind, status in STATUS.items() if isinstance(error, kind))
         detail = str(error)
         if isinstance(error, DenylistUnavailableError):
             # The log says what is wrong with the server; the client only learns when to try again.
             detail = "The deny-list does not answer, and the server decides nothing without it. Try again."
-            says = ("Retry-After", str(error.retry_after_seconds))
+            says = [("Retry-After", str(error.retry_after_seconds))]
         else:
-            says = ("WWW-Authenticate", self.challenge(error))
+            says = [] if isinstance(error, ConflictError) else [("WWW-Authenticate", self.challenge(error))]
         problem = {
             "type": "about:blank",
             "title": _TITLES[status],
@@ -68,7 +73,7 @@ class Bearer:
             "detail": detail,
             "reason": error.reason if isinstance(error, InvalidTokenError) else error.slug,
         }
-        headers = (("Content-Type", "application/problem+json"), ("Cache-Control", "no-store"), says)
+        headers = (("Content-Type", "application/problem+json"), ("Cache-Control", "no-store"), *says)
         return Answer(status, headers, json.dumps(problem).encode())
 
     def challenge(self, error: RevocationError) -> str:
@@ -76,7 +81,7 @@ class Bearer:
         if isinstance(error, MissingTokenError):
             return self.challenge_without_error()
         parts = [f'error="{error.slug}"', f'error_description="{_NOT_FOR_A_HEADER.sub("?", str(error))}"']
-        if isinstance(error, InsufficientScopeError):
+        if isinstance(error, InsufficientScopeError) and error.scope:
             parts.append(f'scope="{_NOT_FOR_A_HEADER.sub("?", error.scope)}"')
         return ", ".join([self.challenge_without_error(), *parts])
 

@@ -10,6 +10,7 @@
     │   ├── ExpiredTokenError
     │   └── RevokedTokenError
     ├── InsufficientScopeError       a good token that may not do this
+    │   └── InsufficientRoleError    ... for want of a role
     ├── ConflictError                well asked, but the deny-list's state forbids it
     │   └── SigningKeyError          the key signs, so that revoking it would refuse everybody who signs in
     └── DenylistUnavailableError     the deny-list had to be asked and could not answer
@@ -91,8 +92,18 @@ class InsufficientScopeError(RevocationError):
         super().__init__(f"This needs the scope {scope!r}.")
 
 
+class InsufficientRoleError(InsufficientScopeError):
+    """The token is good, but its holder has none of the roles that would do."""
+
+    def __init__(self, roles: str) -> None:
+        super().__init__("")
+        #: The roles of which one would be needed, space-separated.
+        self.roles = roles
+        self.args = (f"This needs one of the roles {roles!r}.",)
+
+
 class ConflictError(RevocationError):
-    """Well asked, but the deny-list's state forbids it: a merged revocation is not undone, a 65th key not revoked."""
+    """Well asked, but the deny-list's state forbids it: to undo what was merged, to revoke more keys than it holds."""
 
     slug = "conflict"
 

@@ -3,11 +3,18 @@
 import math
 import secrets
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final
 
 import jwt
 
 from revocation.keys import KeySource
+
+#: What a token says of itself (RFC 7519, section 4.1; RFC 9068, section 2.2; our milliseconds), by which it is judged
+#: and revoked: only the issuer's own arguments set it.
+_RESERVED: Final = frozenset(
+    ("iss", "sub", "aud", "exp", "nbf", "iat", "iat_ms", "jti", "client_id", "azp", "scope", "scp", "sid")
+)
 
 
 class TokenIssuer:
@@ -35,6 +42,7 @@ class TokenIssuer:
         scope: str | Iterable[str] = "",
         session: str | None = None,
         lifetime_seconds: int = 900,
+        claims: Mapping[str, Any] | None = None,
         issued_at: float | None = None,
         client_id: str | None = None,
     ) -> str:
@@ -42,11 +50,16 @@ class TokenIssuer:
 
         Where the verifier's tolerance is 0, pass the time of Redis (`RedisDenylist.now_ms() / 1000`) as `issued_at`.
         The `iat` is whole seconds, and its milliseconds stand in `iat_ms`; the `exp` is a whole second, so that the
-        token lives at most `lifetime_seconds`. Raises ConfigurationError where no key may sign.
+        token lives at most `lifetime_seconds`. `claims` are claims of one's own, such as roles. Raises ValueError where
+        they name what the token says of itself, and ConfigurationError where no key may sign.
         """
+        reserved = sorted(_RESERVED.intersection(claims or ()))
+        if reserved:
+            raise ValueError(f"claims of one's own cannot be {', '.join(reserved)}: the issuer writes these")
         instant = self._clock() if issued_at is None else issued_at
         instant_ms = round(instant * 1000)
-        claims = {
+        written = {
+            **(claims or {}),
             "iss": self._issuer,
             "aud": self._audience,
             "sub": subject,
@@ -59,8 +72,8 @@ class TokenIssuer:
         }
         words = scope if isinstance(scope, str) else " ".join(sorted(scope))
         if words:
-            claims["scope"] = words
+            written["scope"] = words
         if session is not None:
-            claims["sid"] = session
+            written["sid"] = session
         key = self._keys.key_set().signing_key(now=self._clock())
-        return jwt.encode(claims, key.signing, algorithm=key.algorithm, headers={"typ": "at+jwt", "kid": key.id})
+        return jwt.encode(written, key.signing, algorithm=key.algorithm, headers={"typ": "at+jwt", "kid": key.id})

@@ -2,7 +2,8 @@
 
 import contextlib
 import secrets
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 from revocation.claims import Claims
 from revocation.denylist import FollowerState, Lifetimes, Receipt
@@ -140,10 +141,18 @@ class Sandbox:
         )
 
     def mint(
-        self, subject: str = "ada", *, scope: str = "", session: str | None = None, lifetime_seconds: int = 900
+        self,
+        subject: str = "ada",
+        *,
+        scope: str = "",
+        session: str | None = None,
+        lifetime_seconds: int = 900,
+        claims: Mapping[str, Any] | None = None,
     ) -> str:
-        """A good token, issued now."""
-        return self.issuer.issue(subject, scope=scope, session=session, lifetime_seconds=lifetime_seconds)
+        """A good token, issued now; `claims` are claims of its own."""
+        return self.issuer.issue(
+            subject, scope=scope, session=session, lifetime_seconds=lifetime_seconds, claims=claims
+        )
 
     def claims(self, token: str) -> Claims:
         """What a token says, whether or not it is still in force."""

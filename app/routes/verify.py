@@ -103,7 +103,8 @@ def verify(query: Dial) -> Response:
     """
     if _is_preflight():
         return _identity(None)
-    return _identity(bearer.require(scope=query.get("scope") or None, max_staleness=query.get("max_staleness")))
+    bearer.require(scope=query.get("scope") or None, max_staleness=query.get("max_staleness"))
+    return _identity(bearer.claims)
 
 
 @routes.route("/verify/", methods=_METHODS, provide_automatic_options=False)
@@ -114,7 +115,10 @@ def verify_original(original: Original = "") -> Response:  # noqa: ARG001 (the g
 
     There the query is the client's own, who must not set the dial: it is not read.
     """
-    return _identity(None if _is_preflight() else bearer.require())
+    if _is_preflight():
+        return _identity(None)
+    bearer.require()
+    return _identity(bearer.claims)
 
 
 def _is_preflight() -> bool:

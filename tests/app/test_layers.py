@@ -30,7 +30,7 @@ LAYERS = (
     ("database.database",),
     ("database",),
     ("scopes", "passwords", "audit"),
-    ("announced_keys", "clients", "settings", "sessions"),
+    ("announced_keys", "audit_backlog", "clients", "settings", "sessions"),
     ("users",),
     ("audit_copier", "grants", "demonstration", "stores"),
     ("revocations", "health"),

@@ -56,9 +56,9 @@ MODULES = sorted(FILES)
 
 
 def whole(module: str) -> str:
-    """The module itself in a wing; the whole package of the command and of the doctor."""
+    """The module itself in a wing; the whole package of the command, of the doctor and of an adapter."""
     package = module.partition(".")[0]
-    return package if package in ("cli", "doctor") else module
+    return package if package in ("cli", "doctor", "flask") else module
 
 
 def imported(module: str) -> set[str]:

@@ -6,23 +6,27 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from flask import Flask, Response, jsonify
+from flask import Blueprint, Flask, Response, jsonify
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from revocation import (
     Claims,
     ConfigurationError,
+    ConflictError,
     DenylistEmptyError,
     DenylistUnavailableError,
     ExpiredTokenError,
     Guard,
+    Handle,
+    InsufficientRoleError,
     InsufficientScopeError,
     InvalidRequestError,
     InvalidTokenError,
     MissingTokenError,
     RevocationError,
     RevokedTokenError,
+    SigningKeyError,
 )
 from revocation.bearer import STATUS
 from revocation.flask import BearerAuth, bearer_token
@@ -374,6 +378,9 @@ ROWS: list[tuple[RevocationError, int, str | None]] = [
     (ExpiredTokenError(), 401, "invalid_token"),
     (RevokedTokenError(), 401, "invalid_token"),
     (InsufficientScopeError("a b"), 403, "insufficient_scope"),
+    (InsufficientRoleError("a b"), 403, "insufficient_scope"),
+    (ConflictError("x"), 409, None),
+    (SigningKeyError("k"), 409, None),
     (DenylistUnavailableError("x", retry_after_seconds=7), 503, None),
     (DenylistEmptyError(), 503, None),
 ]
@@ -394,6 +401,8 @@ def test_every_row_of_the_table(sandbox: Sandbox, error: RevocationError, status
     if status == 503:
         expected = error.retry_after_seconds if isinstance(error, DenylistUnavailableError) else None
         assert response.headers["Retry-After"] == str(expected)
+    elif status == 409:
+        assert not {"WWW-Authenticate", "Retry-After"} & set(response.headers.keys())
     else:
         assert challenge(response).get("error") == code
 
@@ -404,6 +413,7 @@ def test_the_table_has_a_row_for_every_error_of_a_request() -> None:
         MissingTokenError,
         InvalidTokenError,
         InsufficientScopeError,
+        ConflictError,
         DenylistUnavailableError,
     }
 
@@ -529,8 +539,8 @@ def test_a_condition_that_is_known_only_inside_the_request(sandbox: Sandbox) -> 
 
     @app.get("/documents/<name>")
     def document(name: str) -> dict[str, str]:
-        claims: Claims = auth.require(scope=f"read:{name}", max_staleness=0)
-        return {"sub": claims.subject}
+        auth.require(scope=f"read:{name}", max_staleness=0)
+        return {"sub": auth.claims.subject}
 
     client = app.test_client()
     headers = bearer(sandbox.mint(scope="read:a"))
@@ -622,3 +632,227 @@ def test_the_token_can_be_read_without_judging_it(sandbox: Sandbox) -> None:
         pytest.raises(InvalidRequestError),
     ):
         bearer_token()
+
+
+# Who is calling belongs to the request
+
+
+def test_the_caller_of_before_is_forgotten_where_an_application_context_outlives_requests(sandbox: Sandbox) -> None:
+    app, auth = make_app(sandbox.guard)
+
+    @app.get("/who")
+    def who() -> str:
+        claims = auth.claims_if_any
+        return "nobody" if claims is None else claims.subject
+
+    with app.app_context():
+        client = app.test_client()
+        assert client.get("/any", headers=bearer(sandbox.mint("ada"))).json == {"sub": "ada"}
+        answer = client.get("/who")
+    assert answer.text == "nobody"
+    assert "Server-Timing" not in answer.headers
+
+
+# Blueprints
+
+
+def guarded_blueprint(auth: BearerAuth, how: str) -> Blueprint:
+    pages = Blueprint("pages", __name__, url_prefix="/pages")
+    if how == "protect":
+        auth.protect(pages)
+    else:
+        pages.before_request(auth.require)
+    pages.route("/", methods=["GET", "POST"])(lambda: auth.claims.subject)
+    pages.route("/own", methods=["OPTIONS"], endpoint="own", provide_automatic_options=False)(
+        lambda: "what only callers may see"
+    )
+    return pages
+
+
+@pytest.mark.parametrize("how", ["protect", "before_request"])
+def test_a_whole_blueprint_is_guarded_and_answers_preflights(sandbox: Sandbox, how: str) -> None:
+    app, auth = make_app(sandbox.guard)
+    app.register_blueprint(guarded_blueprint(auth, how))
+    client = app.test_client()
+    assert client.get("/pages/", headers=bearer(sandbox.mint("bob"))).text == "bob"
+    assert client.get("/pages/").status_code == 401
+    assert client.get("/pages/", headers=bearer("nonsense")).status_code == 401
+    preflight = client.options(
+        "/pages/", headers={"Origin": "https://x.example", "Access-Control-Request-Method": "POST"}
+    )
+    assert (preflight.status_code, set(preflight.allow or ())) == (200, {"GET", "HEAD", "OPTIONS", "POST"})
+    assert client.options("/pages/own").status_code == 401
+
+
+def test_a_nested_blueprint_is_guarded_with_the_one_around_it(sandbox: Sandbox) -> None:
+    app, auth = make_app(sandbox.guard)
+    outer, inner = Blueprint("outer", __name__), Blueprint("inner", __name__)
+    auth.protect(outer, scope="read")
+    inner.get("/inner")(lambda: "ok")
+    outer.register_blueprint(inner)
+    app.register_blueprint(outer)
+    client = app.test_client()
+    assert client.get("/inner", headers=bearer(sandbox.mint())).status_code == 403
+    assert client.get("/inner", headers=bearer(sandbox.mint(scope="read"))).status_code == 200
+
+
+# Handlers of one's own
+
+
+@pytest.mark.parametrize("kind", [RevocationError, InvalidTokenError, RevokedTokenError])
+@pytest.mark.parametrize("place", ["app, before", "app, after", "blueprint"])
+def test_a_handler_of_ones_own_is_asked(sandbox: Sandbox, kind: type[RevocationError], place: str) -> None:
+    app, auth = Flask("made"), BearerAuth(sandbox.guard)
+    pages = Blueprint("pages", __name__)
+    pages.get("/")(auth.required()(lambda: "ok"))
+    where = pages if place == "blueprint" else app
+    handler = lambda error: (f"mine: {type(error).__name__}", 418)  # noqa: E731 (three registrations share it)
+    if place != "app, after":
+        where.register_error_handler(kind, handler)
+    auth.init_app(app)
+    if place == "app, after":
+        where.register_error_handler(kind, handler)
+    app.register_blueprint(pages)
+    token = sandbox.mint()
+    sandbox.revoke(token)
+    answer = app.test_client().get("/", headers=bearer(token))
+    assert (answer.status_code, answer.text) == (418, "mine: RevokedTokenError")
+    assert SERVER_TIMING.fullmatch(answer.headers["Server-Timing"])
+
+
+def test_a_view_may_handle_what_require_raises(sandbox: Sandbox) -> None:
+    app, auth = make_app(sandbox.guard)
+
+    @app.get("/maybe")
+    def maybe() -> str:
+        try:
+            auth.require(scope="read")
+        except InsufficientScopeError:
+            return "less"
+        return "all"
+
+    client = app.test_client()
+    assert client.get("/maybe", headers=bearer(sandbox.mint())).text == "less"
+    assert client.get("/maybe", headers=bearer(sandbox.mint(scope="read"))).text == "all"
+
+
+# Bounds
+
+
+def test_a_bound_that_no_follower_serves_is_refused_in_either_order() -> None:
+    guard = Sandbox(longest_staleness=1.0).guard
+    auth = BearerAuth(guard)
+    auth.init_app(Flask("made"))
+    pages = Blueprint("pages", __name__)
+    asks: list[Callable[[], object]] = [
+        lambda: auth.required(max_staleness=60),
+        lambda: auth.optional(max_staleness=60),
+        lambda: auth.protect(pages, max_staleness=60),
+    ]
+    for ask in asks:
+        with pytest.raises(ConfigurationError, match=r"bounds=\[60\]"):
+            ask()
+    auth.required(max_staleness=float("inf"))
+    later = BearerAuth(guard)
+    later.required(max_staleness=60)
+    with pytest.raises(ConfigurationError, match=r"bounds=\[60\]"):
+        later.init_app(Flask("made"))
+
+
+# Optional, roles, a token from elsewhere
+
+
+def test_a_route_for_anybody_knows_who_has_a_token(sandbox: Sandbox) -> None:
+    app, auth = make_app(sandbox.guard)
+
+    @app.get("/greeting")
+    @auth.optional(scope="me")
+    def greeting() -> str:
+        claims = auth.claims_if_any
+        return "hello" if claims is None else f"hello {claims.subject}"
+
+    client = app.test_client()
+    assert client.get("/greeting").text == "hello"
+    assert client.get("/greeting", headers=bearer(sandbox.mint(scope="me"))).text == "hello ada"
+    assert client.get("/greeting", headers=bearer(sandbox.mint())).status_code == 403
+    revoked = sandbox.mint(scope="me")
+    sandbox.revoke(revoked)
+    assert client.get("/greeting", headers=bearer(revoked)).status_code == 401
+    assert client.get("/greeting", headers=bearer("nonsense")).status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("name", "claims", "status"),
+    [
+        ("roles", {"roles": ["editor", "reader"]}, 200),
+        ("roles", {"roles": "editor reader"}, 200),
+        ("roles", {"roles": ["EDITOR", "editors"]}, 403),
+        ("roles", {"roles": {"editor": True}}, 403),
+        ("roles", {"roles": [["editor"], None, 1]}, 403),
+        ("roles", {}, 403),
+        ("realm_access.roles", {"realm_access": {"roles": ["admin"]}}, 200),
+        ("realm_access.roles", {"realm_access": ["admin"]}, 403),
+        ("https://app.example/roles", {"https://app.example/roles": ["admin"]}, 200),
+        ("cognito:groups", {"cognito:groups": ["admin"]}, 200),
+    ],
+)
+def test_roles_by_a_claim(sandbox: Sandbox, name: str, claims: dict[str, Any], status: int) -> None:
+    app = Flask("made")
+    auth = BearerAuth(sandbox.guard, roles_claim=name)
+    auth.init_app(app)
+    app.get("/")(auth.required(roles="editor admin")(lambda: "ok"))
+    answer = app.test_client().get("/", headers=bearer(sandbox.mint(claims=claims)))
+    assert answer.status_code == status
+    if status == 403:
+        assert set(challenge(answer)) == {"realm", "error", "error_description"}
+        assert problem(answer)["reason"] == "insufficient_scope"
+
+
+def test_a_token_that_the_view_read_itself(sandbox: Sandbox) -> None:
+    app, auth = make_app(sandbox.guard)
+
+    @app.get("/socket/<token>")
+    def socket(token: str) -> str:
+        auth.require(token=token)
+        return auth.claims.subject
+
+    client = app.test_client()
+    assert client.get(f"/socket/{sandbox.mint('bob')}").text == "bob"
+    assert client.get("/socket/nonsense", headers=bearer(sandbox.mint())).status_code == 401
+
+
+# Logging out
+
+
+@pytest.mark.parametrize("session", ["s-1", None])
+def test_logging_out_takes_back_the_session_or_the_token_alone(sandbox: Sandbox, session: str | None) -> None:
+    app, auth = make_app(sandbox.guard)
+
+    @app.post("/logout")
+    @auth.required()
+    def logout() -> tuple[str, int]:
+        auth.log_out()
+        return "", 204
+
+    client = app.test_client()
+    token, other = sandbox.mint(session=session), sandbox.mint(session=session)
+    assert client.post("/logout", headers=bearer(token)).status_code == 204
+    assert client.get("/any", headers=bearer(token)).status_code == 401
+    assert client.get("/any", headers=bearer(other)).status_code == (200 if session is None else 401)
+
+
+def test_a_state_of_the_denylist_that_forbids_it_is_a_conflict_and_no_500(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app, auth = make_app(sandbox.guard)
+    monkeypatch.setattr("revocation.memory.MAX_REVOKED_KEYS", 1)
+
+    @app.post("/keys/<name>")
+    def revoke(name: str) -> str:
+        auth.guard.denylist.revoke(Handle("key", name, issuer="https://auth.example"))
+        return "revoked"
+
+    client = app.test_client()
+    assert client.post("/keys/one").status_code == 200
+    answer = client.post("/keys/two")
+    assert (answer.status_code, problem(answer)["reason"]) == (409, "conflict")

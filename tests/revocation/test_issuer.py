@@ -120,3 +120,15 @@ def test_a_life_longer_than_verifiers_allow_is_theirs_to_refuse() -> None:
 
     with pytest.raises(InvalidTokenError, match="longer than 86400"):
         forge.verifier().verify(token)
+
+
+def test_claims_of_ones_own_are_in_the_token_and_never_those_by_which_it_is_judged() -> None:
+    forge = Forge()
+    issuer = issuer_of(KeySet([forge.key]), forge.clock)
+    own = {"roles": ["admin"], "act": {"sub": "agent"}, "https://app.example/tier": 3}
+
+    assert forge.verifier().verify(issuer.issue("ada", claims=own)).raw.items() >= own.items()
+    judged = set(parts(issuer.issue("ada", scope="me", session="s-1"))[1]) | {"nbf", "azp", "scp"}
+    for name in judged:
+        with pytest.raises(ValueError, match=f"cannot be {name}:"):
+            issuer.issue("ada", claims={**own, name: "x"})
