@@ -1,9 +1,9 @@
 """KeySet: the keys that a verifier trusts and an issuer signs with. Each key serves one algorithm."""
 
 import base64
-import contextlib
 import hashlib
 import json
+import logging
 import re
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final, Literal, Protocol, cast, get_args
+from typing import Any, Final, Literal, Protocol, get_args
 
 import jwt
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -22,6 +22,8 @@ from jwt.algorithms import Algorithm, get_default_algorithms
 from revocation.errors import ConfigurationError
 from revocation.handles import Handle
 
+_log = logging.getLogger(__name__)
+
 AlgorithmName = Literal["ES256", "RS256", "EdDSA", "HS256"]
 
 #: All supported algorithms. The key decides which of them verifies a token; the token never does (RFC 8725, 3.1).
@@ -31,6 +33,7 @@ ALGORITHMS: Final[Mapping[str, Algorithm]] = {
 
 _MIN_SECRET_BYTES = 32
 _MIN_RSA_BITS = 2048
+_SHOWN_CHARACTERS = 100
 
 #: The members that make up a thumbprint, by key type (RFC 7638, section 3.2; RFC 8037, section 2).
 _THUMBPRINT_MEMBERS = {
@@ -152,15 +155,19 @@ class KeySet:
         """This set: it has nothing to read again."""
         return self
 
-    def find(self, key_id: str | None, algorithm: str) -> Key | None:
-        """The key that a token's header names; without a `kid`, the only key of that algorithm.
+    def find(self, key_id: str) -> Key | None:
+        """The key with this id."""
+        return self._keys.get(key_id)
 
-        The header is a hint: it selects one of the trusted keys, and never adds a key.
+    def candidates(self, key_id: str | None, algorithm: str) -> tuple[Key, ...]:
+        """The key that a token's header names; without a `kid`, every key of that algorithm.
+
+        The header is a hint: it selects some of the trusted keys, and never adds a key.
         """
-        if key_id is not None:
-            return self._keys.get(key_id)
-        of_algorithm = [key for key in self._keys.values() if key.algorithm == algorithm]
-        return of_algorithm[0] if len(of_algorithm) == 1 else None
+        if key_id is None:
+            return tuple(key for key in self._keys.values() if key.algorithm == algorithm)
+        key = self._keys.get(key_id)
+        return () if key is None else (key,)
 
     def other_ids(self, key_id: str) -> tuple[str, ...]:
         """The other ids under which this set holds the same key material; none for an id that it does not hold."""
@@ -191,19 +198,44 @@ class KeySet:
         return cls(Key.from_file(file) for file in files)
 
     @classmethod
-    def from_jwks(cls, document: Mapping[str, Any]) -> "KeySet":
+    def from_jwks(cls, document: object) -> "KeySet":
         """The signature keys of a JWKS document of some other issuer (RFC 7517, section 5).
 
-        As the RFC asks, the set leaves out keys of unknown types, keys for encryption, keys of other algorithms and
-        keys with an unusable id. Raises ConfigurationError for private members, and where no key is left.
+        The set leaves out every key that it cannot use (of another type, algorithm or curve, for encryption, private or
+        shared, with the `kid` of a key before it or with one that no revocation could name), and the log names it.
+        Raises ConfigurationError where no key is left.
         """
-        listed = document.get("keys")
-        if not isinstance(listed, list):
-            raise ConfigurationError("a JWKS document is an object with a list 'keys'")
-        keys = [key for key in (_from_jwk(jwk) for jwk in listed) if key is not None]
-        if not keys:
-            raise ConfigurationError("no key in this JWKS document verifies ES256, RS256 or EdDSA signatures")
+        keys, left_out = read_jwks(document)
+        for sentence in left_out:
+            _log.warning("%s", sentence)
         return cls(keys)
+
+
+def read_jwks(document: object) -> tuple[list[Key], list[str]]:
+    """The usable keys of a JWKS document, and a sentence about each key that is left out.
+
+    Raises ConfigurationError where no key is left.
+    """
+    listed = document.get("keys") if isinstance(document, Mapping) else None
+    if not isinstance(listed, list):
+        raise ConfigurationError("a JWKS document is an object with a list 'keys'")
+    keys: dict[str, Key] = {}
+    left_out = []
+    for number, jwk in enumerate(listed, 1):
+        try:
+            key = _from_jwk(jwk)
+            known = keys.setdefault(key.id, key)
+            if _material(known) != _material(key):
+                raise ConfigurationError("a key before it has the same kid")
+        except ConfigurationError as error:
+            kid = jwk.get("kid") if isinstance(jwk, Mapping) else None
+            left_out.append(f"Key {number} of {len(listed)} (kid {_shown(kid)}) of the JWKS is left out: {error}.")
+    if not keys:
+        reasons = "".join(f"\n  {sentence}" for sentence in left_out)
+        raise ConfigurationError(
+            f"no key in this JWKS document verifies ES256, RS256 or EdDSA signatures{reasons and ':' + reasons}"
+        )
+    return list(keys.values()), left_out
 
 
 def key_files(directory: Path) -> list[Path]:
@@ -222,7 +254,7 @@ def _other_ids(keys: Iterable[Key]) -> dict[str, tuple[str, ...]]:
     """For each id of a key that goes by several: the other ones."""
     ids: dict[str, list[str]] = {}
     for key in keys:
-        ids.setdefault(thumbprint(_jwk(key.algorithm, key.verifying)), []).append(key.id)
+        ids.setdefault(_material(key), []).append(key.id)
     shared = [same for same in ids.values() if len(same) > 1]
     return {key_id: tuple(other for other in same if other != key_id) for same in shared for key_id in same}
 
@@ -243,25 +275,33 @@ def _algorithm_for(public: Any) -> AlgorithmName:
     raise ConfigurationError("a key is P-256 (ES256), RSA of at least 2048 bits (RS256) or Ed25519 (EdDSA)")
 
 
-def _from_jwk(jwk: object) -> Key | None:
+def _from_jwk(jwk: object) -> Key:
+    """The key of one member of a JWKS document. Raises ConfigurationError with the reason why it cannot be used."""
     if not isinstance(jwk, Mapping):
-        raise ConfigurationError("a JWKS document lists objects")
+        raise ConfigurationError("it is not an object")
     if _PRIVATE_MEMBERS & jwk.keys():
-        raise ConfigurationError("this JWKS document holds private or shared keys; it is not fit to be published")
-    operations = jwk.get("key_ops", ["verify"])
-    if jwk.get("use", "sig") != "sig" or not isinstance(operations, list) or "verify" not in operations:
-        return None
+        raise ConfigurationError("it is private or shared, and not fit to be published")
+    use, operations, declared = jwk.get("use"), jwk.get("key_ops"), jwk.get("alg")
+    may_verify = operations is None or (isinstance(operations, list) and "verify" in operations)
+    if use not in (None, "sig") or not may_verify:
+        raise ConfigurationError("it is not for signatures")
     try:
         # PyJWT knows fewer names of algorithms than there are, so this code drops `alg` here and compares it below.
         public = jwt.PyJWK({name: value for name, value in jwk.items() if name != "alg"}).key
-        algorithm = _algorithm_for(public)
-    except (jwt.PyJWTError, ConfigurationError, ValueError, TypeError, AttributeError):
-        return None
-    declared = jwk.get("alg", algorithm)
-    if declared != algorithm and (declared, algorithm) != ("Ed25519", "EdDSA"):
-        return None
+    except (jwt.PyJWTError, ValueError, TypeError, AttributeError) as error:
+        raise ConfigurationError("it cannot be read, or its type is unknown") from error
+    algorithm = _algorithm_for(public)
+    if declared not in (None, algorithm) and (declared, algorithm) != ("Ed25519", "EdDSA"):
+        raise ConfigurationError(f"it is for the algorithm {_shown(declared)}")
     kid = jwk.get("kid")
-    key_id = kid if isinstance(kid, str) and kid else thumbprint(cast("Mapping[str, str]", jwk))
-    with contextlib.suppress(ConfigurationError):
-        return Key(key_id, algorithm, public)
-    return None
+    key_id = kid if isinstance(kid, str) and kid else thumbprint(_jwk(algorithm, public))
+    return Key(key_id, algorithm, public)
+
+
+def _material(key: Key) -> str:
+    return thumbprint(_jwk(key.algorithm, key.verifying))
+
+
+def _shown(value: object) -> str:
+    """Somebody else's word, in one short line of ASCII."""
+    return ascii(value)[:_SHOWN_CHARACTERS]
