@@ -256,7 +256,7 @@ class Accounts:
             case "session":
                 return self._sessions().get(value) is not None
             case "key":
-                return stores.keyring.source().key_set().find(value, "") is not None
+                return stores.keyring.source().key_set().find(value) is not None
             case _:
                 return True
 

@@ -6,7 +6,7 @@ What needs redis-py is imported when its name is first used: a process that only
 from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
-from revocation.claims import Claims
+from revocation.claims import ClaimNames, Claims
 from revocation.denylist import Change, Denylist, FollowerState, Following, Lifetimes, Note, Page, Receipt, Revocation
 from revocation.errors import (
     ConfigurationError,
@@ -23,23 +23,26 @@ from revocation.errors import (
     RevokedTokenError,
     SigningKeyError,
 )
-from revocation.guard import Accepted, Decision, Guard, Refused
+from revocation.guard import Accepted, Decision, Guard, Refused, Verifying
 from revocation.handles import Handle
 from revocation.issuer import TokenIssuer
 from revocation.key_directory import KeyDirectory
 from revocation.keys import Key, KeySet, KeySource
 from revocation.memory import MemoryDenylist
 from revocation.settings import RevocationSettings
+from revocation.trusted_issuers import TrustedIssuers
 from revocation.verifier import TokenVerifier
 
 if TYPE_CHECKING:
     from revocation.redis.connect import connect
     from revocation.redis.denylist import RedisDenylist
     from revocation.redis.embedded import EmbeddedServer
+    from revocation.remote_keys import RemoteKeys
 
 __all__ = [
     "Accepted",
     "Change",
+    "ClaimNames",
     "Claims",
     "ConfigurationError",
     "ConflictError",
@@ -69,6 +72,7 @@ __all__ = [
     "Receipt",
     "RedisDenylist",
     "Refused",
+    "RemoteKeys",
     "Revocation",
     "RevocationError",
     "RevocationSettings",
@@ -76,13 +80,16 @@ __all__ = [
     "SigningKeyError",
     "TokenIssuer",
     "TokenVerifier",
+    "TrustedIssuers",
+    "Verifying",
     "connect",
 ]
 
-#: Where the names stand that need redis-py.
+#: Where the names stand that need what many processes do not: redis-py, or http.client.
 _LATER: Final = {
     "EmbeddedServer": "revocation.redis.embedded",
     "RedisDenylist": "revocation.redis.denylist",
+    "RemoteKeys": "revocation.remote_keys",
     "connect": "revocation.redis.connect",
 }
 

@@ -2,18 +2,46 @@
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
-from typing import Any, Final, cast
+from typing import Any, Final
 
-from revocation.errors import InvalidTokenError
+from revocation.errors import ConfigurationError, InvalidTokenError
 from revocation.handles import CONTROL, MAX_IDENTIFIER_LENGTH, MAX_ISSUER_LENGTH, Handle, Kind
 
 #: Instants beyond this (the year 2286, in seconds) are mistakes: milliseconds, usually.
 MAX_INSTANT: Final = 10**10
 
 _PRINTABLE_ASCII = re.compile(r"[\x20-\x7e]+")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClaimNames:
+    """The names under which an issuer writes what the RFCs call `jti`, `sub`, `sid`, `client_id` and `scope`.
+
+    Of several names for the client, the first one that a token has counts; scopes are put together. Raises
+    ConfigurationError for a name that is no name.
+    """
+
+    token_id: str = "jti"
+    subject: str = "sub"
+    session_id: str = "sid"
+    client_id: tuple[str, ...] = ("client_id", "azp")
+    scope: tuple[str, ...] = ("scope",)
+
+    def __post_init__(self) -> None:
+        for several in (self.client_id, self.scope):
+            if not isinstance(several, tuple):
+                raise ConfigurationError(
+                    f"write several names of claims as a tuple, and one as (name,), not {several!r}"
+                )
+        for name in (self.token_id, self.subject, self.session_id, *self.client_id, *self.scope):
+            if not isinstance(name, str) or not name:
+                raise ConfigurationError(f"the name of a claim is a string that is not empty, not {name!r}")
+
+
+_STANDARD_NAMES: Final = ClaimNames()
 
 
 @dataclass(frozen=True)
@@ -73,26 +101,30 @@ class Claims:
         issuer: str | None = None,
         key_id: str | None = None,
         other_key_ids: tuple[str, ...] = (),
+        names: ClaimNames = _STANDARD_NAMES,
         require_jti: bool = True,
+        integer_subject: bool = False,
         iat_tolerance_seconds: float = 30.0,
     ) -> "Claims":
         """Read decoded claims; `issuer` stands in for a missing `iss`.
 
-        Raises InvalidTokenError where a claim that revocation needs is missing or malformed: what cannot be revoked
-        must not be accepted. `iat_tolerance_seconds` is 0 only where `iat` is the time of Redis itself.
+        Optional claims that are null count as missing. With `integer_subject` a `sub` may be a whole number, which is
+        then read as its digits. Raises InvalidTokenError where a claim that revocation needs is missing or malformed:
+        what cannot be revoked must not be accepted. `iat_tolerance_seconds` is 0 only where `iat` is the time of Redis
+        itself.
         """
-        issued_at = _instant(mapping, "iat", fractional=True)
+        issued_at = _instant(mapping, "iat")
         return cls(
-            issuer=_identifier(mapping, "iss", limit=MAX_ISSUER_LENGTH) or issuer or _missing("iss"),
-            subject=_identifier(mapping, "sub") or _missing("sub"),
-            token_id=_token_id(mapping) or (_missing("jti") if require_jti else None),
-            issued_at=issued_at if issued_at is not None else _missing("iat"),
-            expires_at=_instant(mapping, "exp", fractional=False) or _missing("exp"),
-            not_before=_instant(mapping, "nbf", fractional=True),
+            issuer=_identifier(mapping, "iss", limit=MAX_ISSUER_LENGTH) or issuer or _missing(mapping, "iss"),
+            subject=_subject(mapping, names.subject, integer=integer_subject) or _missing(mapping, names.subject),
+            token_id=_token_id(mapping, names.token_id) or (_missing(mapping, names.token_id) if require_jti else None),
+            issued_at=issued_at or _missing(mapping, "iat"),
+            expires_at=_instant(mapping, "exp") or _missing(mapping, "exp"),
+            not_before=_instant(mapping, "nbf"),
             audience=_audience(mapping),
-            scope=_scope(mapping),
-            session_id=_identifier(mapping, "sid"),
-            client_id=_identifier(mapping, "client_id") or _identifier(mapping, "azp"),
+            scope=_scope(mapping, names.scope),
+            session_id=_identifier(mapping, names.session_id),
+            client_id=_first_identifier(mapping, names.client_id),
             key_id=key_id,
             judged_at_ms=_judged_at_ms(mapping, issued_at or 0, iat_tolerance_seconds),
             _raw=mapping,
@@ -140,14 +172,16 @@ def _malformed(claim: str, message: str) -> InvalidTokenError:
     return InvalidTokenError(f"claim_{claim}", f"The claim {claim!r} {message}.")
 
 
-def _missing(claim: str) -> Any:
+def _missing(mapping: Mapping[str, Any], claim: str) -> Any:
+    if claim in mapping:
+        raise _malformed(claim, "is null")
     raise InvalidTokenError(f"missing_{claim}", f"The claim {claim!r} is missing.")
 
 
 def _identifier(mapping: Mapping[str, Any], claim: str, *, limit: int = MAX_IDENTIFIER_LENGTH) -> str | None:
     """A case-sensitive string (RFC 7519, sections 4.1.1 and 4.1.2)."""
     value = mapping.get(claim)
-    if value is None and claim not in mapping:
+    if value is None:
         return None
     if not isinstance(value, str) or not value:
         raise _malformed(claim, "is not a string, or empty")
@@ -156,38 +190,62 @@ def _identifier(mapping: Mapping[str, Any], claim: str, *, limit: int = MAX_IDEN
     return value
 
 
-def _token_id(mapping: Mapping[str, Any]) -> str | None:
+def _first_identifier(mapping: Mapping[str, Any], claims: Iterable[str]) -> str | None:
+    for claim in claims:
+        value = _identifier(mapping, claim)
+        if value is not None:
+            return value
+    return None
+
+
+def _subject(mapping: Mapping[str, Any], claim: str, *, integer: bool) -> str | None:
+    """The `sub`, which some issuers write as the number of a row in their database."""
+    value = mapping.get(claim)
+    if integer and isinstance(value, int) and not isinstance(value, bool):
+        return _identifier({claim: str(value)}, claim)
+    return _identifier(mapping, claim)
+
+
+def _token_id(mapping: Mapping[str, Any], claim: str) -> str | None:
     """The `jti` (RFC 7519, section 4.1.7)."""
-    value = _identifier(mapping, "jti")
+    value = _identifier(mapping, claim)
     if value is not None and not _PRINTABLE_ASCII.fullmatch(value):
-        raise _malformed("jti", "is not printable ASCII")
+        raise _malformed(claim, "is not printable ASCII")
     return value
 
 
-def _instant(mapping: Mapping[str, Any], claim: str, *, fractional: bool) -> float | None:
-    """A NumericDate (RFC 7519, section 2); whole seconds where a fraction would only be rounded away later."""
+def _instant(mapping: Mapping[str, Any], claim: str) -> float | None:
+    """A NumericDate (RFC 7519, section 2). It may have a fraction: what is kept until then is kept longer."""
     value = mapping.get(claim)
-    if value is None and claim not in mapping:
+    if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, (int, float) if fractional else int):
-        raise _malformed(claim, "is not a number" if fractional else "is not a whole number of seconds")
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise _malformed(claim, "is not a number")
     if not 0 < value < MAX_INSTANT:
         raise _malformed(claim, "is not a plausible instant in seconds")
-    return cast("float", value)
+    return value
 
 
 def _audience(mapping: Mapping[str, Any]) -> tuple[str, ...]:
     """A string or a list of strings (RFC 7519, section 4.1.3)."""
-    value = mapping.get("aud", ())
-    audience = (value,) if isinstance(value, str) else value
-    if not isinstance(audience, Sequence) or not all(isinstance(member, str) for member in audience):
-        raise _malformed("aud", "is neither a string nor a list of strings")
-    return tuple(audience)
+    value = mapping.get("aud")
+    if value is None:
+        return ()
+    return (value,) if isinstance(value, str) else _strings(mapping, "aud")
 
 
-def _scope(mapping: Mapping[str, Any]) -> frozenset[str]:
-    """Space-separated words (RFC 9068, section 2.2.3)."""
-    value = mapping.get("scope", "")
-    if not isinstance(value, str):
-        raise _malformed("scope", "is not a string")
-    return frozenset(value.split(" ")) - {""}
+def _scope(mapping: Mapping[str, Any], claims: Iterable[str]) -> frozenset[str]:
+    """Space-separated words (RFC 9068, section 2.2.3), or a list of words."""
+    words: set[str] = set()
+    for claim in claims:
+        value = mapping.get(claim)
+        if value is not None:
+            words.update(value.split(" ") if isinstance(value, str) else _strings(mapping, claim))
+    return frozenset(words - {""})
+
+
+def _strings(mapping: Mapping[str, Any], claim: str) -> tuple[str, ...]:
+    value = mapping[claim]
+    if not isinstance(value, Sequence) or not all(isinstance(member, str) for member in value):
+        raise _malformed(claim, "is neither a string nor a list of strings")
+    return tuple(value)

@@ -1,10 +1,12 @@
 """Guard: token + max_staleness -> Accepted, or Refused with the reason."""
 
+import asyncio
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import wait
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Final, Literal, Protocol
 
 from revocation.asker import Asker
 from revocation.claims import Claims
@@ -17,10 +19,14 @@ from revocation.errors import (
     RevokedTokenError,
 )
 from revocation.handles import Handle
-from revocation.verifier import TokenVerifier
+from revocation.keys import KeysPendingError
 
 #: Who said whether the token was revoked: nobody (`none`), this process's own follower, or the deny-list itself.
 Source = Literal["none", "follower", "redis"]
+
+
+#: A fetch of keys that was under way, and the one that begins after it.
+_WAITS_FOR_KEYS: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +69,29 @@ class _Question:
     is_fallback: bool = False
 
 
+class Verifying(Protocol):
+    """What a guard needs of a TokenVerifier, or of TrustedIssuers."""
+
+    #: How many tokens its cache held, and how many it did not.
+    @property
+    def cache_hits(self) -> int: ...
+    @property
+    def cache_misses(self) -> int: ...
+    @property
+    def leeway_seconds(self) -> int: ...
+    def verify(self, token: str) -> Claims:
+        """The claims of a token that is good now. Raises InvalidTokenError."""
+
+    def verify_ignoring_expiry(self, token: str) -> Claims:
+        """The claims of a token that is or was good."""
+
+    def read(self, mapping: Mapping[str, Any], *, iat_tolerance_seconds: float) -> Claims:
+        """The claims that somebody else verified. Raises InvalidTokenError."""
+
+    def other_key_ids(self, issuer: str, key_id: str) -> tuple[str, ...]:
+        """The other ids under which the issuer publishes the same key. Raises InvalidTokenError."""
+
+
 class Guard:
     """The whole decision: verify, then check the deny-list, or raise.
 
@@ -76,7 +105,7 @@ class Guard:
 
     def __init__(
         self,
-        verifier: TokenVerifier | None,
+        verifier: Verifying | None,
         denylist: Denylist,
         *,
         max_staleness: float = 1.0,
@@ -134,8 +163,8 @@ class Guard:
         bound = self._bound(max_staleness)
         leeway = self.denylist.lifetimes.leeway_seconds
         if not isinstance(claims, Claims):
-            issuer = self.verifier.issuer if self.verifier else None
-            claims = Claims.from_mapping(claims, issuer=issuer, iat_tolerance_seconds=leeway)
+            read = Claims.from_mapping if self.verifier is None else self.verifier.read
+            claims = read(claims, iat_tolerance_seconds=leeway)
         if key_id is not None:
             claims = self._with_key(claims, key_id)
         if self._clock() >= claims.expires_at + leeway:
@@ -147,19 +176,35 @@ class Guard:
 
     def decide(self, token: str, *, max_staleness: float | None = None) -> Decision:
         """Like `authenticate`, but the decision and its cost come back instead of being raised."""
-        return self._answered(self._considered(token, max_staleness))
+        for _ in range(_WAITS_FOR_KEYS):
+            try:
+                return self._answered(self._considered(token, max_staleness))
+            except KeysPendingError as pending:
+                wait([pending.fetch], pending.seconds)
+        return self._answered(self._considered(token, max_staleness, last=True))
 
     def decide_nowait(self, token: str, *, max_staleness: float | None = None) -> Decision | None:
-        """The same from memory, so that nobody waits; None where the deny-list has to be asked."""
-        decision = self._considered(token, max_staleness)
+        """The same from memory, so that nobody waits; None where the deny-list has to be asked, or an issuer."""
+        try:
+            decision = self._considered(token, max_staleness)
+        except KeysPendingError:
+            return None
         return None if isinstance(decision, _Question) else decision
 
     async def decide_async(self, token: str, *, max_staleness: float | None = None) -> Decision:
-        """Like `decide`, for coroutines of asyncio: the event loop goes on while the deny-list is asked.
+        """Like `decide`, for coroutines of asyncio: the event loop goes on while the deny-list or an issuer is asked.
 
         However many tokens wait for an answer, one thread asks for all of them.
         """
-        decision = self._considered(token, max_staleness)
+        decision: Decision | _Question
+        for _ in range(_WAITS_FOR_KEYS):
+            try:
+                decision = self._considered(token, max_staleness)
+                break
+            except KeysPendingError as pending:
+                await asyncio.wait([asyncio.wrap_future(pending.fetch)], timeout=pending.seconds)
+        else:
+            decision = self._considered(token, max_staleness, last=True)
         if not isinstance(decision, _Question):
             return decision
         try:
@@ -177,14 +222,13 @@ class Guard:
             Handle("key", key_id, issuer=claims.issuer)
         except (TypeError, ValueError) as error:
             raise InvalidTokenError("key_id", "No revocation can name the token's key by its id.") from error
-        others: tuple[str, ...] = ()
-        if self.verifier is not None and self.verifier.issuer == claims.issuer:
-            others = self.verifier.other_key_ids(key_id)
+        others = () if self.verifier is None else self.verifier.other_key_ids(claims.issuer, key_id)
         known = () if claims.key_id is None else (claims.key_id, *claims.other_key_ids)
         every = tuple(dict.fromkeys((*known, key_id, *others)))
         return claims if every == known else replace(claims, key_id=every[0], other_key_ids=every[1:])
 
-    def _considered(self, token: str, max_staleness: float | None) -> Decision | _Question:
+    def _considered(self, token: str, max_staleness: float | None, *, last: bool = False) -> Decision | _Question:
+        """The decision, where memory is enough for it. Raises KeysPendingError, unless this is the last attempt."""
         bound = self._bound(max_staleness)
         if self.verifier is None:
             raise ConfigurationError("this guard has no verifier: it can only check claims that somebody else verified")
@@ -192,6 +236,8 @@ class Guard:
         try:
             claims = self.verifier.verify(token)
         except InvalidTokenError as error:
+            if isinstance(error, KeysPendingError) and not last:
+                raise
             return self._reported(Refused(error, None, "none", time.perf_counter() - started, 0.0))
         return self._judged(claims, bound, verify_seconds=time.perf_counter() - started)
 
@@ -257,7 +303,7 @@ def checked_staleness(seconds: float) -> float:
     return seconds
 
 
-def _require_agreement(verifier: TokenVerifier, denylist: Denylist) -> None:
+def _require_agreement(verifier: Verifying, denylist: Denylist) -> None:
     """A verifier that forgives for longer than entries live would accept revoked tokens.
 
     One that takes tokens of a longer life need not agree: the guard refuses each of them.

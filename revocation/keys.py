@@ -7,6 +7,7 @@ import logging
 import re
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
@@ -19,7 +20,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from jwt.algorithms import Algorithm, get_default_algorithms
 
-from revocation.errors import ConfigurationError
+from revocation.errors import ConfigurationError, InvalidTokenError
 from revocation.handles import Handle
 
 _log = logging.getLogger(__name__)
@@ -118,6 +119,20 @@ class Key:
         if self.algorithm == "HS256":
             raise ConfigurationError("a shared secret is never published: an HS256 key has no public part")
         return {**_jwk(self.algorithm, self.verifying), "kid": self.id, "use": "sig", "alg": self.algorithm}
+
+
+class KeysPendingError(InvalidTokenError):
+    """A source has to wait for keys, and an event loop runs in this thread, which must not wait.
+
+    A guard waits in another way, and asks again. To everybody else it is a token whose key is not known.
+    """
+
+    def __init__(self, fetch: "Future[None]", seconds: float) -> None:
+        #: Done when the source has looked.
+        self.fetch = fetch
+        #: The longest that anybody should wait for it.
+        self.seconds = seconds
+        super().__init__("unknown_key", "The key that signed the token is not known yet.")
 
 
 class KeySource(Protocol):
@@ -221,7 +236,7 @@ def read_jwks(document: object) -> tuple[list[Key], list[str]]:
         raise ConfigurationError("a JWKS document is an object with a list 'keys'")
     keys: dict[str, Key] = {}
     left_out = []
-    for number, jwk in enumerate(listed, 1):
+    for jwk in listed:
         try:
             key = _from_jwk(jwk)
             known = keys.setdefault(key.id, key)
@@ -229,7 +244,7 @@ def read_jwks(document: object) -> tuple[list[Key], list[str]]:
                 raise ConfigurationError("a key before it has the same kid")
         except ConfigurationError as error:
             kid = jwk.get("kid") if isinstance(jwk, Mapping) else None
-            left_out.append(f"Key {number} of {len(listed)} (kid {_shown(kid)}) of the JWKS is left out: {error}.")
+            left_out.append(f"The key with the kid {_shown(kid)} is left out: {error}.")
     if not keys:
         reasons = "".join(f"\n  {sentence}" for sentence in left_out)
         raise ConfigurationError(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, Self
 
 from revocation.denylist import Denylist, Lifetimes
 from revocation.errors import ConfigurationError, RevocationError
-from revocation.guard import Decision, Guard
+from revocation.guard import Decision, Guard, Verifying
 from revocation.keys import KeySource
 from revocation.redis.url import RedisUrl, redact
 from revocation.verifier import TokenVerifier
@@ -295,7 +295,7 @@ class RevocationSettings:
 
     def guard(
         self,
-        verifier: TokenVerifier,
+        verifier: Verifying,
         denylist: Denylist,
         *,
         bounds: Iterable[float] = (),

@@ -33,7 +33,7 @@ def test_a_redis_that_is_down_leaves_accounts_as_they_are_but_a_leaked_key_is_wi
 
         assert stores.users.authenticate(name, PASSWORD) is not None
         assert stores.clients.authenticate(machine.client_id, machine.secret) is not None
-        assert stores.keyring.source().key_set().find(signing, "") is None
+        assert stores.keyring.source().key_set().find(signing) is None
 
 
 def test_every_change_is_audited_with_its_actor_and_its_revocation(api: Api) -> None:

@@ -140,7 +140,7 @@ def test_a_flood_of_key_ids_leaves_nothing_behind(tmp_path: Path) -> None:
     before = len(vars(directory)), len(directory.key_set())
 
     for number in range(1000):
-        assert directory.refreshed().find(f"made-up-{number}", "ES256") is None
+        assert directory.refreshed().find(f"made-up-{number}") is None
 
     assert (len(vars(directory)), len(directory.key_set())) == before
 

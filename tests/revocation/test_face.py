@@ -16,9 +16,10 @@ PACKAGE = Path(revocation.__file__).parent
 LAYERS = (
     ("errors", "extras", "redis", "redis.url"),
     ("handles",),
-    ("claims", "keys"),
-    ("asker", "denylist", "key_directory", "issuer", "token_cache"),
-    ("verifier", "memory"),
+    ("claims", "compact_jws", "https", "keys", "token_cache"),
+    ("asker", "denylist", "discovery", "key_directory", "issuer"),
+    ("remote_keys", "verifier", "memory"),
+    ("trusted_issuers",),
     ("guard",),
     ("bearer",),
     # The other wing: it knows what a deny-list is, and nothing of tokens and decisions.

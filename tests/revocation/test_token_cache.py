@@ -2,14 +2,15 @@
 
 import pytest
 
-from revocation import ExpiredTokenError, InvalidTokenError, KeySet
+from revocation import Claims, ExpiredTokenError, InvalidTokenError, KeySet
 from revocation.testing import Clock
 from revocation.token_cache import TokenCache
 from tests.support.tokens import Forge, claims_of, key
 
 
 def test_it_is_bounded_and_keeps_what_is_used() -> None:
-    cache, claims, used = TokenCache(KeySet([key()]), size=1000), claims_of(issued_at_ms=1_800_000_000_000), b"used"
+    cache: TokenCache[Claims] = TokenCache(size=1000)
+    claims, used = claims_of(issued_at_ms=1_800_000_000_000), b"used"
     cache.put(used, claims)
     for number in range(100_000):
         cache.put(number.to_bytes(4, "big"), claims)

@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import math
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,19 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from revocation import Claims, ExpiredTokenError, InvalidTokenError, KeySet, TokenVerifier
+from revocation import (
+    ClaimNames,
+    Claims,
+    ConfigurationError,
+    ExpiredTokenError,
+    Guard,
+    Handle,
+    InvalidTokenError,
+    KeySet,
+    MemoryDenylist,
+    Refused,
+    TokenVerifier,
+)
 from revocation.keys import AlgorithmName
 from revocation.testing import Clock
 from tests.support.tokens import AUDIENCE, ISSUER, Forge, decoded, encoded, key
@@ -43,6 +56,25 @@ def reason(verifier: TokenVerifier, token: str) -> str | None:
     except InvalidTokenError as error:
         return error.reason
     return None
+
+
+class Rotating:
+    """A source of keys that finds the next ones when it is asked to look again, and may fail."""
+
+    def __init__(self, keys: KeySet) -> None:
+        self.next = self.keys = keys
+        self.fails = ""
+
+    def key_set(self) -> KeySet:
+        if self.fails == "key_set":
+            raise OSError("no such source")
+        return self.keys
+
+    def refreshed(self) -> KeySet:
+        if self.fails == "refreshed":
+            raise RuntimeError("no such source")
+        self.keys = self.next
+        return self.keys
 
 
 @pytest.mark.parametrize("vector", VECTORS, ids=lambda vector: vector["name"])
@@ -227,11 +259,156 @@ def test_issuers_that_send_no_jti_can_be_accepted_but_a_bad_jti_cannot() -> None
     forge = Forge()
     verifier = forge.verifier(require_jti=False)
 
-    claims = verifier.verify(forge.token(forge.claims(jti=None)))
-    assert claims.token_id is None
-    assert "token" not in [one.kind for one in claims.handles]
-    for bad in ("", None, 7, "a\nb"):
+    for none in (forge.claims(jti=None), {**forge.claims(), "jti": None}):
+        claims = verifier.verify(forge.token(none))
+        assert claims.token_id is None
+        assert "token" not in [one.kind for one in claims.handles]
+    for bad in ("", 7, "a\nb"):
         assert reason(verifier, forge.token({**forge.claims(), "jti": bad})) == "claim_jti"
+
+
+def test_an_issuer_may_write_claims_under_other_names() -> None:
+    forge = Forge()
+    names = ClaimNames(
+        token_id="uti", subject="oid", session_id="login", client_id=("appid", "cid"), scope=("scp", "roles")
+    )
+    verifier = forge.verifier(names=names)
+    absent = dict.fromkeys(("jti", "sub", "sid", "client_id", "scope"))
+    own = {"uti": "t", "oid": "u", "login": "s", "cid": "c", "scp": "read write", "roles": ["admin", "read"]}
+    theirs = forge.claims(**absent, **own)
+
+    claims = verifier.verify(forge.token(theirs))
+
+    assert (claims.token_id, claims.subject, claims.session_id, claims.client_id) == ("t", "u", "s", "c")
+    assert claims.scope == {"read", "write", "admin"}
+    assert reason(verifier, forge.token({**theirs, "uti": None})) == "claim_uti"
+    assert reason(verifier, forge.token(forge.claims())) == "missing_oid"
+    # The names of the RFCs mean nothing here.
+    assert verifier.verify(forge.token({**theirs, "scope": "everything", "sid": 7, "azp": "x"})) is not None
+    Guard(verifier, MemoryDenylist(clock=forge.clock), clock=forge.clock).check(theirs)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"scope": "scp"}, {"client_id": "cid"}, {"token_id": ""}, {"subject": 7}, {"scope": ("scp", "")}]
+)
+def test_a_name_of_a_claim_that_is_none_is_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError):
+        ClaimNames(**wrong)
+
+
+def test_a_scope_may_be_a_list() -> None:
+    forge = Forge()
+
+    assert forge.verifier().verify(forge.token(forge.claims(scope=["me", "reports:read"]))).scope == {
+        *("me", "reports:read")
+    }
+    assert forge.verifier().verify(forge.token({**forge.claims(), "scope": None})).scope == frozenset()
+
+
+def test_optional_claims_that_are_null_are_as_good_as_missing() -> None:
+    forge = Forge()
+    empty = {"sid": None, "client_id": None, "azp": None, "scope": None, "nbf": None}
+
+    claims = forge.verifier().verify(forge.token({**forge.claims(), **empty}))
+
+    assert (claims.session_id, claims.client_id, claims.scope, claims.not_before) == (None, None, frozenset(), None)
+    assert {one.kind for one in claims.handles} == {"token", "subject", "key", "issuer"}
+
+
+def test_a_subject_may_be_a_whole_number_where_that_is_asked_for() -> None:
+    forge = Forge()
+    verifier = forge.verifier(integer_subject=True)
+
+    judged = {
+        repr(sub): reason(verifier, forge.token({**forge.claims(), "sub": sub}))
+        for sub in (7, -7, 0, 10**300, "7", 7.0, True, None, [7], "")
+    }
+
+    assert {name for name, why in judged.items() if why is None} == {"7", "-7", "0", "'7'"}
+    assert set(judged.values()) == {None, "claim_sub"}
+    assert verifier.verify(forge.token(forge.claims(sub=7))).subject == "7"
+    assert reason(forge.verifier(), forge.token(forge.claims(sub=7))) == "claim_sub"
+
+
+def test_the_life_of_a_token_whose_exp_has_a_fraction_is_rounded_up_where_it_is_revoked() -> None:
+    forge = Forge()
+    claims = forge.verifier().verify(forge.token(forge.claims(exp=forge.clock() + 900.25)))
+    denylist = MemoryDenylist(clock=forge.clock)
+    denylist.revoke(Handle.token(claims))
+
+    forge.clock.now = claims.expires_at + 30 + 60
+    assert denylist.latest_cutoff(claims.handles) == math.inf
+    assert reason(forge.verifier(), forge.token(claims.raw)) == "expired"
+
+
+def test_without_an_audience_only_tokens_that_have_none_are_taken() -> None:
+    forge = Forge()
+    verifier = forge.verifier(audience=None)
+
+    assert verifier.verify(forge.token(forge.claims(aud=None))).audience == ()
+    assert reason(verifier, forge.token({**forge.claims(), "aud": None})) is None
+    assert reason(verifier, forge.token({**forge.claims(), "aud": []})) is None
+    # RFC 7519, section 4.1.3: whoever finds no audience of its own among those that are named refuses.
+    assert reason(verifier, forge.token(forge.claims())) == "audience"
+    assert reason(verifier, forge.token(forge.claims(aud=[""]))) == "audience"
+
+
+def test_a_claim_may_have_to_have_a_value() -> None:
+    forge = Forge()
+    verifier = forge.verifier(required_claims={"token_use": "access", "groups": ("staff", "admins")})
+    good = forge.claims(token_use="access", groups=["admins", "x"])
+
+    judged = [
+        reason(verifier, forge.token(claims))
+        for claims in (
+            good,
+            good | {"groups": "staff"},
+            good | {"token_use": "id"},
+            good | {"token_use": "Access"},
+            good | {"token_use": None},
+            good | {"token_use": {"access": 1}},
+            good | {"groups": ["x", 7, None]},
+            good | {"groups": []},
+            {name: value for name, value in good.items() if name != "token_use"},
+        )
+    ]
+
+    assert judged == [None, None, *["claim_token_use"] * 4, *["claim_groups"] * 2, "claim_token_use"]
+
+
+def test_a_header_without_a_type_is_taken_where_that_is_asked_for() -> None:
+    forge = Forge()
+    verifier = forge.verifier(token_types=("JWT", None))
+
+    judged = [reason(verifier, forge.token(header=forge.header(typ=typ))) for typ in (None, "JWT", "at+jwt", "None")]
+
+    assert judged == [None, None, "type", "type"]
+    assert reason(verifier, forge.token(header={**forge.header(), "typ": None})) == "type"
+    assert reason(forge.verifier(), forge.token(header=forge.header(typ=None))) == "type"
+
+
+def test_an_issuer_that_writes_no_iss_can_be_accepted_but_another_one_cannot() -> None:
+    forge = Forge()
+    verifier = forge.verifier(require_iss=False)
+
+    assert verifier.verify(forge.token(forge.claims(iss=None))).issuer == ISSUER
+    assert reason(verifier, forge.token()) is None
+    assert reason(verifier, forge.token(forge.claims(iss="https://other.example"))) == "issuer"
+    assert reason(forge.verifier(), forge.token(forge.claims(iss=None))) == "missing_iss"
+
+
+UNFIT: dict[str, list[Any]] = {
+    "issuer": [[ISSUER], (), "", None, 7],
+    "audience": ["", [], (), set(), [""], ["a", ""], [None], [7]],
+    "token_types": ["JWT", (), []],
+    "required_claims": [{"token_use": values} for values in ("", [], [""], [None])],
+}
+
+
+@pytest.mark.parametrize("wrong", [{name: value} for name, values in UNFIT.items() for value in values], ids=repr)
+def test_a_verifier_that_could_only_refuse_is_not_made(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError):
+        Forge().verifier(**wrong)
 
 
 def test_the_longest_life_and_size_can_be_chosen() -> None:
@@ -270,16 +447,18 @@ def test_the_key_is_found_by_its_id_among_others(algorithm: AlgorithmName) -> No
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
-def test_without_a_kid_the_only_key_of_the_algorithm_is_meant(algorithm: AlgorithmName) -> None:
-    forge = Forge(key(algorithm))
-    token = forge.token(header=forge.header(kid=None))
+def test_without_a_kid_any_key_of_the_algorithm_may_have_signed(algorithm: AlgorithmName) -> None:
+    forges = [Forge(key(algorithm, name)) for name in ("first", "second")]
     every = [key(one) for one in ALGORITHMS]
+    verifier = forges[0].verifier(KeySet([*every, forges[1].key]))
 
-    assert forge.verifier(KeySet(every)).verify(token).key_id == forge.key.id
-    two = KeySet([*every, key(algorithm, "second")])
-    assert reason(forge.verifier(two), token) == "unknown_key"
-    none = KeySet([one for one in every if one != forge.key])
-    assert reason(forge.verifier(none), token) == "unknown_key"
+    # Both tokens have the same header.
+    for forge in (*forges, *forges):
+        assert verifier.verify(forge.token(header=forge.header(kid=None))).key_id == forge.key.id
+    foreign = Forge(key(algorithm, "foreign"))
+    assert reason(verifier, foreign.token(header=foreign.header(kid=None))) == "signature"
+    none = KeySet([one for one in every if one != forges[0].key])
+    assert reason(forges[0].verifier(none), forges[0].token(header=forges[0].header(kid=None))) == "unknown_key"
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
@@ -290,6 +469,43 @@ def test_another_key_does_not_verify_what_names_it(algorithm: AlgorithmName) -> 
     token = foreign.token(header=forge.header())
 
     assert reason(forge.verifier(), token) == "signature"
+
+
+def test_without_a_kid_a_key_that_the_issuer_has_by_now_is_found() -> None:
+    source = Rotating(KeySet([key("ES256", "old")]))
+    old, new, foreign = Forge(key("ES256", "old")), Forge(key("ES256", "new")), Forge(key("ES256", "foreign"))
+    verifier = TokenVerifier(source, issuer=ISSUER, audience=AUDIENCE, clock=new.clock)
+    assert reason(verifier, old.token(header=old.header(kid=None))) is None
+
+    source.next = KeySet([key("ES256", "new")])
+
+    assert reason(verifier, foreign.token(header=foreign.header(kid=None))) == "signature"
+    assert reason(verifier, new.token(header=new.header(kid=None))) is None
+    assert reason(verifier, old.token(header=old.header(kid=None))) == "signature"
+
+
+@pytest.mark.parametrize("fails", ["key_set", "refreshed"])
+def test_a_source_of_keys_that_raises_is_no_key_and_named_once(fails: str, caplog: pytest.LogCaptureFixture) -> None:
+    source = Rotating(KeySet([key("ES256", "old")]))
+    old, forge = Forge(key("ES256", "old")), Forge(key("ES256", "new"))
+    verifier = TokenVerifier(source, issuer=ISSUER, audience=AUDIENCE, clock=forge.clock)
+    guard = Guard(verifier, MemoryDenylist(clock=forge.clock), clock=forge.clock)
+
+    for outage in range(1, 3):
+        source.fails = fails
+        for _ in range(3):
+            decision = guard.decide(forge.token())
+            assert isinstance(decision, Refused)
+            assert isinstance(decision.error, InvalidTokenError)
+            assert decision.error.reason == "unknown_key"
+        if fails == "key_set":
+            with pytest.raises(InvalidTokenError, match="cannot be read"):
+                guard.check(old.claims(), key_id="some")
+        source.fails = ""
+        assert reason(verifier, forge.token()) == "unknown_key"
+        guard.check(old.claims(), key_id="some")
+        assert reason(verifier, old.token()) is None
+        assert [record.levelname for record in caplog.records] == ["ERROR"] * outage
 
 
 @pytest.mark.parametrize("named", ["EdDSA", "Ed25519"])

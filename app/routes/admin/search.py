@@ -181,7 +181,7 @@ def _exact(text: str) -> list[_Match]:
     session_id = service().sessions.of_refresh_token(text) or (text if _SESSION_ID.fullmatch(text) else None)
     if session_id is not None and (session := _session(session_id)):
         return [session]
-    if service().keys.refreshed().find(text, "") is not None:
+    if service().keys.refreshed().find(text) is not None:
         return [_Match(_handle("key", text))]
     found = service().revocations.find_with_others(text)
     return [] if found is None else [_Match(found[0].handle, revocations=found[1])]
