@@ -1,15 +1,19 @@
 """What the library is told by its environment, read once and refused all problems at once."""
 
 import difflib
+import json
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
+from revocation.claims import ClaimNames
 from revocation.denylist import Denylist, Lifetimes
 from revocation.errors import ConfigurationError, RevocationError
 from revocation.guard import Decision, Guard, Verifying
-from revocation.keys import KeySource
+from revocation.key_directory import KeyDirectory
+from revocation.keys import KeySet, KeySource
 from revocation.redis.url import RedisUrl, redact
 from revocation.verifier import TokenVerifier
 
@@ -25,9 +29,10 @@ _NUMBER = re.compile(r"[0-9]{1,15}(?:\.[0-9]{1,15})?|\.[0-9]{1,15}")
 _NAMESPACE = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 #: What the command `revocation` reads besides, and everybody else leaves alone: they may share an environment.
-_COMMAND_SETTINGS = frozenset(
-    f"REVOCATION_{name}" for name in ("ISSUER", "AUDIENCE", "KEYS_DIR", "JWKS", "SESSION_LIFETIME")
-)
+_COMMAND_SETTINGS = frozenset(["REVOCATION_SESSION_LIFETIME"])
+
+#: In the place of a JWKS document: the one to which the metadata of the issuer leads.
+DISCOVER: Final = "discover"
 
 _REDIS_WORDS = ("embedded", "memory")
 
@@ -147,6 +152,12 @@ VARIABLES: Final = {
     "min_replicas": "REVOCATION_MIN_REPLICAS",
     "allow_eviction": "REVOCATION_ALLOW_EVICTION",
     "token_cache_size": "REVOCATION_TOKEN_CACHE_SIZE",
+    "issuer": "REVOCATION_ISSUER",
+    "audience": "REVOCATION_AUDIENCE",
+    "keys_dir": "REVOCATION_KEYS_DIR",
+    "jwks": "REVOCATION_JWKS",
+    "jwks_ca_file": "REVOCATION_JWKS_CA_FILE",
+    "jwks_proxy": "REVOCATION_JWKS_PROXY",
 }
 
 
@@ -176,6 +187,15 @@ class RevocationSettings:
     min_replicas: int = 0
     allow_eviction: bool = False
     token_cache_size: int = 10_000
+    #: Whose tokens a verifier takes, where the application does not say so itself.
+    issuer: str | None = None
+    audience: tuple[str, ...] = ()
+    keys_dir: str | None = None
+    #: A file, an https URL, or `discover`.
+    jwks: str | None = None
+    jwks_ca_file: str | None = None
+    #: May hold a password, so it is not in the repr.
+    jwks_proxy: str | None = field(default=None, repr=False)
 
     @classmethod
     def from_mapping(cls, env: Mapping[str, str]) -> Self:
@@ -214,7 +234,25 @@ class RevocationSettings:
             token_cache_size=reader.integer(
                 "REVOCATION_TOKEN_CACHE_SIZE", default.token_cache_size, low=0, high=1_000_000, unit="tokens"
             ),
+            issuer=reader.value("REVOCATION_ISSUER"),
+            audience=tuple((reader.value("REVOCATION_AUDIENCE") or "").split()),
+            keys_dir=reader.value("REVOCATION_KEYS_DIR"),
+            jwks=_read_jwks(reader, "REVOCATION_JWKS"),
+            jwks_ca_file=reader.value("REVOCATION_JWKS_CA_FILE"),
+            jwks_proxy=reader.value("REVOCATION_JWKS_PROXY"),
         )
+        if settings.jwks == DISCOVER and settings.issuer is None:
+            reader.conflict(
+                "REVOCATION_JWKS is discover, but there is no REVOCATION_ISSUER whose metadata could be read.",
+                "REVOCATION_JWKS",
+                "REVOCATION_ISSUER",
+            )
+        if settings.jwks and settings.keys_dir:
+            reader.conflict(
+                "REVOCATION_JWKS and REVOCATION_KEYS_DIR are both set; set the one that has the keys.",
+                "REVOCATION_JWKS",
+                "REVOCATION_KEYS_DIR",
+            )
         if settings.min_replicas and settings.redis_url.partition(":")[0] in _REDIS_WORDS:
             reader.conflict(
                 f"REVOCATION_MIN_REPLICAS is {settings.min_replicas}, but REVOCATION_REDIS_URL={settings.redis_url} "
@@ -273,22 +311,71 @@ class RevocationSettings:
             own_session_seconds=own_session_seconds,
         )
 
+    def keys(self) -> KeySource:
+        """The keys of the issuer of these settings. Raises ConfigurationError where they name none, or none that exist.
+
+        Nothing is asked over a network yet.
+        """
+        if self.jwks is None and self.keys_dir is None:
+            raise ConfigurationError("the settings name no keys", settings=("keys_dir", "jwks"))
+        if self.jwks is None:
+            return KeyDirectory(str(self.keys_dir))
+        if self.jwks != DISCOVER and not _is_url(self.jwks):
+            return _jwks_file(self.jwks)
+        from revocation.remote_keys import RemoteKeys
+
+        discover = self.jwks == DISCOVER
+        return RemoteKeys(
+            None if discover else self.jwks,
+            issuer=self.issuer if discover else None,
+            ca_file=self.jwks_ca_file,
+            proxy=self.jwks_proxy,
+        )
+
     def verifier(
         self,
-        keys: KeySource,
+        keys: KeySource | None = None,
         *,
-        issuer: str,
-        audience: str | Sequence[str],
+        issuer: str | None = None,
+        audience: str | Sequence[str] | None = (),
+        token_types: Sequence[str | None] = ("at+jwt",),
+        required_claims: Mapping[str, str | Collection[str]] | None = None,
+        names: ClaimNames | None = None,
+        require_iss: bool = True,
+        require_jti: bool = True,
+        integer_subject: bool = False,
         iat_tolerance_seconds: float | None = None,
         own_token_seconds: int = 0,
     ) -> TokenVerifier:
-        """A verifier with the bounds of these settings; the tolerance is 0 for tokens whose `iat` is Redis' time."""
+        """A verifier with the bounds of these settings, and with their keys, issuer and audience unless given.
+
+        The tolerance is 0 for tokens whose `iat` is Redis' time; see TokenVerifier for the rest. Raises
+        ConfigurationError that names every setting that is missing.
+        """
+        chosen_issuer = issuer or self.issuer
+        chosen_audience = self.audience if audience == () else audience
+        missing = [
+            *(["issuer"] if chosen_issuer is None else []),
+            *(["audience"] if chosen_audience == () else []),
+            *(["keys_dir", "jwks"] if keys is None and self.jwks is None and self.keys_dir is None else []),
+        ]
+        if chosen_issuer is None or missing:
+            raise ConfigurationError(
+                "say which tokens are good: by their issuer, an audience, and keys in a directory or a JWKS document",
+                settings=missing,
+            )
         return TokenVerifier(
-            keys,
-            issuer=issuer,
-            audience=audience,
+            self.keys() if keys is None else keys,
+            issuer=chosen_issuer,
+            audience=chosen_audience,
             leeway_seconds=self.leeway_seconds,
             max_lifetime_seconds=self.longest_token_seconds(own_token_seconds=own_token_seconds),
+            token_types=token_types,
+            required_claims=required_claims,
+            names=names,
+            require_iss=require_iss,
+            require_jti=require_jti,
+            integer_subject=integer_subject,
             iat_tolerance_seconds=iat_tolerance_seconds,
             cache_size=self.token_cache_size,
         )
@@ -316,6 +403,24 @@ def _read_redis_url(reader: SettingsReader, name: str) -> str:
     except ValueError as error:
         reader.refuse(name, allowed=str(error))
     return url
+
+
+def _is_url(jwks: str) -> bool:
+    return "://" in jwks
+
+
+def _read_jwks(reader: SettingsReader, name: str) -> str | None:
+    value = reader.value(name)
+    if value is not None and _is_url(value) and not value.startswith("https://"):
+        reader.refuse(name, allowed="a file, an https URL, or discover")
+    return value
+
+
+def _jwks_file(path: str) -> KeySet:
+    try:
+        return KeySet.from_jwks(json.loads(Path(path).read_bytes()))
+    except (OSError, ValueError, RecursionError) as error:
+        raise ConfigurationError(f"{path} is not a JWKS document: {error}", settings=("jwks",)) from error
 
 
 def _shown(value: str) -> str:

@@ -16,6 +16,7 @@ INDEX = DOCS / "index.md"
 ARCHITECTURE = DOCS / "architecture.md"
 COMMANDS = DOCS / "commands.md"
 OPERATING = DOCS / "operating.md"
+ISSUERS = DOCS / "issuers.md"
 MIGRATING = DOCS / "migrating.md"
 PROTOCOL = DOCS / "protocol.md"
 

@@ -4,7 +4,6 @@ import ast
 import doctest
 import html
 import inspect
-import json
 import os
 import re
 import secrets
@@ -12,26 +11,21 @@ import shlex
 import shutil
 import subprocess
 import sys
-import time
-import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from html.parser import HTMLParser
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
 
-import jwt
 import pytest
 import yaml  # type: ignore[import-untyped]  # it has none, and this reads one file
-from cryptography.hazmat.primitives.asymmetric import rsa
 from sphinx.util.inventory import InventoryFile
 
 import revocation
 from app import settings as app_settings
 from app.openapi.__main__ import described
 from app.settings import Settings
-from revocation import Guard, Handle, RedisDenylist, RevocationSettings, RevokedTokenError, connect
+from revocation import RevocationSettings, connect
 from revocation.cli.commands import commands
 from revocation.redis.protocol import majority
 from revocation.settings import SettingsReader
@@ -288,46 +282,6 @@ def test_flask_jwt_extended_asks_the_denylist(valkey: Server, namespace: str) ->
     assert ask("DELETE", "/logout", tokens[0]) == 204
     assert [ask("GET", "/me", token) for token in tokens] == [401, 200]
     module["guard"].stop()
-
-
-@pytest.mark.parametrize("leaves_out", [set(), {"jti"}], ids=["Keycloak", "Auth0"])
-def test_the_verifier_takes_the_tokens_of_other_issuers(
-    valkey: Server, namespace: str, monkeypatch: pytest.MonkeyPatch, leaves_out: set[str]
-) -> None:
-    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    public = json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(key.public_key()))
-    document = {
-        "keys": [{**public, "kid": "one", "use": "sig", "alg": "RS256"}, {**public, "kid": "two", "use": "enc"}]
-    }
-    monkeypatch.setattr(urllib.request, "urlopen", lambda *_, **__: BytesIO(json.dumps(document).encode()))
-    [source] = blocks("python", under="Tokens of Auth0, Keycloak and others", of=MIGRATING)
-    types = 'token_types=("JWT",),'
-    assert types in source
-    module: dict[str, Any] = {}
-    exec(_ours(source, valkey, namespace).replace(types, f"{types} require_jti={'jti' not in leaves_out},"), module)
-    guard: Guard = module["guard"]
-    assert isinstance(guard.denylist, RedisDenylist)
-    guard.denylist.open(accept_existing=True)
-
-    now = int(time.time())
-    claims = {
-        "iss": "https://id.example/realms/main",
-        "aud": ["https://api.example", "account"],
-        "sub": "f:1:ada",
-        "azp": "browser",
-        "sid": secrets.token_hex(8),
-        "jti": secrets.token_hex(8),
-        "iat": now,
-        "exp": now + 86_400,
-    }
-    sent = {name: value for name, value in claims.items() if name not in leaves_out}
-    token = jwt.encode(sent, key, algorithm="RS256", headers={"kid": "one"})
-    found = guard.authenticate(token)
-    assert found.subject == "f:1:ada"
-    handle = Handle.session(found) if leaves_out else Handle.token(found)
-    assert guard.denylist.revoke(handle, wait_seconds=5).enforced
-    with pytest.raises(RevokedTokenError):
-        guard.authenticate(token)
 
 
 # Settings

@@ -1,8 +1,7 @@
 """Trust: the options that say whose tokens are good."""
 
-import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import wraps
 from pathlib import Path
 from typing import Any, TypeVar
@@ -10,8 +9,6 @@ from typing import Any, TypeVar
 import click
 
 from revocation.cli.chosen_denylist import ChosenDenylist
-from revocation.errors import ConfigurationError
-from revocation.keys import KeySet
 from revocation.verifier import TokenVerifier
 
 T = TypeVar("T")
@@ -22,7 +19,7 @@ class Trust:
     """The keys, the issuer and the audience of good tokens, and how strictly a verifier reads their claims."""
 
     keys_dir: Path | None
-    jwks: Path | None
+    jwks: str | None
     issuer: str | None
     audience: tuple[str, ...]
     token_types: tuple[str, ...]
@@ -40,17 +37,18 @@ class Trust:
         missing = [option for option, value in options if not value]
         if keys is None or self.issuer is None or missing:
             raise click.UsageError("Say which tokens are good:\n  " + "\n  ".join(missing))
-        settings = chosen.settings
-        return TokenVerifier(
-            _from_jwks(keys) if self.jwks else KeySet.from_pem_dir(keys),
+        settings = replace(
+            chosen.settings,
             issuer=self.issuer,
             audience=self.audience,
-            leeway_seconds=settings.leeway_seconds,
-            max_lifetime_seconds=settings.longest_token_seconds(),
+            keys_dir=None if self.jwks else str(keys),
+            jwks=self.jwks,
+            token_cache_size=0,
+        )
+        return settings.verifier(
             token_types=self.token_types,
             require_jti=self.require_jti,
             iat_tolerance_seconds=self.iat_tolerance_seconds,
-            cache_size=0,
         )
 
 
@@ -65,7 +63,12 @@ def trust_options(command: Callable[..., T]) -> Callable[..., T]:
             show_envvar=True,
             help="A directory of *.pem and *.secret keys. With an embedded store: the keys beside it, unless given.",
         ),
-        click.option("--jwks", type=path, envvar="REVOCATION_JWKS", show_envvar=True, help="A JWKS document."),
+        click.option(
+            "--jwks",
+            envvar="REVOCATION_JWKS",
+            show_envvar=True,
+            help="A JWKS document: a file, an https URL, or discover, for the one that the issuer's metadata names.",
+        ),
         click.option(
             "--issuer",
             envvar="REVOCATION_ISSUER",
@@ -101,7 +104,7 @@ def trust_options(command: Callable[..., T]) -> Callable[..., T]:
     def trusting(
         *args: Any,
         keys_dir: Path | None,
-        jwks: Path | None,
+        jwks: str | None,
         issuer: str | None,
         audience: tuple[str, ...],
         token_types: tuple[str, ...],
@@ -122,13 +125,3 @@ def _keys_beside(chosen: ChosenDenylist) -> Path | None:
     """The directory in which the service keeps its keys, beside its embedded store."""
     keys = chosen.directory / "keys" if chosen.directory else None
     return keys if keys and keys.is_dir() else None
-
-
-def _from_jwks(path: Path) -> KeySet:
-    try:
-        document = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise ConfigurationError(f"{path} is not a JWKS document: {error}") from error
-    if not isinstance(document, dict):
-        raise ConfigurationError(f"{path} is not a JWKS document: not a JSON object")
-    return KeySet.from_jwks(document)
