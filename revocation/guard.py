@@ -243,9 +243,9 @@ class Guard:
 
     def _judged(self, claims: Claims, bound: float, *, verify_seconds: float) -> Decision | _Question:
         """The decision, where memory is enough for it."""
-        question = _Question(claims, verify_seconds, time.perf_counter())
         if bound == math.inf:
-            return self._reported(Accepted(claims, "none", verify_seconds, time.perf_counter() - question.started))
+            return self._reported(Accepted(claims, "none", verify_seconds, 0.0))
+        question = _Question(claims, verify_seconds, time.perf_counter())
         if self.follower is None:
             return question
         try:

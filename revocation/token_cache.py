@@ -1,12 +1,21 @@
 """TokenCache: what is known of the tokens whose signature a verifier has verified."""
 
+import hashlib
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
 
+def digest_of(token: str) -> bytes:
+    """What stands for a token in a cache, so that no token stays in memory.
+
+    BLAKE2b is as hard to find collisions in as SHA-256, and takes a third of the time that OpenSSL needs to begin one.
+    """
+    return hashlib.blake2b(token.encode("utf-8", "surrogatepass"), digest_size=32).digest()
+
+
 class TokenCache(Generic[T]):
-    """A cache of bounded size, by the SHA-256 of the token.
+    """A cache of bounded size, by the digest of the token.
 
     A hit saves the signature and the parsing, and nothing else: the verifier and the guard check expiry and revocation
     every time. Two generations replace the least recently used tokens without a lock: a hit moves to the young
@@ -22,7 +31,7 @@ class TokenCache(Generic[T]):
         return len(self._young) + len(self._old)
 
     def get(self, digest: bytes) -> T | None:
-        """What is known of the token with this SHA-256, or None where the cache does not hold it."""
+        """What is known of the token with this digest, or None where the cache does not hold it."""
         known = self._young.get(digest)
         if known is None:
             known = self._old.get(digest)

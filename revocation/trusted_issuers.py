@@ -1,13 +1,12 @@
 """TrustedIssuers: the tokens of several issuers, each judged by a verifier of its own."""
 
-import hashlib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from revocation.claims import Claims
 from revocation.compact_jws import CompactJws
 from revocation.errors import ConfigurationError, InvalidTokenError
-from revocation.token_cache import TokenCache
+from revocation.token_cache import TokenCache, digest_of
 from revocation.verifier import TokenVerifier
 
 
@@ -54,7 +53,7 @@ class TrustedIssuers:
         """The claims of a token that is good now, by the verifier of its issuer. Raises as TokenVerifier does."""
         if len(token) > self._max_token_bytes:
             raise InvalidTokenError("too_long", f"The token has more than {self._max_token_bytes} bytes.")
-        digest = hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
+        digest = digest_of(token)
         verifier = self._chosen.get(digest)
         if verifier is not None:
             return verifier.verify(token)

@@ -4,7 +4,6 @@ PyJWT's algorithms do the cryptography. CompactJws parses the token, once, and t
 PyJWT leaves open: the `typ`, duplicate claims, empty ids, padding, tokens of a megabyte.
 """
 
-import hashlib
 import logging
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -14,7 +13,7 @@ from revocation.claims import ClaimNames, Claims
 from revocation.compact_jws import CompactJws
 from revocation.errors import ConfigurationError, ExpiredTokenError, InvalidTokenError
 from revocation.keys import ALGORITHMS, Key, KeySet, KeySource, KeysPendingError
-from revocation.token_cache import TokenCache
+from revocation.token_cache import TokenCache, digest_of
 
 _log = logging.getLogger(__name__)
 
@@ -143,7 +142,7 @@ class TokenVerifier:
         if held is None or held[0] is not keys:
             held = self._cache = (keys, TokenCache(size=self._cache_size))
         cache = held[1]
-        digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
+        digest = digest_of(text)
         claims = cache.get(digest)
         if claims is None:
             self.cache_misses += 1

@@ -203,10 +203,10 @@ class BearerAuth:
         decision = current.revocation_decision = self.guard.decide(token, max_staleness=required.max_staleness)
         if isinstance(decision, Refused):
             raise decision.error
-        lacking = required.refuses(decision.claims, roles_claim=self._roles_claim)
-        if lacking is not None:
+        claims = decision.claims
+        if required.asks_more and (lacking := required.refuses(claims, roles_claim=self._roles_claim)) is not None:
             raise lacking
-        current.revocation_claims = decision.claims
+        current.revocation_claims = claims
 
     def _token_of(self, current: Request) -> str:
         if self._cookies is not None and not current.environ.get("HTTP_AUTHORIZATION"):

@@ -21,6 +21,8 @@ class Requirement:
     roles: str | None = None
     #: Whether a request without any token is let in as well.
     is_optional: bool = False
+    #: Whether a token that is in force may lack something.
+    asks_more: bool = field(init=False, repr=False, compare=False)
     _scope: frozenset[str] = field(init=False, repr=False, compare=False)
     _roles: frozenset[str] = field(init=False, repr=False, compare=False)
 
@@ -29,6 +31,7 @@ class Requirement:
             checked_staleness(self.max_staleness)
         object.__setattr__(self, "_scope", frozenset((self.scope or "").split()))
         object.__setattr__(self, "_roles", frozenset((self.roles or "").split()))
+        object.__setattr__(self, "asks_more", bool(self._scope or self._roles))
 
     @property
     def finite_bound(self) -> float:

@@ -113,6 +113,7 @@ class Follower:
         self._caller = denylist.caller
         self.longest_seconds = longest_seconds
         self._wait_seconds = min(_LONGEST_WAIT, shortest_seconds / 4)
+        self._overdue_seconds = 2 * self._wait_seconds
         self._block_ms = round(1000 * self._wait_seconds) if self._wait_seconds >= _SHORTEST_BLOCK else None
         # A second follower of this deny-list in this process may have a longer bound.
         self._leases.own_ms = max(self._leases.own_ms, lease_ms(longest_seconds))
@@ -151,13 +152,18 @@ class Follower:
         The stamp is read first and the clock last: a process that was paused in between comes out too old, not too
         young. Raises DenylistUnavailableError where the log holds what this version cannot read.
         """
-        self._ensure_running()
+        if self._pid != os.getpid():
+            # What a fork inherits has no thread and no lease here.
+            self._ensure_running()
         view = self._view
         stamp = view.stamp
         cutoff = view.latest_cutoff(handles)
         if self._overlay:
             cutoff = max(cutoff, self._own_cutoff(handles))
         age = self._clock() - stamp
+        if age > self._overdue_seconds:
+            # Only a thread that has ended is silent for so long, or one whose server is.
+            self._ensure_running()
         if view.bound_seconds < age:
             # The head knows of no process that decides with a longer bound: receipts do not wait longer than that.
             age = math.inf

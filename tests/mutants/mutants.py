@@ -361,8 +361,7 @@ MUTANTS = (
         "a token is known by the hash of its text",
         "revocation/verifier.py",
         "        self._check_issuer(claims)\n",
-        '        object.__setattr__(claims, "token_id", hashlib.sha256(token.encode()).hexdigest())\n'
-        "        self._check_issuer(claims)\n",
+        '        object.__setattr__(claims, "token_id", str(hash(token)))\n        self._check_issuer(claims)\n',
         ("tests/revocation/test_verifier.py",),
     ),
     Mutant(
@@ -704,7 +703,7 @@ MUTANTS = (
     Mutant(
         "lines of the log that went before they were copied are passed over",
         "app/audit_copier.py",
-        "if position is not None and order(head.floor) > order(position.log_id):",
+        "if position is not None and order(floor) > order(position.log_id):",
         "if False:",
         (
             "tests/app/test_audit_copier.py::test_lines_that_went_before_they_were_copied_are_named_in_the_audit[sqlite]",
