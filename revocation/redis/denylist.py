@@ -5,6 +5,7 @@ import time
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from revocation.denylist import (
@@ -135,21 +136,21 @@ class RedisDenylist:
         cut-off refuses everything asked about: nothing is accepted meanwhile.
         """
         self.epochs.inspect()
-        names = [handle.name for handles in many for handle in handles]
-        keys = [self.namespace.head, *map(self.key, names)]
+        keys = [self.namespace.head, *(self.namespace.entry(handle) for handles in many for handle in handles)]
+        known = self._everything_ms
         # A token that claims to be newer than the cut-off is not accepted before the cut-off has passed.
-        texts, now_ms = self._read(keys, with_time=self._may_be_early(self._everything_ms))
-        head = self.epochs.accept(Head.parse(texts[0]))
-        if now_ms is None and self._may_be_early(head.everything_ms):
+        texts, now_ms = self._read(keys, with_time=self._may_be_early(known))
+        head = self.epochs.read(texts[0])
+        if now_ms is None and head.everything_ms != known and self._may_be_early(head.everything_ms):
             texts, now_ms = self._read(keys, with_time=True)
-            head = self.epochs.accept(Head.parse(texts[0]))
+            head = self.epochs.read(texts[0])
         self._everything_ms = head.everything_ms
         if now_ms is not None and now_ms <= head.everything_ms:
             raise DenylistUnavailableError(f"The deny-list opens when Redis' clock has passed {head.everything_ms} ms.")
         entries = iter(texts[1:])
         cutoffs = []
         for handles in many:
-            in_force = [cutoff_in(next(entries)) for _ in handles]
+            in_force = [cutoff_in(entry) for entry in islice(entries, len(handles)) if entry is not None]
             cutoffs.append(max([float(head.everything_ms), *in_force]))
         return head, cutoffs
 

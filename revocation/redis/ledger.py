@@ -13,7 +13,6 @@ from revocation.redis.protocol import (
     CHANGE,
     REVOCATION_ID,
     UNDONE,
-    Head,
     Namespace,
     cutoff_in,
     ids_in,
@@ -83,7 +82,7 @@ class Ledger:
             return answers
 
         (text, *entries), (seconds, microseconds) = self._link.call(ask)
-        head = self._epochs.accept(Head.parse(text))
+        head = self._epochs.read(text)
         held = {name: entry for name, entry in zip(names, entries, strict=True) if entry is not None}
         return Standing(
             now_ms=int(seconds) * 1000 + int(microseconds) // 1000,
@@ -97,7 +96,7 @@ class Ledger:
         self._epochs.inspect()
         recorded, head = self._records([revocation_id], with_head=True)
         # A Redis that has lost its data does not know what it has lost.
-        self._epochs.accept(Head.parse(head))
+        self._epochs.read(head)
         return next(self._in_force(list(recorded.values())), None)
 
     def _recorded_in(self, entries: Mapping[str, bytes]) -> dict[str, tuple[Revocation, ...]]:

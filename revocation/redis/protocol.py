@@ -39,7 +39,6 @@ from revocation.denylist import (
     HOUR_MS,
     MAX_REVOCATIONS_PER_ENTRY,
     MAX_REVOKED_KEYS,
-    NO_CUTOFF,
     UNCONDITIONAL,
     Lifetimes,
     Note,
@@ -247,10 +246,8 @@ def tag_of(fields: dict[bytes, bytes]) -> bytes | None:
     return words[1] if len(words) > 1 else None
 
 
-def cutoff_in(entry: bytes | None) -> float:
+def cutoff_in(entry: bytes) -> float:
     """The cut-off in force by an entry; what cannot be read is unconditional."""
-    if entry is None:
-        return NO_CUTOFF
     parsed = _ENTRY.fullmatch(entry)
     return UNCONDITIONAL if parsed is None or parsed[1] == b"*" else float(parsed[1])
 

@@ -77,6 +77,27 @@ MUTANTS = (
         ("tests/revocation/test_head.py",),
     ),
     Mutant(
+        "a head that has changed is taken for the one of before",
+        "revocation/redis/epochs.py",
+        "if head is None or known != text or asked_for",
+        "if head is None or asked_for",
+        ("tests/revocation/test_head.py",),
+    ),
+    Mutant(
+        "a receipt is content with the first look",
+        "revocation/redis/leases.py",
+        "if enforced or elapsed >= seconds:",
+        "if looks or elapsed >= seconds:",
+        ("tests/revocation/test_leases.py",),
+    ),
+    Mutant(
+        "a follower does not know what its own process revoked",
+        _FOLLOWER,
+        "        denylist.attach(self)\n",
+        "",
+        _BY_STEP,
+    ),
+    Mutant(
         "a beat is stamped when its answer arrives",
         _FOLLOWER,
         "        view.stamp = sent\n",

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -30,7 +31,9 @@ from revocation import (
 )
 from revocation.bearer import STATUS
 from revocation.flask import BearerAuth, bearer_token
-from revocation.testing import Sandbox
+from revocation.testing import Clock, Sandbox
+from tests.support.denylists import can_mint, opened, until
+from tests.support.servers import Server
 from tests.support.tokens import Forge
 
 #: auth-param of RFC 6750, section 3: one quoted-string, and nothing in it that needs a backslash.
@@ -839,6 +842,31 @@ def test_logging_out_takes_back_the_session_or_the_token_alone(sandbox: Sandbox,
     assert client.post("/logout", headers=bearer(token)).status_code == 204
     assert client.get("/any", headers=bearer(token)).status_code == 401
     assert client.get("/any", headers=bearer(other)).status_code == (200 if session is None else 401)
+
+
+def test_who_logged_out_is_refused_by_this_process_at_once_and_from_memory(valkey: Server, namespace: str) -> None:
+    denylist = opened(valkey.client(), namespace)
+    until(lambda: can_mint(denylist))
+    forge = Forge(clock=Clock(time.time()))
+    guard = Guard(forge.verifier(), denylist, max_staleness=60)
+    app, auth = make_app(guard)
+    guard.start()
+    until(lambda: guard.follower is not None and guard.follower.state.age_seconds < 60)
+
+    @app.post("/logout")
+    @auth.required()
+    def logout() -> str:
+        auth.log_out(wait_seconds=0)
+        return "bye"
+
+    client = app.test_client()
+    for number in range(20):
+        headers = bearer(forge.token(forge.claims(sid=f"s-{number}")))
+        assert client.post("/logout", headers=headers).text == "bye"
+        answer = client.get("/any", headers=headers)
+        assert (answer.status_code, problem(answer)["reason"]) == (401, "revoked")
+        assert 'desc="follower"' in answer.headers["Server-Timing"]
+    guard.stop()
 
 
 def test_a_state_of_the_denylist_that_forbids_it_is_a_conflict_and_no_500(
