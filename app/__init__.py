@@ -24,7 +24,7 @@ def create_app(settings: "Settings", *, extend: "Callable[[Flask], None] | None"
     from app import browsers, logs, metrics, problems
     from app.bearer import bearer
     from app.mount import Mount, path_of
-    from app.routes import BLUEPRINTS, playground, verify
+    from app.routes import BLUEPRINTS, demo, verify
     from app.service import Service
 
     service = Service.of(settings)
@@ -46,7 +46,7 @@ def create_app(settings: "Settings", *, extend: "Callable[[Flask], None] | None"
     for blueprint in BLUEPRINTS:
         app.register_blueprint(blueprint)
     if settings.is_embedded:
-        app.register_blueprint(playground.demo)
+        app.register_blueprint(demo.routes)
     if extend is not None:
         extend(app)
     if path_of(settings.issuer):

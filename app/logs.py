@@ -62,6 +62,8 @@ CONFIG: Final[dict[str, Any]] = {
         },
         # Ours says what gunicorn's would, and never holds a path that might hold a secret.
         "gunicorn.access": {"level": "WARNING", "handlers": [], "propagate": False},
+        # It names each of its plugins at every start; what it migrates is said by alembic.runtime.migration.
+        "alembic.runtime.plugins": {"level": "WARNING"},
     },
 }
 

@@ -35,7 +35,7 @@ def prepare(stores: Stores, settings: Settings) -> str | None:
     for finding in glance(stores.denylist, settings=chosen(settings)):
         _log.warning("%s %s To mend it: %s", finding.what, finding.why, finding.mend)
     if settings.is_embedded:
-        demonstration.open_account(stores.users)
+        demonstration.prepare(stores, settings)
     else:
         demonstration.close_account(stores.users)
     return _ensure_admin(stores, settings)

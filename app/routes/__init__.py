@@ -4,6 +4,7 @@ from app.routes import (
     admin,
     auth,
     console,
+    demo,
     docs,
     oauth,
     operations,
@@ -14,7 +15,7 @@ from app.routes import (
     wellknown,
 )
 
-#: What every service serves, pages last. The playground has a further part, for a service that is a demonstration.
+#: What every service serves, pages last. What the playground calls is for the embedded store only.
 BLUEPRINTS = tuple(
     module.routes
     for module in (
@@ -23,4 +24,4 @@ BLUEPRINTS = tuple(
     )
 )
 
-__all__ = ["BLUEPRINTS", "playground", "verify"]
+__all__ = ["BLUEPRINTS", "demo", "verify"]

@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import logging
 import os
+import signal
 import socket
 import subprocess
 import tempfile
@@ -171,6 +172,20 @@ class EmbeddedServer:
                 return bool(client.ping())
         except (redis.RedisError, OSError):
             return False
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """Until the block ends, the server that this object started hangs (SIGSTOP): it takes requests and is silent.
+
+        For demonstrations and tests of what an application does meanwhile.
+        """
+        if self._process is None:
+            raise ConfigurationError("only who started the embedded Valkey can pause it")
+        self._process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._process.send_signal(signal.SIGCONT)
 
     def _start(self) -> None:
         self._socket.parent.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from app.openapi.document import document, routes
-from app.routes.playground import demo
+from app.routes import demo
 from tests.app.api import Api
 
 #: Pages and files, for browsers.
@@ -26,7 +26,7 @@ def test_every_route_is_described_or_is_a_page(api: Api) -> None:
 def test_what_only_the_embedded_store_has_is_described_there(api: Api) -> None:
     assert "demo" not in api.app.blueprints
     api.app._got_first_request = False  # or Flask refuses what comes late
-    api.app.register_blueprint(demo)
+    api.app.register_blueprint(demo.routes)
     endpoints = {rule.endpoint for rule in api.app.url_map.iter_rules() if rule.endpoint.startswith("demo.")}
     assert endpoints
     assert endpoints <= {route.rule.endpoint for route in routes(api.app)}

@@ -12,6 +12,7 @@ const MEANINGS = {
   scope: "what it may do",
   exp: "when it dies by itself",
   iat: "when it was made",
+  iat_ms: "the same, to the millisecond",
   jti: "its own number, by which it can be taken back",
   sid: "the session it belongs to",
   client_id: "the client it was given to",
@@ -49,6 +50,7 @@ function members(object) {
 
 /** Instants as the clock on the wall shows them, beside the number in the token. */
 function written(name, value) {
-  if (name !== "exp" && name !== "iat") return String(value);
+  if (typeof value === "object") return JSON.stringify(value);
+  if ((name !== "exp" && name !== "iat") || typeof value !== "number") return String(value);
   return `${value} (${new Date(value * 1000).toLocaleTimeString()})`;
 }

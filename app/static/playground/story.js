@@ -3,7 +3,8 @@
 import { element } from "../element.js";
 import { call, demand } from "./api.js";
 import { Board } from "./board.js";
-import { Entries, clock } from "./entries.js";
+import { Brief } from "./brief.js";
+import { Entries } from "./entries.js";
 import { coloured, explained } from "./reading.js";
 import { changed, read } from "./token.js";
 
@@ -13,23 +14,22 @@ const $ = (id) => document.getElementById(id);
 const ANNOUNCEMENTS = 8;
 
 /** Kept in memory only: reload, and you are a stranger. */
-const laptop = { name: "Laptop", token: "", refreshToken: "" };
-const phone = { name: "Phone", token: "", refreshToken: "" };
+const laptop = { name: "Laptop", token: "", refreshToken: "", sessionId: "" };
+const phone = { name: "Phone", token: "", refreshToken: "", sessionId: "" };
 
 let board;
 let forgeries = 0;
-const entries = new Entries($("entries"), $("lives"));
+const entries = new Entries($("entries"), (count) => board.counted(count));
+const brief = new Brief($("lives"), showBrief, briefEnded);
 
 $("sign-in-form").addEventListener("submit", (event) => {
   event.preventDefault();
-  attempt(event.submitter, async () => {
-    await signIn();
-    $("sign-in-learnt").hidden = false;
-    reveal("token", "forge", "ask", "revoke");
-    board ??= new Board($("board"), $("verdicts"), [laptop, phone], announce, expired);
-    $("token-title").focus();
-  });
+  attempt(event.submitter, () => begin("token"));
 });
+
+// A link to a step: whoever follows it is signed in first.
+const linked = document.querySelector(`section.step[id="${CSS.escape(location.hash.slice(1))}"]`);
+if (linked?.hidden) attempt($("sign-in-form").querySelector("button"), () => begin(linked.id));
 
 on("forge-button", async () => {
   const part = ["claims", "signature", "header"][forgeries % 3];
@@ -43,25 +43,33 @@ on("pause", async () => {
 });
 
 on("revoke-token", async () => {
-  await revoke(laptop.token, () => demand("/demo/revoke", { token: laptop.token, json: {} }),
-    "Bounded and strict refuse the laptop’s token from now on. Stateless goes on accepting it, because it asks nobody, "
-    + `for another ${clock(read(laptop.token, "claims").exp - Date.now() / 1000)}. And the laptop is not logged out: `
-    + "its refresh token fetches another access token. Try it.");
+  await revoke([board.stateless, board.hybrid], () => demand("/demo/revoke", { token: laptop.token, json: {} }),
+    "With the deny-list the laptop’s token is refused from now on. The JWT alone goes on working, because nobody is asked "
+    + "about it, until it expires. A session has no smaller part that could be taken back. And the laptop is not logged "
+    + "out: its refresh token fetches another access token. Try it.");
   after({ token: false, session: true, refresh: true });
 });
 
 on("end-session", async () => {
-  await revoke(laptop.token, () => demand("/auth/logout", { json: { refresh_token: laptop.refreshToken } }),
-    "Now the laptop is logged out: every access token of this login is refused, and its refresh token gives no more. "
-    + "The phone is another login, and goes on.");
+  await revoke(board.ways, () => inBoth([laptop], () => demand("/auth/logout", { json: { refresh_token: laptop.refreshToken } })),
+    "Now the laptop is logged out: its session is gone, every access token of this login is on the deny-list, and its refresh "
+    + "token gives no more. The phone is another login, and goes on. The JWT alone still works: nobody is asked.");
   after({ token: false, session: false, refresh: true });
 });
 
 on("log-out-everywhere", async () => {
-  await revoke(laptop.token, () => demand("/auth/logout-all", { token: phone.token, json: {} }),
-    "Everything this user was given before this moment is refused, on every device. It took one entry, however many "
-    + "sessions there are: it holds the moment, and each token knows when it was made. Signing in again works at once.");
+  await revoke(board.ways, () => inBoth([laptop, phone], () => demand("/auth/logout-all", { token: phone.token, json: {} })),
+    "Everything this user was given before this moment is refused, on every device. Sessions had to be found and deleted one by "
+    + "one. On the deny-list it took one entry, however many tokens there are: it holds the moment, and each token knows when "
+    + "it was made. Signing in again works at once.");
   after({ token: false, session: false, everywhere: false, refresh: true });
+});
+
+on("stop-redis", async () => {
+  const { session, stateless, bounded, strict } = await board.stopRedis();
+  learn(`While Redis was away: a session ${session}. The JWT alone ${stateless}. With the deny-list, deciding from memory: `
+    + `${bounded}; asking Redis each time: ${strict}. What cannot be looked up is never let in, and how long memory may do `
+    + "is for you to set: it is how old its knowledge may be.");
 });
 
 on("use-refresh-token", async () => {
@@ -85,25 +93,85 @@ on("start-again", async () => {
   $("revoke-token").focus();
 });
 
+on("fetch-brief", async () => {
+  await brief.fetch(laptop.token);
+  $("brief-life").hidden = false;
+  $("brief-learnt").hidden = true;
+  $("refresh-brief").hidden = true;
+  $("revoke-brief").setAttribute("aria-disabled", "false");
+});
+
+on("revoke-brief", async () => {
+  await brief.revoke();
+  $("revoke-brief").setAttribute("aria-disabled", "true");
+  learnBrief("Revoked: the API says no at once. The entry is needed for as long as the token could be used, and no longer.");
+});
+
+on("refresh-brief", async () => {
+  const answer = await call("/auth/refresh", { json: { refresh_token: laptop.refreshToken } });
+  if (answer.status !== 200) throw new Error(`${answer.status}: this login has ended. Sign in again above.`);
+  hold(laptop, answer.body);
+  after({ token: true, session: true });
+  await brief.fetch(laptop.token);
+  $("refresh-brief").hidden = true;
+  $("revoke-brief").setAttribute("aria-disabled", "false");
+  learnBrief("The refresh token fetched another access token, and the user noticed nothing. The step where you read the token shows the new one.");
+});
+
+$("own-token").addEventListener("input", () => {
+  const text = $("own-token").value.trim().replace(/^authorization:\s*/i, "").replace(/^bearer\s+/i, "");
+  const trouble = text ? unreadable(text) : "";
+  $("own-trouble").textContent = trouble;
+  $("own-trouble").hidden = !trouble;
+  if (!trouble) showToken(text || laptop.token);
+});
+
+/** Sign in, open all steps, and go to one of them. */
+async function begin(step) {
+  await signIn();
+  $("sign-in-learnt").hidden = false;
+  board ??= new Board($("board"), [laptop, phone], announce, expired);
+  reveal("token", "forge", "ask", "entry", "brief", "next");
+  await entries.watch(laptop.token);
+  $(`${step}-title`).focus();
+}
+
 async function signIn() {
   const json = { username: $("username").value, password: $("password").value };
   const first = await demand("/auth/login", { json });
   hold(phone, await demand("/auth/login", { json }));
   hold(laptop, first);
+  for (const device of [laptop, phone]) {
+    device.sessionId = (await demand("/demo/session", { token: device.token, json: {} })).session_id;
+  }
   $("lifetime").textContent = inWords(first.expires_in);
-  showToken();
   after({ token: true, session: true, everywhere: true });
 }
 
 function hold(device, tokens) {
   device.token = tokens.access_token;
   device.refreshToken = tokens.refresh_token;
+  if (device !== laptop) return;
+  // Every step is about the token of today.
+  $("own-token").value = "";
+  showToken(laptop.token);
+  $("forgery").hidden = true;
+  if (board) entries.watch(laptop.token).catch(() => {});
 }
 
-/** Take something back, and show how far it got. `watched` is the token whose entries are shown afterwards. */
-async function revoke(watched, ask, learnt) {
+/** The answer to taking back the tokens, when the sessions of these devices have ended as well. */
+async function inBoth(devices, ask) {
+  const [answer] = await Promise.all([
+    ask(), ...devices.map(({ sessionId }) => call("/demo/session", { session: sessionId, method: "DELETE" })),
+  ]);
+  return answer;
+}
+
+/** Take something back from the ways that it concerns, and show how far it got. */
+async function revoke(concerned, ask, learnt) {
+  const watched = laptop.token;
   board.hurry();
-  board.mark();
+  board.mark(concerned);
   const { receipt } = await ask();
   const { confirmed, total } = receipt.followers;
   $("receipt-figure").textContent =
@@ -113,9 +181,30 @@ async function revoke(watched, ask, learnt) {
     : "The others ask Redis until they have caught up, so they refuse it as well within the bound.";
   $("receipt").hidden = false;
   learn(learnt, $("receipt-figure").textContent);
-  reveal("entry", "next");
   // The entries of a token that has expired are nobody's to see.
   await entries.watch(watched).catch(() => {});
+}
+
+function showBrief(kind, verdict) {
+  const chip = $("brief-verdict");
+  if (chip.textContent === verdict) return;
+  chip.className = `chip ${kind}`;
+  chip.textContent = verdict;
+  announce(`The API says ${verdict}.`);
+}
+
+function briefEnded(wasRevoked) {
+  $("revoke-brief").setAttribute("aria-disabled", "true");
+  $("refresh-brief").hidden = false;
+  learnBrief(wasRevoked
+    ? "The token is dead, and its entry is gone: time refuses it now, so the deny-list forgot it. That is why it stays small."
+    : "It died by itself, and nobody was asked. An app does now what keeps its user signed in: it sends its refresh token.");
+}
+
+function learnBrief(text) {
+  $("brief-learnt").textContent = text;
+  $("brief-learnt").hidden = false;
+  announce(text);
 }
 
 /** Nobody took it back: this is how a token ends by itself. */
@@ -142,9 +231,24 @@ function learn(text, before = "") {
   announce(`${before} ${text}`.trim());
 }
 
-function showToken() {
-  $("the-token").replaceChildren(...coloured(laptop.token));
-  for (const part of ["header", "claims"]) $(`token-${part}`).replaceChildren(...explained(read(laptop.token, part)));
+function showToken(token) {
+  $("the-token").replaceChildren(...coloured(token));
+  for (const part of ["header", "claims"]) $(`token-${part}`).replaceChildren(...explained(read(token, part)));
+}
+
+/** Why this is no token that can be read; "" where it can. */
+function unreadable(text) {
+  const parts = text.split(".");
+  if (parts.length !== 3) return `A JWT has three parts with dots between them; this has ${parts.length}.`;
+  for (const part of ["header", "claims"]) {
+    try {
+      const value = read(text, part);
+      if (value === null || typeof value !== "object") return `The ${part} of this token: no JSON object.`;
+    } catch {
+      return `The ${part} of this token cannot be read: no JSON in base64url.`;
+    }
+  }
+  return "";
 }
 
 async function showForgery({ token, part, at, name }) {

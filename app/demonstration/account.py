@@ -1,4 +1,4 @@
-"""Demonstration: the account of the playground. Its password is public, so it lives on the embedded store only."""
+"""The account of the playground. Its password is public, so it lives on the embedded store only."""
 
 from app.users import UserExistsError, Users
 
