@@ -222,10 +222,18 @@ class Guard:
             Handle("key", key_id, issuer=claims.issuer)
         except (TypeError, ValueError) as error:
             raise InvalidTokenError("key_id", "No revocation can name the token's key by its id.") from error
-        others = () if self.verifier is None else self.verifier.other_key_ids(claims.issuer, key_id)
+        others = () if self.verifier is None else self._other_key_ids(self.verifier, claims.issuer, key_id)
         known = () if claims.key_id is None else (claims.key_id, *claims.other_key_ids)
         every = tuple(dict.fromkeys((*known, key_id, *others)))
         return claims if every == known else replace(claims, key_id=every[0], other_key_ids=every[1:])
+
+    def _other_key_ids(self, verifier: Verifying, issuer: str, key_id: str) -> tuple[str, ...]:
+        for _ in range(_WAITS_FOR_KEYS):
+            try:
+                return verifier.other_key_ids(issuer, key_id)
+            except KeysPendingError as pending:
+                wait([pending.fetch], pending.seconds)
+        return verifier.other_key_ids(issuer, key_id)
 
     def _considered(self, token: str, max_staleness: float | None, *, last: bool = False) -> Decision | _Question:
         """The decision, where memory is enough for it. Raises KeysPendingError, unless this is the last attempt."""

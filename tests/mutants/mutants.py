@@ -36,6 +36,7 @@ _REPLICAS = ("tests/revocation/test_replicas.py",)
 _PRELUDE = "revocation/redis/lua/prelude.lua"
 _INIT = "revocation/redis/lua/init.lua"
 _EPOCHS = "revocation/redis/epochs.py"
+_REMOTE_KEYS = "tests/revocation/test_remote_keys.py"
 _LEASES = "revocation/redis/leases.py"
 
 
@@ -383,6 +384,56 @@ MUTANTS = (
         "revocation/verifier.py",
         "        self._check_issuer(claims)\n",
         '        object.__setattr__(claims, "token_id", str(hash(token)))\n        self._check_issuer(claims)\n',
+        ("tests/revocation/test_verifier.py",),
+    ),
+    # Keys of others
+    Mutant(
+        "each unknown key causes a fetch",
+        "revocation/remote_keys.py",
+        "self._caused_at + PAUSE_SECONDS if caused",
+        "self._caused_at if caused",
+        (f"{_REMOTE_KEYS}::test_made_up_keys_cause_one_fetch_in_ten_seconds",),
+    ),
+    Mutant(
+        "an issuer that does not answer takes its keys along",
+        "revocation/remote_keys.py",
+        "        if self._issuer is not None:\n            self._url = None\n",
+        "        if self._issuer is not None:\n            self._url = None\n        self._keys = KeySet([])\n",
+        (f"{_REMOTE_KEYS}::test_a_provider_that_is_down_for_a_minute_changes_nothing",),
+    ),
+    Mutant(
+        "the metadata of any issuer leads to the keys",
+        "revocation/discovery.py",
+        "    if named != issuer:\n",
+        "    if named is None:\n",
+        (f"{_REMOTE_KEYS}::test_metadata_that_is_another_issuers_or_leads_elsewhere_is_not_followed",),
+    ),
+    Mutant(
+        "keys are read without TLS from anywhere",
+        "revocation/https.py",
+        "self._http_on_loopback and _is_loopback(host)",
+        "self._http_on_loopback",
+        (f"{_REMOTE_KEYS}::test_http_is_for_loopback",),
+    ),
+    Mutant(
+        "an event loop waits for an issuer",
+        "revocation/remote_keys.py",
+        "            raise KeysPendingError(fetch, left)\n",
+        "",
+        (f"{_REMOTE_KEYS}::test_no_event_loop_waits_for_an_issuer",),
+    ),
+    Mutant(
+        "the issuer that a token names is believed",
+        "revocation/verifier.py",
+        "        if claims.issuer != self.issuer:\n",
+        "        if not claims.issuer:\n",
+        ("tests/revocation/test_verifier.py",),
+    ),
+    Mutant(
+        "without an audience every audience is ours",
+        "revocation/verifier.py",
+        "            if claims.audience:\n",
+        "            if False:\n",
         ("tests/revocation/test_verifier.py",),
     ),
     Mutant(

@@ -13,8 +13,10 @@ import revocation
 from revocation import Handle, KeySet, RedisDenylist, TokenIssuer
 from revocation.cli import exits
 from revocation.cli.explanation import REASONS, step_of
+from tests.support.certificates import certificates
 from tests.support.command import Terminal
 from tests.support.denylists import can_mint, opened, until
+from tests.support.provider import providing
 from tests.support.servers import Server, StartServer
 from tests.support.tokens import AUDIENCE, ISSUER, Forge, encoded, key, pem, private_key
 
@@ -245,3 +247,17 @@ def test_claims_do_not_command_the_terminal(terminal: Terminal, denylist: RedisD
 )
 def test_any_text_is_refused_and_none_is_a_traceback(terminal: Terminal, denylist: RedisDenylist, text: str) -> None:
     assert terminal("check", stdin=text).code == exits.REFUSED
+
+
+@pytest.mark.parametrize("by", ["URL", "discovery"])
+def test_the_keys_may_be_at_an_https_url(terminal: Terminal, denylist: RedisDenylist, tmp_path: Path, by: str) -> None:
+    tls = certificates(tmp_path / "tls")
+    with providing(tls=tls) as provider:
+        jwks = {"URL": provider.jwks_url, "discovery": "discover"}[by]
+        terminal.env.pop("REVOCATION_KEYS_DIR")
+        terminal.env |= {"REVOCATION_ISSUER": provider.issuer, "REVOCATION_JWKS_CA_FILE": str(tls.authority)}
+
+        done = terminal("check", "--json", stdin=provider.token({"aud": AUDIENCE}), REVOCATION_JWKS=jwks)
+        assert done.json["verdict"] == "accepted"
+        assert provider.fetches == 1
+        assert terminal("check", "--jwks", "http://id.example/", stdin="x").code != exits.OK

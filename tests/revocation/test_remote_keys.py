@@ -6,6 +6,8 @@ import logging
 import math
 import os
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -173,7 +175,7 @@ def test_the_set_is_the_same_where_the_keys_are(provider: Provider, keys: Remote
 def broken(provider: Provider, **change: Any) -> dict[str, Answer | Callable[[BaseHTTPRequestHandler], Answer | None]]:
     def drip(request: BaseHTTPRequestHandler) -> None:
         """Send a byte whenever the reader has lost patience with a socket that sends nothing."""
-        stop = time.monotonic() + 20
+        stop = time.monotonic() + 60
         try:
             request.wfile.write(b"HTTP/1.1 200 OK\r\nX-Drip: ")
             while time.monotonic() < stop:
@@ -410,9 +412,35 @@ def test_no_event_loop_waits_for_an_issuer(provider: Provider, clock: Clock) -> 
             clock.advance(PAUSE_SECONDS)
         # Called without await, it may wait, as everywhere.
         assert isinstance(guard.decide(provider.token()), Accepted)
+        other = Guard(verifier_of(provider, RemoteKeys(provider.jwks_url, http_on_loopback=True)), MemoryDenylist())
+        now = time.time()
+        other.check({"sub": "ada", "jti": "x", "iat": now, "exp": now + 60}, key_id="key-3")
 
     asyncio.run(story())
-    assert provider.fetches == 3
+    assert provider.fetches == 4
+
+
+def test_under_gevent_others_go_on_while_one_waits_for_keys(provider: Provider) -> None:
+    program = f"""
+from gevent import monkey; monkey.patch_all()
+import gevent
+from revocation import RemoteKeys
+keys = RemoteKeys({provider.jwks_url!r}, http_on_loopback=True)
+waiting = [gevent.spawn(keys.key_set) for _ in range(3)]
+gevent.sleep(0.001)
+print("goes on", flush=True)
+gevent.joinall(waiting, timeout=30)
+print([len(one.value) for one in waiting])
+"""
+    provider.answers.clear()
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "goes on\n"
+        until(lambda: provider.fetches == 1)
+        provider.answers.set()
+        out, _ = process.communicate(timeout=60)
+    assert out == "[1, 1, 1]\n"
+    assert provider.fetches == 1
 
 
 # HTTPS
