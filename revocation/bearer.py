@@ -34,6 +34,9 @@ STATUS: Final[dict[type[RevocationError], int]] = {
 #: The field of a query or a form that RFC 6750 would allow for a token.
 FIELD: Final = "access_token"
 
+#: Every time below a millisecond, in milliseconds.
+_SHORT: Final = tuple(f"0.{microseconds:03d}" for microseconds in range(1000))
+
 _TITLES = {400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 409: "Conflict", 503: "Service Unavailable"}
 _NOT_FOR_A_HEADER = re.compile(r'[^\x20-\x7e]|["\\]')
 
@@ -116,5 +119,11 @@ def second_token() -> InvalidRequestError:
 
 def server_timing(decision: Decision) -> str:
     """The `Server-Timing` value that says what a decision cost, in milliseconds, and who was asked."""
-    verify, revocation = decision.verify_seconds * 1000, decision.revocation_seconds * 1000
-    return f'verify;dur={verify:.3f}, revocation;dur={revocation:.3f};desc="{decision.source}"'
+    verify, revocation = _milliseconds(decision.verify_seconds), _milliseconds(decision.revocation_seconds)
+    return f'verify;dur={verify}, revocation;dur={revocation};desc="{decision.source}"'
+
+
+def _milliseconds(seconds: float) -> str:
+    """Milliseconds to three decimals; what most decisions take is looked up, since formatting it would cost as much."""
+    microseconds = int(seconds * 1e6 + 0.5)
+    return _SHORT[microseconds] if microseconds < len(_SHORT) else f"{microseconds / 1000:.3f}"

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any, Final, NoReturn, ParamSpec, TypeVar
 
-from flask import Blueprint, Flask, Request, Response, current_app
+from flask import Blueprint, Flask, Request, Response, current_app, got_request_exception
 from werkzeug.exceptions import HTTPException
 
 from revocation.bearer import STATUS, Bearer, server_timing
@@ -14,9 +14,9 @@ from revocation.claims import Claims
 from revocation.denylist import Receipt
 from revocation.errors import ConfigurationError, ConflictError, MissingTokenError, RevocationError
 from revocation.flask.cookies import TokenCookies
-from revocation.flask.requests import claims_of, current_request, decision_of, token_of
+from revocation.flask.requests import claims_of, current_request, token_of
 from revocation.flask.requirement import Requirement
-from revocation.guard import Guard, Refused
+from revocation.guard import Decision, Guard, Refused
 from revocation.handles import Handle
 
 P = ParamSpec("P")
@@ -73,6 +73,7 @@ class BearerAuth:
         if RevocationError not in app.error_handler_spec[None][None]:
             app.register_error_handler(RevocationError, self._answered)
         app.after_request(self._finished)
+        got_request_exception.connect(_forget_what_was_handled, app)
 
     @property
     def guard(self) -> Guard:
@@ -256,7 +257,7 @@ class BearerAuth:
             refusal = self.response(noted["revocation_error"])
         if refusal is not None and response is not refusal:
             _become(response, refusal)
-        decision = decision_of(current)
+        decision: Decision | None = noted.get("revocation_decision")
         if decision is not None:
             response.headers.add("Server-Timing", server_timing(decision))
         return response
@@ -274,6 +275,13 @@ class BearerAuth:
             raise ConflictError("This token names neither a session nor itself: revoke its subject.")
         handle = Handle.token(claims) if claims.session_id is None else Handle.session(claims)
         return self.guard.denylist.revoke(handle, reason=reason, actor=claims.subject, wait_seconds=wait_seconds)
+
+
+def _forget_what_was_handled(_app: Flask, *, exception: BaseException, **_: object) -> None:
+    """A view that handled what `require` raised, and fails at something else, has failed."""
+    noted = vars(current_request())
+    if noted.get("revocation_error") is not exception:
+        noted.pop("revocation_error", None)
 
 
 def _is_answered_by_flask(current: Request) -> bool:

@@ -2,8 +2,8 @@
 
 import pytest
 
-from revocation import MissingTokenError
-from revocation.bearer import holds_token, token_in
+from revocation import ExpiredTokenError, MissingTokenError, Refused
+from revocation.bearer import holds_token, server_timing, token_in
 
 
 @pytest.mark.parametrize("encoded", ["access_token=x", "a=1&access_token", "access%5Ftoken=", "%61ccess_token=1&b=2"])
@@ -23,3 +23,21 @@ def test_a_header_without_a_bearer_token_is_missing_and_not_bad() -> None:
     for header in ("", "Bearer", "Bearer  ", "Basic eA=="):
         with pytest.raises(MissingTokenError):
             token_in(header)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"),
+    [
+        (0.0, "0.000"),
+        (1.4e-6, "0.001"),
+        (1.6e-6, "0.002"),
+        (0.0009994, "0.999"),
+        (0.0009996, "1.000"),
+        (12.3456789, "12345.679"),
+    ],
+)
+def test_server_timing_tells_milliseconds_to_the_microsecond(seconds: float, told: str) -> None:
+    decision = Refused(ExpiredTokenError(), None, "redis", seconds, 2 * seconds)
+    timing = server_timing(decision)
+    assert timing.startswith(f"verify;dur={told}, revocation;dur=")
+    assert timing.endswith(';desc="redis"')

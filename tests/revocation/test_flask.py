@@ -1,6 +1,7 @@
 """BearerAuth: what each error is over HTTP, to the letter."""
 
 import asyncio
+import contextlib
 import re
 import time
 from collections.abc import Callable
@@ -737,6 +738,19 @@ def test_a_view_may_handle_what_require_raises(sandbox: Sandbox) -> None:
     client = app.test_client()
     assert client.get("/maybe", headers=bearer(sandbox.mint())).text == "less"
     assert client.get("/maybe", headers=bearer(sandbox.mint(scope="read"))).text == "all"
+
+
+def test_a_view_that_handles_it_and_then_fails_has_failed(sandbox: Sandbox) -> None:
+    app, auth = make_app(sandbox.guard)
+    app.config["PROPAGATE_EXCEPTIONS"] = False
+
+    @app.get("/broken")
+    def broken() -> str:
+        with contextlib.suppress(InsufficientScopeError):
+            auth.require(scope="read")
+        raise ZeroDivisionError
+
+    assert app.test_client().get("/broken", headers=bearer(sandbox.mint())).status_code == 500
 
 
 # Bounds
