@@ -14,7 +14,7 @@ _ROOT = Path(__file__).parents[1]
 
 project = "revocation"
 root_doc = "docs/index"
-include_patterns = ["*.md", "docs/*.md", "loadtest/*.md"]
+include_patterns = ["*.md", "docs/*.md", "loadtest/*.md", "loadtest/results/*.md"]
 exclude_patterns = [".*", "build"]
 extensions = ["myst_parser", "sphinx.ext.autodoc"]
 

@@ -1,1 +1,1 @@
-"""Load tests: they measure what it costs to be able to take a token back, on loopback, in one run, in turns."""
+"""What the deny-list costs, measured beside the alternatives: measure, store, present."""

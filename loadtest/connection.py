@@ -1,25 +1,30 @@
-"""Connection: one kept HTTP connection, so that one worker is asked again and again, and little is spent on asking."""
+"""Connection: a kept HTTP connection to a worker, cheap for whoever asks."""
 
 import json
+import selectors
 import socket
 import time
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Self
-
-#: A header of a request: name and value.
-Header = tuple[str, str]
+from typing import Any, Final
 
 _PATIENCE_SECONDS: Final = 10.0
 
 
+def request(method: str, path: str, *headers: str) -> bytes:
+    """A request without a body, with header lines such as `Cookie: a=b`."""
+    lines = [f"{method} {path} HTTP/1.1", "Host: 127.0.0.1", "Content-Length: 0", *filter(None, headers)]
+    return "\r\n".join([*lines, "", ""]).encode()
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The answer to a request, and when the request was sent (time.monotonic)."""
+    """What a request was answered, and when it was sent and answered (time.monotonic)."""
 
     status: int
-    sent: float
-    worker: int
     body: bytes
+    sent: float
+    received: float
 
     def json(self) -> Any:
         """The body, decoded."""
@@ -27,56 +32,78 @@ class Answer:
 
 
 class Connection:
-    """To a server on a loopback port; it connects when it is asked to send. Raises OSError where that ends."""
+    """To a loopback port. One that `ask` saw break opens again with the next request."""
 
     def __init__(self, port: int, *, patience_seconds: float = _PATIENCE_SECONDS) -> None:
-        self._port = port
-        self._patience_seconds = patience_seconds
+        self._port, self._patience_seconds = port, patience_seconds
         self._socket: socket.socket | None = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
+        self._received = b""
+        self.sent = 0.0
 
     def close(self) -> None:
-        """Let go of it; the next request opens another one."""
+        """Let go of it."""
         if self._socket is not None:
             self._socket.close()
-            self._socket = None
+        self._socket = None
 
-    def ask(self, method: str, path: str, *headers: Header) -> Answer:
-        """Send one request without a body, and wait for its answer."""
-        lines = [f"{method} {path} HTTP/1.1", "Host: 127.0.0.1", "Content-Length: 0", *map(": ".join, headers)]
-        request = "\r\n".join([*lines, "", ""]).encode()
+    def send(self, message: bytes) -> socket.socket:
+        """Send a request, and give what tells when its answer arrives. Raises OSError."""
         if self._socket is None:
             self._socket = socket.create_connection(("127.0.0.1", self._port), timeout=self._patience_seconds)
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._received, self.sent = b"", time.monotonic()
+        self._socket.sendall(message)
+        return self._socket
+
+    def take(self) -> Answer | None:
+        """Read what is there: the answer, or None where some of it has not arrived. Raises OSError."""
+        assert self._socket is not None, "nothing was sent"
+        data = self._socket.recv(65_536)
+        if not data:
+            raise ConnectionResetError("the server closed the connection")
+        self._received += data
+        head, _, body = self._received.partition(b"\r\n\r\n")
+        lines = head.lower().split(b"\r\n")
+        length = next((int(line[15:]) for line in lines if line.startswith(b"content-length:")), None)
+        if length is None or len(body) < length:
+            return None
+        if b"connection: close" in lines:
+            self.close()
+        return Answer(int(lines[0].split(b" ")[1]), body, self.sent, time.monotonic())
+
+    def ask(self, message: bytes) -> Answer:
+        """Send a request, and wait for its answer. Raises OSError."""
         try:
-            sent = time.monotonic()
-            self._socket.sendall(request)
-            return self._answer(self._socket, sent)
+            self.send(message)
+            while (answer := self.take()) is None:
+                pass
         except OSError:
             self.close()
             raise
-
-    def _answer(self, source: socket.socket, sent: float) -> Answer:
-        received = b""
-        while (end := received.find(b"\r\n\r\n")) < 0:
-            received += _some(source)
-        status, *lines = received[:end].decode("latin-1").split("\r\n")
-        headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
-        body = received[end + 4 :]
-        while len(body) < int(headers.get("content-length", 0)):
-            body += _some(source)
-        if headers.get("connection", "").lower() == "close":
-            self.close()
-        return Answer(int(status.split(" ")[1]), sent, int(headers.get("x-worker", 0)), body)
+        return answer
 
 
-def _some(source: socket.socket) -> bytes:
-    data = source.recv(65_536)
-    if not data:
-        raise ConnectionResetError("the server closed the connection")
-    return data
+def converse(asking: Mapping[Connection, Iterator[bytes]]) -> Iterator[tuple[Connection, Answer]]:
+    """Ask on all connections at once, each its next request as soon as the last was answered, until all have ended.
+
+    Raises OSError where a connection breaks, or where none of them is answered in time.
+    """
+    with selectors.DefaultSelector() as selector:
+        turns = list(asking)
+        while True:
+            for connection in turns:
+                message = next(asking[connection], None)
+                if message is not None:
+                    selector.register(connection.send(message), selectors.EVENT_READ, connection)
+            if not selector.get_map():
+                return
+            events = selector.select(_PATIENCE_SECONDS)
+            if not events:
+                raise TimeoutError(f"no answer in {_PATIENCE_SECONDS:g} s")
+            turns = []
+            for key, _ in events:
+                answer = key.data.take()
+                if answer is not None:
+                    selector.unregister(key.fileobj)
+                    turns.append(key.data)
+                    yield key.data, answer

@@ -1,167 +1,131 @@
-"""Figures: the arithmetic over raw results. Ratios are taken within a round, percentiles are values that occurred."""
+"""Figures: the arithmetic over results. Ratios are taken within a round, percentiles are values that occurred."""
 
 import math
 import statistics
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Final
 
-from loadtest.results import Contestant, Cost, Propagation, Results
+from loadtest.contestants import LIFETIME_SECONDS, REVOCABLE, Name
+from loadtest.population import Mix
+from loadtest.results import Added, Outage, Results, Turn
 
+#: A point of the comparison: so many workers, and so many requests per token.
+Point = tuple[int, Mix]
 
-class Setting(NamedTuple):
-    """The settings that contestants have in common while they are compared."""
+TITLES: Final[Mapping[Name, str]] = {
+    "none": "no authentication",
+    "stateless": "ours, inf (no check)",
+    "bounded": "ours, 1.0",
+    "strict": "ours, 0",
+    "textbook": "textbook, PyJWT",
+    "joserfc": "textbook, joserfc",
+    "session": "server-side session",
+    "jwt_extended": "flask-jwt-extended",
+    "introspection": "introspection",
+}
 
-    algorithm: str
-    worker_class: str
-
-
-@dataclass(frozen=True, slots=True)
-class Spread:
-    """One figure over the rounds of a run."""
-
-    median: float
-    least: float
-    most: float
-
-    @classmethod
-    def of(cls, values: Iterable[float]) -> "Spread | None":
-        """Over these values, in any order; None where there are none."""
-        ordered = sorted(values)
-        return cls(statistics.median(ordered), ordered[0], ordered[-1]) if ordered else None
-
-    @property
-    def relative(self) -> float:
-        """How far apart the rounds are: (most - least) / median, and 0 where the median is."""
-        return (self.most - self.least) / self.median if self.median else 0.0
+#: The point that is shown where there is room for one.
+MAIN: Final[Point] = (1, "20")
 
 
-def percentile(values: Sequence[float], percent: float) -> float:
-    """The least of the values that `percent` of them do not exceed (nearest rank), so one that occurred.
-
-    Raises ValueError where there are no values, or for a percentage outside 0 to 100.
-    """
-    if not values or not 0 <= percent <= 100:
-        raise ValueError(f"no percentile {percent} of {len(values)} values: 0 to 100, of one value or more")
-    # Exact in integers where the percentage is one: in floats, 100 * 55 / 100 of some lengths is a hair above the rank.
-    rank = math.ceil(round(percent * len(values) / 100, 9))
-    return sorted(values)[max(rank, 1) - 1]
+def number(value: float) -> str:
+    """Three significant digits, thousands apart: 0.0123, 1.20, 252, 12,300."""
+    if value == 0 or not math.isfinite(value):
+        return f"{value:g}"
+    # The value is rounded first: 9.999 has one digit before the point until it is 10.0.
+    rounded = float(f"{value:.2e}")
+    return f"{rounded:,.{max(0, 2 - math.floor(math.log10(abs(rounded))))}f}"
 
 
-# Cost
+def points(results: Results) -> list[Point]:
+    """Those that were measured, in that order."""
+    return list(dict.fromkeys((turn.workers, turn.mix) for turn in results.turns))
 
 
-def settings(results: Results) -> tuple[Setting, ...]:
-    """Those in which costs were measured, in that order."""
-    return tuple(dict.fromkeys(Setting(row.algorithm, row.worker_class) for row in results.cost))
-
-
-def main_setting(results: Results) -> Setting | None:
-    """The one to show where there is room for one: ES256 under gthread if it was measured, else the first."""
-    measured = settings(results)
-    preferred = Setting("ES256", "gthread")
-    return preferred if preferred in measured else next(iter(measured), None)
-
-
-def rounds(results: Results, contestant: Contestant, setting: Setting) -> dict[int, Cost]:
-    """A contestant's rounds in which something was answered, by number."""
+def turns(results: Results, name: Name, point: Point) -> dict[int, Turn]:
+    """A contestant's turns at a point, by round."""
     return {
-        row.round: row
-        for row in results.cost
-        if row.contestant == contestant and (row.algorithm, row.worker_class) == setting and row.requests > 0
+        turn.round: turn
+        for turn in results.turns
+        if turn.contestant == name and (turn.workers, turn.mix) == point and turn.requests
     }
 
 
-def cost(results: Results, contestant: Contestant, setting: Setting, figure: Callable[[Cost], float]) -> Spread | None:
-    """A figure of each round, over the rounds; None where there is none."""
-    return Spread.of(figure(row) for row in rounds(results, contestant, setting).values())
+def median(results: Results, name: Name, point: Point, figure: Callable[[Turn], float]) -> float | None:
+    """A figure of each turn, over the rounds; None where nothing was measured."""
+    values = [figure(turn) for turn in turns(results, name, point).values()]
+    return statistics.median(values) if values else None
 
 
-def main_cost(results: Results, contestant: Contestant, figure: Callable[[Cost], float]) -> Spread | None:
-    """The same in the main setting."""
-    setting = main_setting(results)
-    return cost(results, contestant, setting, figure) if setting else None
-
-
-def cpu_us(row: Cost) -> float:
+def cpu_us(turn: Turn) -> float:
     """CPU microseconds of the server per request."""
-    return 1e6 * row.cpu_seconds / row.requests
+    return 1e6 * turn.cpu_seconds / turn.requests
 
 
-def requests_per_second(row: Cost) -> float:
-    """The requests that the generator got answered."""
-    return row.requests / row.seconds
+def per_cpu_second(turn: Turn) -> float:
+    """Requests per CPU second of the server."""
+    return turn.requests / turn.cpu_seconds
 
 
-def redis_commands(row: Cost) -> float:
-    """Redis commands per request."""
-    return row.redis_commands / row.requests
+def redis_cpu_us(turn: Turn) -> float:
+    """CPU microseconds of Redis per request."""
+    return 1e6 * turn.redis_cpu_seconds / turn.requests
 
 
-def redis_bytes(row: Cost) -> float:
-    """Bytes of Redis traffic per request, in and out."""
-    return row.redis_bytes / row.requests
+def p99_ms(turn: Turn) -> float:
+    """The 99th percentile of response times."""
+    return turn.p99_ms
 
 
-def ratio(results: Results, ours: Contestant, theirs: Contestant, setting: Setting) -> Spread | None:
-    """Requests per CPU second of ours over those of theirs, both of the same round; above 1 ours costs less.
+def ratio(results: Results, ours: Name, theirs: Name, point: Point) -> tuple[float, float, float] | None:
+    """Requests per CPU second of ours over theirs in the same round, above 1 where ours costs less.
 
-    A round in which one of them is missing, or was too short to cost anything, is left out.
+    The median, the least and the most of the rounds; None where there are none.
     """
-    mine, others = rounds(results, ours, setting), rounds(results, theirs, setting)
-    return Spread.of(
-        cpu_us(others[turn]) / cpu_us(mine[turn])
-        for turn in mine
-        if turn in others and mine[turn].cpu_seconds > 0 and others[turn].cpu_seconds > 0
-    )
+    mine, others = turns(results, ours, point), turns(results, theirs, point)
+    every = sorted(cpu_us(others[turn]) / cpu_us(mine[turn]) for turn in mine.keys() & others.keys())
+    return (statistics.median(every), every[0], every[-1]) if every else None
 
 
-# Revocation
+def hit_rate(results: Results, point: Point) -> float | None:
+    """The share of requests whose token the cache of its worker held, of the bounded check."""
+    return median(results, "bounded", point, lambda turn: turn.hits / max(1, turn.hits + turn.misses))
 
 
-@dataclass(frozen=True, slots=True)
-class Distribution:
-    """The distribution of many durations, in milliseconds."""
-
-    p50: float
-    p99: float
-    most: float
-    count: int
-
-    @classmethod
-    def of(cls, values: Sequence[float]) -> "Distribution | None":
-        """None where there are none."""
-        if not values:
-            return None
-        return cls(percentile(values, 50), percentile(values, 99), max(values), len(values))
+def added(results: Results, name: Name) -> Added | None:
+    """What a contestant adds to a route in process."""
+    return next((row for each in results.in_process for row in each.added if row.contestant == name), None)
 
 
-def everywhere(row: Propagation) -> list[float]:
-    """From each acknowledgement to the last accept in any worker, in milliseconds."""
-    return [max(by_worker) for by_worker in row.last_accept_ms if by_worker]
+def accepted_ms(results: Results, name: Name) -> float | None:
+    """How long a revoked token is accepted while all is well: p99 in any worker, or its whole life."""
+    if name not in REVOCABLE:
+        return None if name == "none" else 1000.0 * LIFETIME_SECONDS
+    return next((row.p99_ms for row in results.accepted if row.contestant == name and row.fault == "none"), None)
 
 
-def kept(row: Propagation) -> bool | None:
-    """Whether nothing was accepted that was sent later than the bound; None where nothing is promised or measured."""
-    delays = everywhere(row)
-    if row.bound_ms is None or not delays:
-        return None
-    return row.wrong_accepts == 0 and max(delays) <= row.bound_ms
+def accepted_for(results: Results, name: Name) -> str:
+    """The same in words, with what is promised."""
+    ms = accepted_ms(results, name)
+    if ms is None or name not in REVOCABLE:
+        return "" if ms is None else "its whole life"
+    bound = next((row.bound_ms for row in results.accepted if row.contestant == name), None)
+    return f"{number(ms)} ms" + (f", at most {number(bound)} ms" if bound else "")
 
 
-# Scale
+def outage(results: Results, name: Name, fault: str) -> Outage | None:
+    """What a contestant answered under a fault."""
+    return next((row for row in results.outages if (row.contestant, row.fault) == (name, fault)), None)
 
 
-def per_entry(results: Results) -> tuple[float, float] | None:
-    """Bytes that one entry takes in Redis and in a worker: what the largest list has over the smallest."""
-    rows = sorted(results.scale, key=lambda row: row.entries)
-    if not rows or rows[0].entries == rows[-1].entries:
-        return None
-    first, last = rows[0], rows[-1]
-    entries = last.entries - first.entries
-    return (last.redis_bytes - first.redis_bytes) / entries, (last.worker_bytes - first.worker_bytes) / entries
+def dearer(results: Results, ours: Name = "bounded", theirs: Name = "textbook") -> list[tuple[Point, float]]:
+    """The points at which ours costs more than theirs, and the ratios there."""
+    every = ((point, ratio(results, ours, theirs, point)) for point in points(results))
+    return [(point, found[0]) for point, found in every if found and found[0] < 1]
 
 
-def revocations_per_second(results: Results, way: str) -> Spread | None:
-    """The speed of revocations that are written one by one, or in bulk."""
-    return Spread.of(row.revocations / row.seconds for row in results.revoking if row.way == way and row.seconds > 0)
+def spelled(point: Point) -> str:
+    """A point in words."""
+    workers, mix = point
+    requests = "Zipf" if mix == "zipf" else f"{mix} per token"
+    return f"{requests}, {workers} worker{'s' if workers > 1 else ''}"

@@ -1,108 +1,113 @@
-"""Load: what Locust's users were answered, target by target."""
+"""Load: a list of requests, made one after the other over a few connections, by wrk where it is installed."""
 
-import contextlib
-import json
-import os
-import socket
+import math
+import shutil
+import signal
 import subprocess
-import sys
+import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final, Literal
 
-from loadtest.connection import Header
-from loadtest.results import ROOT
+from loadtest.connection import Connection, converse, request
+from loadtest.contestants import PATH
 
-#: Before anything counts: connections are opened, caches warmed.
-_WARM_UP_SECONDS: Final = 0.3
+Driver = Literal["wrk", "python"]
 
-_COMMAND_SECONDS: Final = 60.0
+#: The longest that one load may last.
+_LIMIT_SECONDS: Final = 120
+
+_SCRIPT: Final = Path(__file__).with_name("wrk.lua")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
-    """The route that so many users ask for, each on a connection of its own."""
-
-    name: str
-    url: str
-    path: str
-    header: Header
-    users: int = 4
-    #: Seconds between the requests of one user; 0: as soon as it was answered.
-    pace_seconds: float = 0.0
-    #: How long a user waits for an answer.
-    patience_seconds: float = 10.0
-
-
-class Row(NamedTuple):
-    """One request that was sent."""
-
-    #: time.monotonic() when it was sent.
-    sent: float
-    milliseconds: float
-    #: 0 where no answer came.
-    status: int
-
-
-Rows = dict[str, list[Row]]
-
-
 class Load:
-    """The generator, as seen by who started it."""
+    """What was answered."""
 
-    def __init__(self, commands: socket.socket) -> None:
-        commands.settimeout(_COMMAND_SECONDS)
-        self._lines: Any = commands.makefile("rw")
-
-    @contextlib.contextmanager
-    def on(self, targets: Sequence[Target]) -> Iterator[None]:
-        """Within this block users ask these targets; what comes first is not counted."""
-        self._tell("start", targets=[asdict(target) for target in targets])
-        try:
-            time.sleep(_WARM_UP_SECONDS)
-            self.take()
-            yield
-        finally:
-            self._tell("stop")
-
-    def take(self) -> Rows:
-        """The answers since the last time."""
-        return {name: [Row(*row) for row in rows] for name, rows in self._tell("take").items()}
-
-    def _tell(self, command: str, **arguments: Any) -> Any:
-        self._lines.write(json.dumps({"do": command, **arguments}) + "\n")
-        self._lines.flush()
-        answer = self._lines.readline()
-        if not answer:
-            raise ConnectionError("the generator ended; its log says why")
-        return json.loads(answer)
+    requests: int
+    #: Those that were not answered with 200.
+    wrong: int
+    seconds: float
+    p50_ms: float
+    p99_ms: float
 
 
-@contextlib.contextmanager
-def generator(log: Path, *, core: int | None) -> Iterator[Load]:
-    """A generator of its own, on this core if one is named, until the block ends."""
-    ours, theirs = socket.socketpair()
-    with ours, log.open("ab") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "loadtest.generator", str(theirs.fileno())],
-            cwd=ROOT,
-            pass_fds=[theirs.fileno()],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            # Ctrl-C at the terminal is for the one who started it.
-            start_new_session=True,
-        )
-        theirs.close()
-        if core is not None:
-            os.sched_setaffinity(process.pid, {core})
-        try:
-            yield Load(ours)
-        finally:
-            ours.shutdown(socket.SHUT_RDWR)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(5)
-            process.kill()
-            process.wait(30)
+def driver() -> Driver:
+    """What drives the load here."""
+    return "wrk" if shutil.which("wrk") else "python"
+
+
+def drive(
+    port: int, headers: Sequence[str], *, connections: int, on_end: Callable[[], None], by: Driver | None = None
+) -> Load:
+    """Ask for the measured route once with each header line, as fast as answers come; `on_end` is called at the last.
+
+    Raises OSError or RuntimeError where the load does not come to its end.
+    """
+    return (_wrk if (by or driver()) == "wrk" else _python)(port, headers, connections, on_end)
+
+
+def _python(port: int, headers: Sequence[str], connections: int, on_end: Callable[[], None]) -> Load:
+    messages = iter([request("GET", PATH, header) for header in headers])
+    opened: dict[Connection, Iterator[bytes]] = {Connection(port): messages for _ in range(connections)}
+    started = time.monotonic()
+    answers = [answer for _, answer in converse(opened)]
+    on_end()
+    seconds = time.monotonic() - started
+    for connection in opened:
+        connection.close()
+    times = [1000 * (answer.received - answer.sent) for answer in answers]
+    return Load(
+        requests=len(answers),
+        wrong=sum(answer.status != 200 for answer in answers),
+        seconds=seconds,
+        p50_ms=percentile(times, 50),
+        p99_ms=percentile(times, 99),
+    )
+
+
+def _wrk(port: int, headers: Sequence[str], connections: int, on_end: Callable[[], None]) -> Load:
+    with tempfile.NamedTemporaryFile("w", prefix="rv-bench-") as file:
+        file.write("\n".join(headers) + "\n")
+        file.flush()
+        url = f"http://127.0.0.1:{port}{PATH}"
+        options = [
+            "-t1",
+            f"-c{connections}",
+            f"-d{_LIMIT_SECONDS}",
+            "--timeout",
+            str(_LIMIT_SECONDS),
+            "-s",
+            str(_SCRIPT),
+        ]
+        started = time.monotonic()
+        with _running(["wrk", *options, url, "--", file.name]) as process:
+            assert process.stdout is not None, "its output is read"
+            line = next((line for line in process.stdout if line == "answered\n"), None)
+            on_end()
+            seconds = time.monotonic() - started
+            if line is None:
+                raise RuntimeError(f"wrk did not come to the end of {len(headers)} requests")
+            # Its main thread sleeps until the limit, or until a signal wakes it.
+            process.send_signal(signal.SIGINT)
+            told = process.communicate(timeout=30)[0]
+    requests, wrong, p50_us, p99_us = map(int, told.splitlines()[-1].split())
+    return Load(requests=requests, wrong=wrong, seconds=seconds, p50_ms=p50_us / 1000, p99_ms=p99_us / 1000)
+
+
+@contextmanager
+def _running(command: Sequence[str]) -> Iterator["subprocess.Popen[str]"]:
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait(30)
+
+
+def percentile(values: Sequence[float], percent: int) -> float:
+    """The least of the values that `percent` of them do not exceed (nearest rank), so one that occurred."""
+    return sorted(values)[max(1, math.ceil(len(values) * percent / 100)) - 1]

@@ -1,100 +1,109 @@
-"""A Locust file: users of a protected API, against the load tests' own servers or any deployment.
+"""A Locust file: the users of a deployment of yours, with a population of tokens.
 
     locust -f loadtest/locustfile.py --host https://auth.example
 
-opens Locust's web UI; with `--headless -u 50 -r 10 -t 60s` it runs by itself. Who calls comes from the environment:
-
-    LOCUST_TOKEN       an access token; or
-    LOCUST_USERNAME    and
-    LOCUST_PASSWORD    to sign in with at /auth/login, each simulated user on its own
-    LOCUST_PATH        the route to ask (default /api/me)
-
-`Caller` asks for one route over and over. `Leaver` signs in, asks, logs out, and asks again with the same token: an
-answer other than 401 then is a failure, named "after logging out". It needs a user name. Name one to run it alone.
+opens Locust's web UI, where the options stand in the form; with `--headless -u 50 -r 10 -t 60s` it runs by itself. Each
+simulated user signs in, uses its access token so many times, replaces it by a refresh, and uses the next one. A share
+of them log out instead: the token must be refused from then on, and an answer other than 401 is a failure, named
+"after logging out". Then they sign in again.
 """
 
-import os
+import logging
+import random
+from itertools import count
 from typing import Any
 
-from locust import FastHttpUser, between, constant, task
+from locust import FastHttpUser, between, events, task
+from locust.argument_parser import LocustArgumentParser
+from locust.exception import StopUser
 
-_TOKEN = os.environ.get("LOCUST_TOKEN", "")
-_USERNAME = os.environ.get("LOCUST_USERNAME", "")
-_PASSWORD = os.environ.get("LOCUST_PASSWORD", "")
-_PATH = os.environ.get("LOCUST_PATH", "/api/me")
-
-
-class Target(FastHttpUser):
-    """Asks for one route with one header as soon as it was answered; subclasses say which."""
-
-    abstract = True
-    wait_time = constant(0)
-    path = _PATH
-    header: tuple[str, str] = ("Authorization", f"Bearer {_TOKEN}")
-
-    def on_start(self) -> None:
-        """Nothing goes over the network but the requests that are counted."""
-        self.headers = dict([self.header])
-
-    @task
-    def ask(self) -> None:
-        """One request."""
-        self.client.get(self.path, headers=self.headers)
+_log = logging.getLogger(__name__)
+_turn = count()
 
 
-class _Visitor(FastHttpUser):
-    """Somebody with a token."""
+@events.init_command_line_parser.add_listener  # type: ignore[untyped-decorator]  # Locust leaves it untyped
+def _options(parser: LocustArgumentParser) -> None:
+    """Options of the command line, of the environment and of the web UI's form alike."""
+    parser.add_argument(
+        "--accounts",
+        env_var="LOCUST_ACCOUNTS",
+        default="",
+        help="who signs in at /auth/login: user names with commas between them, taken in turn; the service keeps 100 "
+        "sessions of each",
+        is_required=True,
+    )
+    parser.add_argument(
+        "--account-password",
+        env_var="LOCUST_ACCOUNT_PASSWORD",
+        default="",
+        is_secret=True,
+        help="the password that all of them have",
+    )
+    parser.add_argument(
+        "--path", env_var="LOCUST_PATH", default="/api/me", help="the protected route that they ask for"
+    )
+    parser.add_argument(
+        "--uses", env_var="LOCUST_USES", type=int, default=20, help="requests with a token before it is replaced"
+    )
+    parser.add_argument(
+        "--logouts",
+        env_var="LOCUST_LOGOUTS",
+        type=float,
+        default=0.1,
+        help="the share of tokens whose user logs out in place of replacing it, from 0 to 1",
+    )
 
-    abstract = True
 
-    def signed_in(self) -> dict[str, str]:
-        """The header with an access token: the one that was given, or a new session's."""
-        if not _USERNAME:
-            return {"Authorization": f"Bearer {_TOKEN}"}
-        with self.client.post(
-            "/auth/login", json={"username": _USERNAME, "password": _PASSWORD}, catch_response=True
-        ) as answer:
-            if answer.status_code != 200:
-                answer.failure(
-                    f"signing in was answered with {answer.status_code}: check LOCUST_USERNAME and _PASSWORD"
-                )
-                return {}
-            tokens: dict[str, Any] = answer.json()
-            return {"Authorization": f"Bearer {tokens['access_token']}"}
+class Owner(FastHttpUser):
+    """The owner of one token at a time."""
 
-
-class Caller(_Visitor):
-    """Asks for one route over and over."""
-
-    weight = 20
     wait_time = between(0.1, 0.5)
 
     def on_start(self) -> None:
-        """Sign in once."""
-        self.headers = self.signed_in()
+        """Choose an account; the options are those of the moment in which the test was started."""
+        self.options: Any = self.environment.parsed_options
+        accounts = [name.strip() for name in self.options.accounts.split(",") if name.strip()]
+        if not accounts:
+            _log.error("Nobody signs in: name --accounts and --account-password.")
+            raise StopUser
+        self.account = accounts[next(_turn) % len(accounts)]
+        self.tokens: dict[str, str] = {}
 
     @task
-    def ask(self) -> None:
-        """One request."""
-        self.client.get(_PATH, headers=self.headers)
-
-
-class Leaver(_Visitor):
-    """Signs in, asks, logs out, and must be refused from then on."""
-
-    abstract = not _USERNAME
-    wait_time = between(1, 3)
-
-    @task
-    def leave(self) -> None:
-        """A short visit."""
-        headers = self.signed_in()
-        if not headers:
+    def use_a_token(self) -> None:
+        """From the moment in which a token is there to the one in which it is replaced, or taken back."""
+        if not self.tokens and not self._take_tokens(
+            "/auth/login", {"username": self.account, "password": self.options.account_password}
+        ):
             return
-        self.client.get(_PATH, headers=headers)
+        for number in range(max(1, self.options.uses)):
+            if number:
+                self.wait()  # type: ignore[no-untyped-call]  # same
+            self.client.get(self.options.path, headers=self._headers())
+        if random.random() < self.options.logouts:
+            self._log_out()
+        else:
+            self._take_tokens("/auth/refresh", {"refresh_token": self.tokens["refresh_token"]})
+
+    def _log_out(self) -> None:
+        headers, path = self._headers(), self.options.path
+        self.tokens = {}
         self.client.post("/auth/logout", headers=headers)
-        with self.client.get(_PATH, headers=headers, name=f"{_PATH} after logging out", catch_response=True) as answer:
+        with self.client.get(path, headers=headers, name=f"{path} after logging out", catch_response=True) as answer:
             if answer.status_code == 401:
                 answer.success()
             else:
                 answer.failure(f"a token that was taken back is answered with {answer.status_code}")
+
+    def _take_tokens(self, path: str, body: dict[str, str]) -> bool:
+        """New tokens in place of the ones there were; without any where the service gives none."""
+        with self.client.post(path, json=body, catch_response=True) as answer:
+            if answer.status_code == 200:
+                self.tokens = answer.json()
+                return True
+            answer.failure(f"{path} gives {answer.status_code} and no tokens")
+        self.tokens = {}
+        return False
+
+    def _headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.tokens['access_token']}"}

@@ -1,40 +1,45 @@
-"""Processes: what the operating system accounts to them, and which core they run on."""
+"""Processes: the CPU time that the operating system charges to them, and the cores that they run on."""
 
 import os
-from collections.abc import Iterable
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-_TICKS: Final = os.sysconf("SC_CLK_TCK")
-
-#: Those that this process may use. Where there are two, servers have the first and the generator the last.
+#: Those that this process may use. Where there are two, servers have the first ones, and all else has the last.
 CORES: Final = tuple(sorted(os.sched_getaffinity(0)))
-
-#: Whether there are two to tell apart.
-PINNED: Final = len(CORES) > 1
+SERVER_CORES: Final = frozenset(CORES[:-1] or CORES)
 
 
-def cpu_seconds(pids: Iterable[int]) -> float:
-    """User and system time of these processes, all their threads, ended ones included."""
-    total = 0
-    for pid in pids:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        total += int(fields[11]) + int(fields[12])
-    return total / _TICKS
+def family(pid: int) -> Iterator[int]:
+    """A process and all that come from it."""
+    yield pid
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        for child in (task / "children").read_text().split():
+            yield from family(int(child))
+
+
+def cpu_seconds(*pids: int) -> float:
+    """User and system time of these processes and of all that come from them, with all their threads.
+
+    The clock is that of clock_getcpuclockid(3), which counts nanoseconds, where /proc counts in hundredths of a second.
+    """
+    return sum(time.clock_gettime((~each << 3) | 2) for pid in pids for each in family(pid))
 
 
 def memory_bytes(pid: int) -> int:
-    """Memory of a process, with its share of what it shares; all that is resident where the system does not say."""
-    directory = Path(f"/proc/{pid}")
-    try:
-        lines = (directory / "smaps_rollup").read_text().splitlines()
-    except OSError:
-        return int((directory / "statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
+    """What a process alone has in memory."""
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    return 1024 * sum(int(line.split()[1]) for line in lines if line.startswith("Private_"))
 
 
-def pin(pids: Iterable[int], core: int) -> None:
-    """Keep these processes to one core, with all the threads that they have."""
-    for pid in pids:
-        for task in Path(f"/proc/{pid}/task").iterdir():
-            os.sched_setaffinity(int(task.name), {core})
+def keep_to_server_cores(pid: int) -> None:
+    """Keep a process, and all that come from it, to the cores of servers."""
+    for each in family(pid):
+        for task in Path(f"/proc/{each}/task").iterdir():
+            os.sched_setaffinity(int(task.name), SERVER_CORES)
+
+
+def keep_to_last_core() -> None:
+    """Keep this thread, and what it starts from now on, off the cores of servers."""
+    os.sched_setaffinity(0, {CORES[-1]})

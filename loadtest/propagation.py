@@ -1,114 +1,171 @@
-"""Propagation: how long a token is accepted after it was taken back, in each worker, while load is on.
+"""Propagation: how long a revoked token is accepted after the acknowledgement, by any worker.
 
-Every worker is asked over a connection of its own, again and again, from before the revocation until it has refused.
+Every worker is asked over a connection of its own, again and again without a pause, until it has refused.
 """
 
-import math
+import contextlib
 import time
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
-from loadtest.connection import Connection, Header
-from loadtest.contestants import PATH
-from loadtest.deployment import Deployment, Shape, WrongAnswerError, deployed
-from loadtest.load import generator
-from loadtest.profiles import Profile, Tell
-from loadtest.results import Contestant, Propagation
+from loadtest.connection import Connection, converse, request
+from loadtest.contestants import OUT, PATH, REVOCABLE, Name
+from loadtest.load import percentile
+from loadtest.population import Population
+from loadtest.profile import Profile, Tell, within
+from loadtest.results import Accepted, Fault
+from loadtest.server import Server, WrongAnswerError, serving, setup_on, store
+from tests.support.servers import Server as Store
 
-#: The bound that is promised for each contestant, in milliseconds.
-_BOUNDS: Final[dict[Contestant, float | None]] = {
-    "bounded": 1000.0,
-    "strict": 0.0,
-    "session": None,
-    "jwt_extended": None,
-}
+#: What is promised, in milliseconds.
+_BOUNDS: Final[Mapping[Name, float]] = {"strict": 0.0, "bounded": 1000.0}
 
-#: How long each worker accepts before the revocation, and the longest to wait for a refusal after it.
-_BEFORE_SECONDS: Final = 0.01
-_LONGEST_SECONDS: Final = 3.0
+#: How long workers are asked after a revocation, where none of them refuses.
+_WATCHED_SECONDS: Final = 1.6
 
-#: Between two questions to one worker: all of them together leave the machine to the load.
-_PAUSE_SECONDS: Final = 0.0005
-
-_FIND_SECONDS: Final = 30.0
+#: How long a good token may be refused after a fault.
+_WELL_SECONDS: Final = 20.0
+_PAUSE_SECONDS: Final = 0.02
 
 
-def measure(profile: Profile, directory: Path, tell: Tell) -> Iterator[Propagation]:
-    """Each contestant that can take something back. Raises WrongAnswerError."""
-    for name, bound_ms in _BOUNDS.items():
-        tell(f"speed of revocation: {name}, starting {profile.workers} workers")
-        shape = Shape(algorithm=profile.algorithms[0], worker_class=profile.worker_classes[0], workers=profile.workers)
-        with ExitStack() as stack:
-            contestant = stack.enter_context(
-                deployed(name, directory / name, shape, env={"LOADTEST_NAME_WORKERS": "1"})
-            )
-            load = stack.enter_context(generator(directory / "generator.log", core=None))
-            contestant.wait_until_ready()
-            connections = [
-                stack.enter_context(connection) for connection in _to_each_worker(contestant, profile.workers)
-            ]
-            pool = stack.enter_context(ThreadPoolExecutor(len(connections)))
-            stack.enter_context(load.on([contestant.target(contestant.sign_in())]))
-            started, rows = time.monotonic(), []
-            for number in range(profile.revocations):
-                tell(f"speed of revocation: {name}, {number + 1} of {profile.revocations}")
-                rows.append(_delays(contestant, connections, pool))
-            answered, elapsed = len(load.take()[name]), time.monotonic() - started
-            receipts = [_receipt_ms(contestant) for _ in range(profile.receipts)] if name == "bounded" else []
-        wrong = 0 if bound_ms is None else sum(delay > bound_ms for row in rows for delay in row)
-        yield Propagation(
-            contestant=name,
-            algorithm=shape.algorithm,
-            worker_class=shape.worker_class,
-            workers=profile.workers,
-            load_rps=answered / elapsed,
-            last_accept_ms=tuple(rows),
-            receipt_ms=tuple(receipts),
-            bound_ms=bound_ms,
-            wrong_accepts=wrong,
-        )
+class _Delays(NamedTuple):
+    """From an acknowledgement to the last accept, in milliseconds; 0 where none came after it."""
+
+    anywhere: float
+    own: float
+    late: int
 
 
-def _to_each_worker(contestant: Deployment, workers: int) -> list[Connection]:
-    """Connections stay with the worker that took them: open some until there is one to each."""
-    by_worker: dict[int, Connection] = {}
-    deadline = time.monotonic() + _FIND_SECONDS
-    while len(by_worker) < workers:
+def measure(profile: Profile, directory: Path, tell: Tell) -> Iterator[Accepted]:
+    """Each contestant that can take something back, and ours under each fault of Redis. Raises WrongAnswerError."""
+    faults: dict[Fault, Callable[[Store], AbstractContextManager[None]]] = {"hung": Store.paused, "dead": dead}
+    with store() as valkey:
+        setup = setup_on(valkey)
+        population = Population(setup)
+        names = [name for name in profile.contestants if name in REVOCABLE]
+        tell(f"propagation: starting {profile.workers} workers of each contestant")
+        with serving(setup, directory, names=names, workers=profile.workers) as servers:
+            for name, server in servers.items():
+                server.check(population.token())
+                turns = within(profile.seconds / 4, profile.revocations)
+                if name == "bounded":
+                    turns = within(profile.seconds, profile.revocations_of_bounded)
+                yield _measured(server, population, turns, fault="none", happens=contextlib.nullcontext, tell=tell)
+            for fault, happens in faults.items():
+                for name in [name for name in names if name in _BOUNDS]:
+                    turns = within(profile.seconds / 4, profile.revocations_under_fault)
+                    ill = partial(happens, valkey)
+                    yield _measured(servers[name], population, turns, fault=fault, happens=ill, tell=tell)
+
+
+@contextlib.contextmanager
+def dead(valkey: Store) -> Iterator[None]:
+    """Within this block Redis is gone; what it had on the disk comes back."""
+    valkey.kill()
+    try:
+        yield
+    finally:
+        valkey.start()
+
+
+def _measured(
+    server: Server,
+    population: Population,
+    turns: Iterator[int],
+    *,
+    fault: Fault,
+    happens: Callable[[], AbstractContextManager[None]],
+    tell: Tell,
+) -> Accepted:
+    bound = _BOUNDS.get(server.name)
+    asking = server.to_each_worker()
+    delays = []
+    for number in turns:
+        tell(f"propagation: {server.name}, fault: {fault}, revocation {number + 1}")
+        if fault != "none":
+            _wait_until_revoking(server, population)
+        delays.append(_delays(server, population.token(), asking, turn=number, happens=happens, bound_ms=bound))
+    for connection in asking.values():
+        connection.close()
+    anywhere = [each.anywhere for each in delays]
+    return Accepted(
+        contestant=server.name,
+        workers=server.workers,
+        fault=fault,
+        revocations=len(delays),
+        p50_ms=percentile(anywhere, 50),
+        p99_ms=percentile(anywhere, 99),
+        most_ms=max(anywhere),
+        own_ms=max(each.own for each in delays),
+        bound_ms=bound,
+        late=sum(each.late for each in delays),
+    )
+
+
+def _delays(
+    server: Server,
+    token: str,
+    asking: Mapping[int, Connection],
+    *,
+    turn: int,
+    happens: Callable[[], AbstractContextManager[None]],
+    bound_ms: float | None,
+) -> _Delays:
+    server.admit([token])
+    message, header = request("GET", PATH, server.header(token)), server.header(token)
+    _wait_until_well(asking.values(), message)
+    refused: set[Connection] = set()
+    accepts: dict[Connection, list[float]] = {connection: [] for connection in asking.values()}
+    deadline = time.monotonic() + _WATCHED_SECONDS
+
+    def until_refused(connection: Connection) -> Iterator[bytes]:
+        while connection not in refused and time.monotonic() < deadline:
+            yield message
+
+    # Each worker revokes in turn.
+    revoking = list(server.connections.values())[turn % server.workers]
+    revoke = request("POST", OUT, header)
+    acknowledged: dict[str, float] = {}
+    with contextlib.ExitStack() as stack:
+        every = {connection: until_refused(connection) for connection in asking.values()}
+        for connection, answer in converse({revoking: iter([revoke]), **every}):
+            if connection is revoking:
+                if answer.status != 200:
+                    raise WrongAnswerError(f"{server.name} answers {answer.status} to a revocation")
+                acknowledged = answer.json()
+                stack.enter_context(happens())
+            elif answer.status == 200:
+                accepts[connection].append(answer.sent)
+            elif answer.status == 401:
+                refused.add(connection)
+    after = {
+        connection: [1000 * (sent - acknowledged["acknowledged_at"]) for sent in times]
+        for connection, times in accepts.items()
+    }
+    own = asking[int(acknowledged["pid"])]
+    return _Delays(
+        anywhere=max([0.0, *(delay for delays in after.values() for delay in delays)]),
+        own=max([0.0, *after[own]]),
+        late=sum(bound_ms is not None and delay > bound_ms for delays in after.values() for delay in delays),
+    )
+
+
+def _wait_until_well(asking: Iterable[Connection], message: bytes) -> None:
+    """Until every worker lets a good token in: a fault may have just ended. Raises WrongAnswerError."""
+    deadline = time.monotonic() + _WELL_SECONDS
+    while any(answer.status != 200 for _, answer in converse({each: iter([message]) for each in asking})):
         if time.monotonic() > deadline:
-            raise WrongAnswerError(f"{len(by_worker)} of {workers} workers of {contestant.name} answer")
-        # Several are opened at once: a single connection always goes to the same idle worker.
-        opened = [contestant.connect() for _ in range(2 * workers)]
-        for connection in opened:
-            worker = connection.ask("GET", "/healthz").worker
-            if by_worker.setdefault(worker, connection) is not connection:
-                connection.close()
-    return list(by_worker.values())
+            raise WrongAnswerError("a good token is not let in by every worker")
 
 
-def _delays(contestant: Deployment, connections: list[Connection], pool: ThreadPoolExecutor) -> tuple[float, ...]:
-    """From the acknowledgement to the last accept, by worker, in milliseconds; 0 where there was none."""
-    header = contestant.sign_in()
-    asking = [pool.submit(_last_accept, connection, header) for connection in connections]
-    time.sleep(_BEFORE_SECONDS)
-    acknowledged = contestant.sign_out(header).acknowledged_at
-    return tuple(max(0.0, 1000 * (last.result(60) - acknowledged)) for last in asking)
-
-
-def _last_accept(connection: Connection, header: Header) -> float:
-    """When the last request was sent that was accepted."""
-    last = -math.inf
-    deadline = time.monotonic() + _LONGEST_SECONDS
-    while time.monotonic() < deadline:
-        answer = connection.ask("GET", PATH, header)
-        if answer.status != 200:
-            return last
-        last = answer.sent
-        time.sleep(_PAUSE_SECONDS)
-    return last
-
-
-def _receipt_ms(contestant: Deployment) -> float:
-    return 1000 * contestant.sign_out(contestant.sign_in(), wait_seconds=1.0).seconds
+def _wait_until_revoking(server: Server, population: Population) -> None:
+    """Until every worker takes a revocation: the last fault may have just ended. Raises WrongAnswerError."""
+    deadline = time.monotonic() + _WELL_SECONDS
+    for connection in server.connections.values():
+        while connection.ask(request("POST", OUT, server.header(population.token()))).status != 200:
+            if time.monotonic() > deadline:
+                raise WrongAnswerError(f"{server.name} takes no revocation")
+            time.sleep(_PAUSE_SECONDS)

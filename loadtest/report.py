@@ -1,72 +1,114 @@
-"""The report: one page that says what was measured, how far it is from the goals, and what it does not say.
+"""Report: results as a page of Markdown with two pictures; `python -m loadtest.report loadtest/results/full.json`."""
 
-    python -m loadtest.report loadtest/results/full.json
-
-writes it beside the results. The page is one file that asks the network for nothing.
-"""
-
+import os
+import re
+import sys
 from pathlib import Path
 from typing import Final
 
-import click
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup, escape
 
-from loadtest.chapters import chapters
-from loadtest.comparison import COLUMNS, costs, trade
+from loadtest import figures, pictures
+from loadtest.figures import MAIN, TITLES, number, spelled
 from loadtest.goals import goals
-from loadtest.notation import ENTRANTS, size
-from loadtest.plots import TICKS
 from loadtest.results import Results
-from loadtest.shortcomings import missing, noise
 
 _HERE: Final = Path(__file__).parent
 
+#: The committed results, and the README whose summary is theirs.
+COMMITTED: Final = _HERE / "results" / "full.json"
+README: Final = _HERE.parent / "README.md"
+_MARKED: Final = re.compile(r"(?<=<!-- bench:begin -->\n).*?(?=<!-- bench:end -->)", re.DOTALL)
 
-def write(results: Results, path: Path) -> None:
-    """Write the report of these results, whole or not, to a file; directories are made. Raises OSError."""
+
+def page(results: Results, *, stem: str, caveats: str) -> str:
+    """The page; the pictures stand beside it, with names that begin with the stem."""
+    environment = Environment(
+        loader=FileSystemLoader(_HERE), undefined=StrictUndefined, autoescape=False, keep_trailing_newline=True
+    )
+    environment.filters |= {
+        "number": number,
+        "percent": lambda share: "" if share is None else f"{100 * share:.0f} %",
+        "spread": lambda spread: f"{spread.median:.1f} µs ({spread.lower:.1f} to {spread.upper:.1f})",
+        "answers": _answers,
+    }
+    environment.globals |= vars(figures) | {"goals": goals}
+    return environment.get_template("report.md.jinja").render(
+        results=results, stem=stem, caveats=caveats, summary=summary(results), main=MAIN, titles=TITLES
+    )
+
+
+def summary(results: Results) -> str:
+    """What the run says, in a few sentences: the cost with and without the check, and where it is dearest."""
+    added = {name: figures.added(results, name) for name in ("bounded", "stateless", "textbook")}
+    bounded, stateless, textbook = added["bounded"], added["stateless"], added["textbook"]
+    sentences = []
+    if bounded and stateless and textbook:
+        sentences.append(
+            f"A token that was seen before adds {bounded.again.median:.1f} µs of CPU to a route with the check of the "
+            f"deny-list, {stateless.again.median:.1f} µs without it, and {textbook.again.median:.1f} µs with "
+            f"`jwt.decode` in a decorator; a new token {bounded.first.median:.1f}, {stateless.first.median:.1f} and "
+            f"{textbook.first.median:.1f} µs."
+        )
+    every = [
+        (found[0], point)
+        for point in figures.points(results)
+        if (found := figures.ratio(results, "bounded", "textbook", point))
+    ]
+    if every:
+        dearer = figures.dearer(results)
+        least, most = min(every), max(every)
+        verdict = (
+            f"dearer than the textbook at {len(dearer)} of {len(every)} points ("
+            + "; ".join(f"{value:.2f}x at {spelled(point)}" for point, value in dearer)
+            + ")"
+            if dearer
+            else f"nowhere dearer than the textbook: {least[0]:.2f}x its requests per CPU second at the least "
+            f"({spelled(least[1])})"
+        )
+        sentences.append(f"Over HTTP the check is {verdict}, {most[0]:.2f}x at the most ({spelled(most[1])}).")
+    well = next((row for row in results.accepted if (row.contestant, row.fault) == ("bounded", "none")), None)
+    if well:
+        sentences.append(
+            f"After {well.revocations:,} revocations, {well.workers} workers accepted the token for "
+            f"{number(well.p50_ms)} ms (p50) and {number(well.p99_ms)} ms (p99) more, where a second is promised."
+        )
+    return "\n".join(sentences) or "Nothing was measured."
+
+
+def write(results: Results, path: Path) -> tuple[Path, Path]:
+    """Write figures, page and pictures beside each other, and the README's summary where the results are the committed.
+
+    Gives the page and the picture of the dial.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(html(results), "utf-8")
+    path.write_text(results.to_json(), "utf-8")
+    caveats = os.path.relpath(_HERE / "CAVEATS.md", path.parent)
+    written, dial = path.with_suffix(".md"), path.with_name(f"{path.stem}-dial.svg")
+    written.write_text(page(results, stem=path.stem, caveats=caveats), "utf-8")
+    dial.write_text(pictures.dial(results), "utf-8")
+    path.with_name(f"{path.stem}-traffic.svg").write_text(pictures.traffic(results), "utf-8")
+    if path.resolve() == COMMITTED:
+        README.write_text(_MARKED.sub(lambda _: f"\n{summary(results)}\n\n", README.read_text("utf-8")), "utf-8")
+    return written, dial
 
 
-def html(results: Results) -> str:
-    """The page as text."""
-    templates = Environment(
-        loader=FileSystemLoader(_HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    templates.filters.update(code=_code, size=size)
-    return templates.get_template("report.html").render(
-        run=results,
-        missing=missing(results),
-        goals=goals(results),
-        columns=tuple(COLUMNS),
-        trade=trade(results),
-        costs=costs(results),
-        chapters=chapters(results),
-        ticks=TICKS,
-        entrants=ENTRANTS,
-        noise=noise(results),
+def _answers(answers: dict[str, int]) -> str:
+    asked = sum(answers.values())
+    ordered = sorted(answers.items(), key=lambda item: -item[1])
+    return ", ".join(
+        f"{100 * count / asked:.0f} % {'no answer' if each == 'none' else each}" for each, count in ordered
     )
 
 
-def _code(text: str) -> Markup:
-    """Text as HTML, with what is in backticks as code."""
-    parts = text.split("`")
-    return Markup("").join(
-        Markup("<code>{}</code>").format(part) if index % 2 else escape(part) for index, part in enumerate(parts)
-    )
-
-
-@click.command()
-@click.argument("results", type=click.Path(path_type=Path))
-def main(results: Path) -> None:
-    """Write the report of a file that `python -m loadtest` wrote, beside it, and print its path."""
-    page = results.with_suffix(".html")
+def main() -> None:
+    """Write the page and the pictures of a results file again."""
+    path = Path(sys.argv[1])
     try:
-        write(Results.read(results), page)
+        results = Results.from_json(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
-        raise click.ClickException(f"No report of {results}: {error}") from error
-    click.echo(page)
+        sys.exit(f"No report of {path}: {error}")
+    print(*write(results, path), sep="\n")
 
 
 if __name__ == "__main__":

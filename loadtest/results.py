@@ -1,157 +1,168 @@
-"""Results: what one run has measured, as it stands in the JSON. Ratios and medians are derived, never stored."""
+"""Results: what one run has measured, and the file that keeps it."""
 
 import json
 import math
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any, Final, Literal
 
 from pydantic import TypeAdapter
 
-ROOT: Final = Path(__file__).parents[1]
+from loadtest.contestants import Name
+from loadtest.population import Mix
 
-#: The full run whose figures the README cites.
-COMMITTED: Final = ROOT / "loadtest" / "results" / "full.json"
+SCHEMA: Final = 2
 
-#: Goes up when a field changes its meaning or goes away.
-SCHEMA: Final = 1
-
-Contestant = Literal["none", "session", "textbook", "stateless", "bounded", "strict", "jwt_extended", "introspection"]
-Fault = Literal["healthy", "5_ms_away", "50_ms_away", "hung", "dead"]
+Fault = Literal["none", "5 ms away", "hung", "dead"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Machine:
-    """The machine on which it ran."""
+class Turn:
+    """A turn of one contestant: so many requests, over HTTP."""
 
-    system: str
-    cpu: str
-    cores: int
-    memory_bytes: int
-    #: Whether the servers and the generator each had a core of their own.
-    pinned: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Latencies:
-    """Percentiles of the response time in milliseconds, as the generator saw them."""
-
-    p50: float
-    p95: float
-    p99: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cost:
-    """One contestant in one round: requests one after another as fast as they are answered."""
-
-    contestant: Contestant
-    algorithm: str
-    worker_class: str
-    round: int
-    seconds: float
-    requests: int
-    #: Requests whose answer was not the right one; they are among `requests`.
-    failures: int
-    #: User and system time of the worker processes, those of the introspection service included where it is asked.
-    cpu_seconds: float
-    latencies_ms: Latencies
-    #: The commands of all clients together, without what the measuring itself asked.
-    redis_commands: int
-    #: Bytes in and out.
-    redis_bytes: int
-    #: Proportional set size of the worker processes at the end of the round.
-    memory_bytes: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Generator:
-    """The generator of the load, and what it limits."""
-
-    name: str
-    note: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Propagation:
-    """How long revoked tokens were accepted in each worker, while load was on."""
-
-    contestant: Contestant
-    algorithm: str
-    worker_class: str
+    contestant: Name
     workers: int
-    #: Requests per second that were answered meanwhile, by all workers together.
-    load_rps: float
-    #: One row per revocation: from its acknowledgement to the sending of the last request that was accepted, by worker.
-    #: 0 where none was.
-    last_accept_ms: tuple[tuple[float, ...], ...]
-    #: From the call to the receipt that says `enforced`, of revocations of their own; empty where there are none.
-    receipt_ms: tuple[float, ...]
+    mix: Mix
+    round: int
+    requests: int
+    #: Tokens that these requests were made with.
+    tokens: int
+    #: Requests that were not answered with 200.
+    wrong: int
+    seconds: float
+    #: CPU time of all processes of the server, and of Redis.
+    cpu_seconds: float
+    redis_cpu_seconds: float
+    #: Of the token caches; 0 for contestants without one.
+    hits: int
+    misses: int
+    p50_ms: float
+    p99_ms: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spread:
+    """A figure over the rounds of a run: the median and the quartiles, in microseconds."""
+
+    median: float
+    lower: float
+    upper: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Added:
+    """What a protection adds to a route in one process, in CPU microseconds of its thread."""
+
+    contestant: Name
+    #: For a token that this process sees for the first time, and for one that it has seen before.
+    first: Spread
+    again: Spread
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InProcess:
+    """The run of all contestants in one process."""
+
+    rounds: int
+    added: tuple[Added, ...]
+    #: One `mget` of redis-py, with as many keys as a strict check asks for.
+    mget: Spread
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verified:
+    """What a token costs that is seen for the first time, in CPU microseconds."""
+
+    algorithm: str
+    ours: Spread
+    pyjwt: Spread
+    joserfc: Spread
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accepted:
+    """How long revoked tokens were accepted in any worker, from the acknowledgement on."""
+
+    contestant: Name
+    workers: int
+    #: What happened to Redis right after each acknowledgement.
+    fault: Fault
+    revocations: int
+    p50_ms: float
+    p99_ms: float
+    most_ms: float
+    #: The most in the worker that revoked.
+    own_ms: float
     #: The bound that is promised; None where nothing is.
     bound_ms: float | None
-    #: Requests accepted that were sent later than the bound after the acknowledgement.
-    wrong_accepts: int
+    #: Requests that were accepted although they were sent later than that.
+    late: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Scale:
-    """A deny-list of so many live entries."""
+class Outage:
+    """What good tokens were answered under a fault."""
 
-    entries: int
-    #: One check of a token with all its handles in the follower, in microseconds.
-    check_us: float
-    redis_bytes: int
-    #: The memory that the entries take in one worker.
-    worker_bytes: int
-    #: The time of a fresh follower from its first beat to the first decision from memory.
-    catch_up_seconds: float
-    #: Response times without a follower that catches up, and while one does in the same process.
-    p99_idle_ms: float
-    p99_meanwhile_ms: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Revoking:
-    """So many revocations, written one by one over one connection or in bulk."""
-
-    way: Literal["one_by_one", "bulk"]
-    revocations: int
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BadDay:
-    """The answers of a contestant to good tokens while something was wrong with Redis."""
-
-    contestant: Contestant
+    contestant: Name
     fault: Fault
-    #: By status; `none`: no answer within the generator's patience, or a connection that broke.
+    #: By status; `none`: no answer within the patience of the client, or a connection that broke.
     answers: dict[str, int]
     p50_ms: float
     p99_ms: float
-    #: From the end of the fault to the first of ten 200 in a row; None where there was no fault, or no recovery.
+    #: From the beginning of the fault to the last request that was let in.
+    let_in_seconds: float
+    #: From the end of the fault to the first request that was let in; None where there was none.
     well_again_seconds: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Dial:
-    """One position of `max_staleness`."""
+class Held:
+    """How long the steps of a decision held an event loop."""
 
-    #: In seconds.
-    max_staleness: float
-    #: CPU microseconds of the worker per request.
-    cpu_us: float
-    #: Commands per request.
-    redis_commands: float
-    #: From the acknowledgement to the first refusal; None where the token is accepted until it expires.
-    refused_after_ms: float | None
-    #: How long good tokens are accepted while Redis hangs.
-    answers_without_redis_seconds: float
+    contestant: Name
+    fault: Fault
+    steps: int
+    p99_ms: float
+    most_ms: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Size:
+    """A deny-list with so many live entries."""
+
+    entries: int
+    #: Written in bulk, each on the disk before it is acknowledged; 0 where there are none.
+    revoked_per_second: float
+    #: One look of a token with all its handles.
+    look_up_us: float
+    catch_up_seconds: float
+    redis_bytes: int
+    worker_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Imported:
+    """`import revocation` in a fresh process."""
+
+    cpu_seconds: float
+    modules: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """Where a run took place."""
+
+    system: str
+    cpu: str
+    cores: int
+    #: What drove the load.
+    driver: str
+    #: The load average of one minute before the run began: more than a few tenths means that others were at work.
+    load_average: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Results:
-    """One run. A section that was not chosen, or not reached before an interruption, is empty."""
+    """One run. What was not reached before an interruption is empty."""
 
     schema: int = SCHEMA
     profile: Literal["quick", "full"]
@@ -159,53 +170,41 @@ class Results:
     started_at: str
     elapsed_seconds: float
     interrupted: bool
-    command: str
     commit: str
     machine: Machine
-    #: Versions of what was measured and of what measured it, by name.
     versions: dict[str, str]
-    generator: Generator
-    cost: tuple[Cost, ...] = ()
-    propagation: tuple[Propagation, ...] = ()
-    scale: tuple[Scale, ...] = ()
-    revoking: tuple[Revoking, ...] = ()
-    bad_day: tuple[BadDay, ...] = ()
-    dial: tuple[Dial, ...] = ()
+    turns: tuple[Turn, ...] = ()
+    in_process: tuple[InProcess, ...] = ()
+    verified: tuple[Verified, ...] = ()
+    accepted: tuple[Accepted, ...] = ()
+    outages: tuple[Outage, ...] = ()
+    held: tuple[Held, ...] = ()
+    sizes: tuple[Size, ...] = ()
+    imported: tuple[Imported, ...] = ()
 
     def to_json(self) -> str:
-        """The text of the results file: a row per line, so that a new run is a readable change; infinity is "inf"."""
-        plain = _without_infinity(asdict(self))
+        """The text of the results file: a row per line, so that a new run is a readable change."""
         lines = []
-        for name, value in plain.items():
-            rows = ",\n".join(f"  {json.dumps(row)}" for row in value) if isinstance(value, list) else ""
-            lines.append(f' "{name}": ' + (f"[\n{rows}\n ]" if rows else json.dumps(value)))
+        for name, value in asdict(self).items():
+            rows = ",\n".join(f"  {json.dumps(_short(row))}" for row in value) if isinstance(value, tuple) else ""
+            lines.append(f' "{name}": ' + (f"[\n{rows}\n ]" if rows else json.dumps(_short(value))))
         return "{\n" + ",\n".join(lines) + "\n}\n"
 
     @classmethod
     def from_json(cls, text: str) -> "Results":
         """The results that `to_json` wrote. Raises ValueError that names each field that is missing or wrong."""
-        results = _RESULTS.validate_json(text)
-        if results.schema != SCHEMA:
-            raise ValueError(f"these results have schema {results.schema}, this version reads {SCHEMA}: measure again")
-        return results
-
-    @classmethod
-    def read(cls, path: Path) -> "Results":
-        """The results that `write` put there. Raises OSError, and ValueError as `from_json` does."""
-        return cls.from_json(path.read_text("utf-8"))
-
-    def write(self, path: Path) -> None:
-        """Put them where `read` finds them; directories are made."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(self.to_json(), "utf-8")
+        if json.loads(text).get("schema") != SCHEMA:
+            raise ValueError(f"this version reads results of schema {SCHEMA} only: measure again")
+        return _RESULTS.validate_json(text)
 
 
 _RESULTS: Final = TypeAdapter(Results)
 
 
-def _without_infinity(value: Any) -> Any:
+def _short(value: Any) -> Any:
+    """Numbers with six significant digits, which is more than any instrument here has."""
     if isinstance(value, dict):
-        return {name: _without_infinity(part) for name, part in value.items()}
+        return {name: _short(part) for name, part in value.items()}
     if isinstance(value, list | tuple):
-        return [_without_infinity(part) for part in value]
-    return "inf" if value == math.inf else value
+        return [_short(part) for part in value]
+    return float(f"{value:.6g}") if isinstance(value, float) and math.isfinite(value) else value

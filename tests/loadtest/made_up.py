@@ -1,197 +1,148 @@
-"""Results that were never measured: plausible ones of a whole run, for tests of what is made of results."""
+"""Results that nobody measured, whole and plausible."""
 
-import random
 from dataclasses import replace
-from functools import cache
 from typing import Any, Final
 
+from loadtest.contestants import NAMES, REVOCABLE, Name
+from loadtest.population import MIXES
 from loadtest.results import (
-    BadDay,
-    Contestant,
-    Cost,
-    Dial,
-    Fault,
-    Generator,
-    Latencies,
+    Accepted,
+    Added,
+    Held,
+    Imported,
+    InProcess,
     Machine,
-    Propagation,
+    Outage,
     Results,
-    Revoking,
-    Scale,
+    Size,
+    Spread,
+    Turn,
+    Verified,
 )
 
-#: CPU microseconds per request with ES256, Redis commands and bytes per request.
-_CONTESTANTS: Final[dict[Contestant, tuple[float, float, float]]] = {
-    "none": (230, 0, 0),
-    "session": (395, 2, 830),
-    "textbook": (380, 0, 0),
-    "stateless": (246, 0, 0),
-    "bounded": (251, 0.004, 0.6),
-    "strict": (345, 1, 640),
-    "jwt_extended": (622, 1, 120),
-    "introspection": (1310, 1, 700),
-}
-
-_FAULTS: Final[dict[Fault, float]] = {"healthy": 0, "5_ms_away": 5, "50_ms_away": 50, "hung": 101, "dead": 1.2}
+#: CPU microseconds of a request, where its token was not seen before.
+COST: Final[dict[Name, float]] = dict(zip(NAMES, (200, 320, 310, 500, 280, 900, 330, 318, 315), strict=True))
 
 
-def made_up(*, seed: int = 1, **changes: Any) -> Results:
-    """The same for the same seed, with some fields as the test wants them."""
-    return replace(_whole(seed), **changes)
+def spread(median: float) -> Spread:
+    return Spread(median=median, lower=median - 0.5, upper=median + 0.5)
 
 
-@cache
-def _whole(seed: int) -> Results:
-    dice = random.Random(seed)
-    whole: dict[str, Any] = {
-        "profile": "full",
-        "started_at": "2026-11-24T12:00:00Z",
-        "elapsed_seconds": 1432.0,
-        "interrupted": False,
-        "command": "python -m loadtest --full",
-        "commit": "0123456789abcdef0123456789abcdef01234567",
-        "machine": Machine(
-            system="Linux 6.12 x86_64", cpu="Made-up CPU at 3 GHz", cores=2, memory_bytes=8_200_000_000, pinned=True
-        ),
-        "versions": {
-            "python": "3.13.5",
-            "redis_server": "Valkey 9.1.0",
-            "flask": "3.1.2",
-            "pyjwt": "2.15.0",
-            "redis": "8.1.0",
-            "gunicorn": "27.0.1",
-            "locust": "2.42.0",
-            "flask_jwt_extended": "4.7.1",
-            "flask_session": "0.8.0",
-        },
-        "generator": Generator(name="locust", note="One process, four users, no pause."),
-        "cost": _cost(dice),
-        "propagation": _propagation(dice),
-        "scale": tuple(
-            Scale(
-                entries=entries,
-                check_us=0.8 + 0.1 * index,
-                redis_bytes=1_000_000 + 420 * entries,
-                worker_bytes=310 * entries,
-                catch_up_seconds=0.004 + entries / 210_000,
-                p99_idle_ms=3.1,
-                p99_meanwhile_ms=3.2 + index * 2.3,
+def turn(name: Name, **changes: Any) -> Turn:
+    """One turn, at the cost above."""
+    made = Turn(
+        contestant=name,
+        workers=1,
+        mix="1",
+        round=0,
+        requests=1000,
+        tokens=1000,
+        wrong=0,
+        seconds=1.0,
+        cpu_seconds=COST[name] / 1000,
+        redis_cpu_seconds=0.02 if name in REVOCABLE else 0.001,
+        hits=0,
+        misses=1000 if name in ("strict", "bounded", "stateless") else 0,
+        p50_ms=3.0,
+        p99_ms=9.0,
+    )
+    return replace(made, **changes)
+
+
+def accepted(name: Name, **changes: Any) -> Accepted:
+    made = Accepted(
+        contestant=name,
+        workers=8,
+        fault="none",
+        revocations=100,
+        p50_ms=0.0,
+        p99_ms=3.5 if name == "bounded" else 0.0,
+        most_ms=4.0 if name == "bounded" else 0.0,
+        own_ms=0.0,
+        bound_ms={"strict": 0.0, "bounded": 1000.0}.get(name),
+        late=0,
+    )
+    return replace(made, **changes)
+
+
+def made_up(**changes: Any) -> Results:
+    """A whole run; `changes` replace parts of it."""
+    seen = {"strict": 0.7, "bounded": 0.65, "stateless": 0.64}
+    results = Results(
+        profile="full",
+        started_at="2026-11-27T12:00:00Z",
+        elapsed_seconds=400.0,
+        interrupted=False,
+        commit="0123456789ab",
+        machine=Machine(system="Linux 6", cpu="a CPU", cores=2, driver="wrk", load_average=0.1),
+        versions={"Python": "3.11.7", "Valkey": "9.1.2"},
+        turns=tuple(
+            turn(
+                name,
+                workers=workers,
+                mix=mix,
+                round=number,
+                cpu_seconds=(COST[name] + number) / 1000 * (1.0 if mix == "1" else seen.get(name, 1.0)),
+                hits=0 if mix == "1" else 900,
+                misses=100,
             )
-            for index, entries in enumerate((0, 10_000, 100_000, 1_000_000))
+            for workers in (1, 8)
+            for number in range(2)
+            for mix in MIXES
+            for name in NAMES
         ),
-        "revoking": (
-            Revoking(way="one_by_one", revocations=20_000, seconds=3.4),
-            Revoking(way="bulk", revocations=200_000, seconds=5.2),
-        ),
-        "bad_day": tuple(_bad_day(contestant, fault) for contestant in _CONTESTANTS for fault in _FAULTS),
-        "dial": tuple(
-            Dial(
-                max_staleness=staleness,
-                cpu_us=345 if staleness == 0 else 246 if staleness == float("inf") else 251,
-                redis_commands=1 if staleness == 0 else 0,
-                refused_after_ms=None if staleness == float("inf") else 0.0 if staleness == 0 else 1.4,
-                answers_without_redis_seconds=staleness,
-            )
-            for staleness in (0, 0.05, 0.25, 1, 10, float("inf"))
-        ),
-    }
-    return Results(**whole)
-
-
-def made_up_cost(**changes: Any) -> Cost:
-    """A round of 1,000 requests in 1 s, of which the server spent half."""
-    plain: dict[str, Any] = {
-        "contestant": "bounded",
-        "algorithm": "ES256",
-        "worker_class": "gthread",
-        "round": 0,
-        "seconds": 1.0,
-        "requests": 1000,
-        "failures": 0,
-        "cpu_seconds": 0.5,
-        "latencies_ms": Latencies(p50=1.0, p95=2.0, p99=3.0),
-        "redis_commands": 0,
-        "redis_bytes": 0,
-        "memory_bytes": 60_000_000,
-    }
-    return Cost(**(plain | changes))
-
-
-def made_up_propagation(*delays: tuple[float, ...], **changes: Any) -> Propagation:
-    """Revocations, each with its last accept per worker."""
-    plain: dict[str, Any] = {
-        "contestant": "bounded",
-        "algorithm": "ES256",
-        "worker_class": "gthread",
-        "workers": 8,
-        "load_rps": 900.0,
-        "last_accept_ms": delays,
-        "receipt_ms": (),
-        "bound_ms": 1000.0,
-        "wrong_accepts": 0,
-    }
-    return Propagation(**(plain | changes))
-
-
-def _cost(dice: random.Random) -> tuple[Cost, ...]:
-    rows = []
-    for algorithm in ("ES256", "HS256"):
-        for worker_class in ("gthread", "gevent"):
-            for number in range(5):
-                for name, (cpu, commands, bytes_) in _CONTESTANTS.items():
-                    checked = 100 if name in {"textbook", "jwt_extended"} and algorithm == "HS256" else 0
-                    us = (cpu - checked) * dice.uniform(0.97, 1.05) * (0.9 if worker_class == "gevent" else 1)
-                    requests = int(dice.uniform(8000, 9000))
-                    rows.append(
-                        made_up_cost(
-                            contestant=name,
-                            algorithm=algorithm,
-                            worker_class=worker_class,
-                            round=number,
-                            seconds=4.0,
-                            requests=requests,
-                            cpu_seconds=requests * us / 1e6,
-                            latencies_ms=Latencies(p50=us / 300, p95=us / 150, p99=us / 90),
-                            redis_commands=int(requests * commands),
-                            redis_bytes=int(requests * bytes_),
-                            memory_bytes=int(dice.uniform(60e6, 70e6)),
-                        )
+        in_process=(
+            InProcess(
+                rounds=100,
+                added=tuple(
+                    Added(
+                        contestant=name,
+                        first=spread(COST[name] - 200),
+                        again=spread((COST[name] - 200) * seen.get(name, 1)),
                     )
-    return tuple(rows)
-
-
-def _propagation(dice: random.Random) -> tuple[Propagation, ...]:
-    typical: dict[Contestant, float] = {"bounded": 1.1, "strict": 0, "session": 0, "jwt_extended": 0}
-    return tuple(
-        made_up_propagation(
-            *(tuple(max(0.0, dice.lognormvariate(0, 0.6) * ms - 0.02) for _ in range(8)) for _ in range(200)),
-            contestant=name,
-            receipt_ms=tuple(dice.lognormvariate(0.6, 0.4) for _ in range(40)) if name in {"bounded", "strict"} else (),
-            bound_ms={"bounded": 1000.0, "strict": 0.0}.get(name),
-        )
-        for name, ms in typical.items()
+                    for name in NAMES
+                    if name not in ("none", "introspection")
+                ),
+                mget=spread(80),
+            ),
+        ),
+        verified=tuple(
+            Verified(algorithm=each, ours=spread(60), pyjwt=spread(100), joserfc=spread(90))
+            for each in ("ES256", "RS256", "EdDSA", "HS256")
+        ),
+        accepted=(
+            *(accepted(name) for name in NAMES if name in REVOCABLE),
+            *(accepted(name, fault=fault, most_ms=0.0) for name in ("strict", "bounded") for fault in ("hung", "dead")),
+        ),
+        outages=tuple(
+            Outage(
+                contestant=name,
+                fault=fault,
+                answers={"200": 100} if fault == "none" or name not in REVOCABLE else {"503": 90, "none": 10},
+                p50_ms=2.0,
+                p99_ms=20.0,
+                let_in_seconds=1.0,
+                well_again_seconds=0.02 if name != "session" else None,
+            )
+            for fault in ("none", "5 ms away", "hung", "dead")
+            for name in NAMES
+        ),
+        held=tuple(
+            Held(contestant=name, fault=fault, steps=500, p99_ms=0.4, most_ms=0.9)
+            for name in ("strict", "bounded")
+            for fault in ("none", "hung")
+        ),
+        sizes=tuple(
+            Size(
+                entries=entries,
+                revoked_per_second=14_000.0 if entries else 0.0,
+                look_up_us=1.5,
+                catch_up_seconds=0.01 + entries / 100_000,
+                redis_bytes=500 * entries,
+                worker_bytes=200 * entries,
+            )
+            for entries in (0, 10_000)
+        ),
+        imported=(Imported(cpu_seconds=0.19, modules=230),),
     )
-
-
-def _bad_day(contestant: Contestant, fault: Fault) -> BadDay:
-    asks = contestant not in {"none", "stateless", "textbook", "bounded"}
-    broken = fault in {"hung", "dead"}
-    refusal = "none" if contestant in {"session", "jwt_extended"} and fault == "hung" else "500"
-    answers = {"200": 2000, "503": 0, "none": 0}
-    if broken and asks:
-        answers = {"200": 0, "503": 900 if contestant == "strict" else 0, "none": 0}
-        if contestant != "strict":
-            answers[refusal] = 40
-        if contestant == "introspection":
-            answers |= {"200": 30, "503": 9}
-    if broken and contestant == "bounded":
-        answers = {"200": 600, "503": 1400, "none": 0}
-    away = _FAULTS[fault] if asks else 0
-    return BadDay(
-        contestant=contestant,
-        fault=fault,
-        answers=answers,
-        p50_ms=1.1 + (away if not broken else 0),
-        p99_ms=3.2 + away,
-        well_again_seconds=(0.4 if asks else 0.01) if broken else None,
-    )
+    return replace(results, **changes)

@@ -11,16 +11,15 @@ PACKAGE = Path(loadtest.__file__).parent
 
 #: From the bottom up: a module imports only from rows that stand before its own.
 LAYERS = (
-    ("results", "processes", "counters", "connection", "locustfile", "profiles"),
-    ("contestants", "figures", "load", "notation"),
+    ("processes", "connection", "contestants", "locustfile"),
+    ("population", "serving", "load"),
+    ("results", "profile", "server"),
     # These modules measure.
-    ("protection", "generator", "machine", "deployment"),
-    ("peers", "request_cost", "propagation", "denylist_size", "redis_faults", "max_staleness"),
-    ("routes",),
-    ("serve",),
+    ("traffic", "in_process", "propagation", "event_loop", "sizes", "importing", "machine"),
+    ("outages",),
     # These modules present.
-    ("goals", "shortcomings", "comparison", "plots"),
-    ("chapters", "readme"),
+    ("figures",),
+    ("goals", "pictures"),
     ("report",),
     ("__main__",),
 )
@@ -58,11 +57,11 @@ def test_of_the_tests_only_the_support_package_is_used(module: str) -> None:
     assert not {name for name in of_tests if not f"{name}.".startswith("tests.support.")}
 
 
-@pytest.mark.parametrize("module", ["goals", "shortcomings", "comparison", "plots", "chapters", "readme", "report"])
+@pytest.mark.parametrize("module", ["figures", "goals", "pictures", "report"])
 def test_what_is_presented_starts_no_server(module: str) -> None:
     reached, left = set[str](), {module}
     while left:
         reached |= left
         names = {name for each in left for name in imported(each)}
         left = {name.split(".")[1] for name in names if name.startswith("loadtest.")} & RANK.keys() - reached
-    assert not reached & {"deployment", "load", "generator"}
+    assert not reached & {"server", "serving", "load"}

@@ -1,191 +1,186 @@
-"""The report: whole or in part, it is one file that anybody can read."""
+"""The report: from a whole run or a part of one, what was measured comes first and what was missed comes last."""
 
 import re
 import subprocess
 import sys
-from collections import Counter
-from collections.abc import Iterator
-from dataclasses import replace
-from html.parser import HTMLParser
+from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
+from xml.etree import ElementTree as ET
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from playwright.sync_api import Browser
 
-from loadtest.report import html, write
-from tests.loadtest.made_up import made_up
-from tests.pages.browsers import chromium, visiting
+from loadtest import figures, pictures, report
+from loadtest.contestants import NAMES
+from loadtest.figures import TITLES, number
+from loadtest.goals import Goal, goals
+from loadtest.results import Results
+from tests.loadtest.made_up import COST, accepted, made_up, turn
 
-SECTIONS = ("cost", "propagation", "scale", "revoking", "bad_day", "dial")
-
-
-class Page(HTMLParser):
-    """What the tests ask of a page: its elements with their attributes, and how they are nested."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.elements: list[tuple[str, dict[str, str | None]]] = []
-        self.text = ""
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, dict(attrs)))
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
-
-    def count(self, tag: str) -> int:
-        return sum(found == tag for found, _ in self.elements)
+PARTS = [field.name for field in fields(Results) if field.default == ()]
 
 
-@pytest.fixture(scope="module")
-def page() -> Page:
-    return Page(html(made_up()))
+def page(results: Results) -> str:
+    return report.page(results, stem="full", caveats="../CAVEATS.md")
 
 
-def test_it_asks_the_network_for_nothing(page: Page) -> None:
-    assert not {tag for tag, _ in page.elements} & {
-        "script",
-        "link",
-        "img",
-        "iframe",
-        "object",
-        "embed",
-        "base",
-        "form",
-    }
-    for _, attributes in page.elements:
-        assert not {"src", "srcset", "data", "poster", "onload"} & set(attributes)
-        assert (attributes.get("href") or "#").startswith("#")
-    assert not re.search(r"url\(|@import", html(made_up()))
+# The committed run
 
 
-def test_every_plot_says_in_a_sentence_what_to_see(page: Page) -> None:
-    captions = re.findall(r"<figcaption>(.*?)</figcaption>", html(made_up()), re.DOTALL)
-    assert len(captions) == page.count("figure") > 15
-    for caption in captions:
-        assert re.fullmatch(r".{15,}[^.]\.", caption.strip(), re.DOTALL), caption
+def test_the_committed_page_and_the_readme_say_what_the_committed_results_say() -> None:
+    results = Results.from_json(report.COMMITTED.read_text("utf-8"))
+    assert report.COMMITTED.with_suffix(".md").read_text("utf-8") == page(results), (
+        "python -m loadtest.report writes it"
+    )
+    assert f"<!-- bench:begin -->\n\n{report.summary(results)}\n\n<!-- bench:end -->" in report.README.read_text(
+        "utf-8"
+    )
 
 
-def test_every_plot_says_its_figures_to_those_who_do_not_see_it() -> None:
-    text = html(made_up())
-    plots = re.findall(r'<svg role="img".*?</svg>', text, re.DOTALL)
-    assert len(plots) == text.count("<figure>")
-    for plot in plots:
-        [title] = re.findall(r"<title .*?>(.+?)</title>", plot)
-        [figures] = re.findall(r"<desc .*?>(.+?)</desc>", plot)
-        named = re.findall(r'class="name">(.+?)</text><text [^>]*>(.+?)</text>', plot)
-        assert title
-        assert named
-        assert figures == "; ".join(f"{name}: {text}" for name, text in named)
+def test_the_committed_run_is_a_whole_one() -> None:
+    results = Results.from_json(report.COMMITTED.read_text("utf-8"))
+    assert results.profile == "full"
+    assert not results.interrupted
+    assert all(getattr(results, part) for part in PARTS)
+    assert {row.contestant for row in results.turns} == set(NAMES)
 
 
-def test_no_two_elements_have_the_same_id(page: Page) -> None:
-    ids = Counter(attributes["id"] for _, attributes in page.elements if "id" in attributes)
-    assert [name for name, count in ids.items() if count > 1] == []
-    references = [attributes["href"] for tag, attributes in page.elements if tag == "a"]
-    references += [f"#{one}" for _, every in page.elements for one in (every.get("aria-labelledby") or "").split()]
-    assert {reference[1:] for reference in references if reference} <= set(ids)
+# The page
 
 
-def test_it_says_where_and_of_what(page: Page) -> None:
-    run = made_up()
-    for said in (
-        run.command,
-        run.commit,
-        run.started_at,
-        run.machine.cpu,
-        run.versions["redis_server"],
-        run.generator.note,
-    ):
-        assert said in page.text
+def test_the_picture_comes_first_and_goals_come_last() -> None:
+    text = page(made_up())
+    headings = re.findall(r"^## (.*)$", text, re.MULTILINE)
+    assert text.index("full-dial.svg") < text.index("|") < text.index("## ")
+    assert headings[-2:] == ["Against the goals", "How it was measured"]
 
 
-def test_what_it_is_given_is_text() -> None:
-    run = made_up()
-    hostile = replace(run, machine=replace(run.machine, cpu="<script>alert(1)</script>"), commit='"><img src=x>')
-    found = Page(html(hostile))
-    assert not found.count("script")
-    assert not found.count("img")
-    assert "<script>alert(1)</script>" in found.text
+def test_every_row_has_as_many_cells_as_its_table_has_columns() -> None:
+    tables = re.findall(r"(?:^\|.*\|$\n?)+", page(made_up()), re.MULTILINE)
+    assert len(tables) == 8
+    for table in tables:
+        assert len({line.count("|") for line in table.splitlines()}) == 1, table
 
 
-@pytest.mark.parametrize("section", SECTIONS)
-def test_it_says_which_section_is_missing(section: str) -> None:
-    empty: dict[str, Any] = {section: ()}
-    assert "Not measured: " in Page(html(made_up(**empty))).text
+def test_every_contestant_has_a_row() -> None:
+    text = page(made_up())
+    assert all(f"| {title} |" in text for title in TITLES.values())
 
 
-def test_of_nothing_it_says_so() -> None:
-    empty: dict[str, Any] = dict.fromkeys(SECTIONS, ())
-    found = Page(html(made_up(interrupted=True, **empty)))
-    assert "The run was interrupted" in found.text
-    assert "Not measured: cost, speed of revocation, scale" in found.text
-    assert not found.count("figure")
+@pytest.mark.parametrize("part", PARTS)
+def test_a_run_that_lacks_a_part_makes_a_page(part: str) -> None:
+    changes: dict[str, Any] = {part: ()}
+    assert ", interrupted" in page(made_up(interrupted=True, **changes))
 
 
-@settings(max_examples=25)
-@given(data=st.data())
-def test_any_part_of_a_run_makes_a_report(data: st.DataObject) -> None:
-    whole = made_up()
-    part: dict[str, Any] = {}
-    for section in SECTIONS:
-        rows = getattr(whole, section)
-        first = data.draw(st.integers(0, len(rows)))
-        part[section] = rows[first : data.draw(st.integers(first, len(rows)))]
-    assert Page(html(replace(whole, **part))).count("figure") == html(replace(whole, **part)).count('role="img"')
+@pytest.mark.parametrize("part", ["turns", "accepted"])
+def test_a_run_that_lacks_what_a_picture_shows_makes_a_picture(part: str) -> None:
+    changes: dict[str, Any] = {part: ()}
+    for draw in (pictures.dial, pictures.traffic):
+        ET.fromstring(draw(made_up(**changes)))
 
 
-def test_rounds_without_an_answer_make_a_report() -> None:
-    rows = tuple(replace(row, requests=0, cpu_seconds=0.0) for row in made_up().cost)
-    assert "No cost with ES256 under gthread" in Page(html(made_up(cost=rows))).text
+def test_a_run_of_nothing_says_so() -> None:
+    nothing: dict[str, Any] = dict.fromkeys(PARTS, ())
+    assert "Nothing was measured." in page(made_up(**nothing))
+    assert {(goal.measured, goal.met) for goal in goals(made_up(**nothing))} == {(None, None)}
+
+
+def test_the_summary_names_every_point_at_which_the_check_is_dearer() -> None:
+    def told(bounded_us: float) -> str:
+        turns = (turn("textbook"), turn("bounded", cpu_seconds=bounded_us / 1000))
+        return report.summary(made_up(turns=turns))
+
+    assert "nowhere dearer than the textbook: 1.07x" in told(300)
+    assert "dearer than the textbook at 1 of 1 points (0.80x at 1 per token, 1 worker)" in told(400)
+
+
+def test_a_busy_machine_is_not_kept_quiet() -> None:
+    results = made_up()
+    assert "others were at work" not in page(results)
+    assert "others were at work" in page(replace(results, machine=replace(results.machine, load_average=3.0)))
+
+
+@pytest.mark.parametrize("draw", [pictures.dial, pictures.traffic])
+def test_a_picture_is_legible_in_the_dark_and_says_what_it_shows(draw: Any) -> None:
+    text = draw(made_up())
+    root = ET.fromstring(text)
+    assert {"title", "desc"} <= {element.tag.rpartition("}")[2] for element in root}
+    assert "prefers-color-scheme: dark" in text
+    assert "ours, 1.0" in "".join(root.itertext())
+    # Every colour is one that the dark scheme replaces.
+    assert not re.search(r"(fill|stroke): #", text)
 
 
 def test_it_is_written_from_a_results_file(tmp_path: Path) -> None:
-    made_up().write(tmp_path / "quick.json")
-    command = [sys.executable, "-m", "loadtest.report", str(tmp_path / "quick.json")]
-    subprocess.run(command, check=True, capture_output=True, timeout=60)
-    assert (tmp_path / "quick.html").read_text("utf-8") == html(made_up())
+    path = tmp_path / "quick.json"
+    path.write_text(made_up().to_json())
+    subprocess.run([sys.executable, "-m", "loadtest.report", str(path)], check=True, timeout=60)
+    names = {"quick.json", "quick.md", "quick-dial.svg", "quick-traffic.svg"}
+    assert {each.name for each in tmp_path.iterdir()} == names
+    assert path.read_text() == made_up().to_json()
 
 
-def test_results_that_are_none_are_an_error_that_says_so(tmp_path: Path) -> None:
-    (tmp_path / "quick.json").write_text('{"schema": 1}')
-    command = [sys.executable, "-m", "loadtest.report", str(tmp_path / "quick.json")]
-    ended = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
-    assert ended.returncode == 1
-    assert "No report of" in ended.stderr
-    assert "started_at" in ended.stderr
-    assert "Traceback" not in ended.stderr
+def test_results_that_are_none_are_an_error_that_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "quick.json"
+    monkeypatch.setattr(sys, "argv", ["report", str(path)])
+    for text, said in (('{"schema": 1}', "measure again"), ('{"schema": 2}', "started_at")):
+        path.write_text(text)
+        with pytest.raises(SystemExit, match=said):
+            report.main()
 
 
-# In a browser
+# Figures
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as browser:
-        yield browser
+def test_a_ratio_is_taken_within_a_round() -> None:
+    """A round in which the machine was slow for both says what every round says."""
+    turns = [
+        turn(name, round=number, cpu_seconds=COST[name] * slow)
+        for number, slow in enumerate((1.0, 3.0, 2.0))
+        for name in ("textbook", "bounded")
+    ]
+    found = figures.ratio(made_up(turns=tuple(turns)), "bounded", "textbook", (1, "1"))
+    assert found == pytest.approx((320 / 318,) * 3)
 
 
-#: Where two texts of one plot cover each other.
-OVERLAPS = """() => [...document.querySelectorAll('svg')].flatMap(svg => {
-  const texts = [...svg.querySelectorAll('text')].map(text => [text.textContent, text.getBoundingClientRect()]);
-  return texts.flatMap(([one, a], index) => texts.slice(index + 1).filter(([, b]) =>
-    a.left < b.right - 1 && b.left < a.right - 1 && a.top < b.bottom - 3 && b.top < a.bottom - 3
-  ).map(([other]) => one + ' | ' + other));
-})"""
+def test_the_hit_rate_is_that_of_the_bounded_check() -> None:
+    turns = (turn("bounded", hits=950, misses=50), turn("strict", hits=0, misses=1000))
+    assert figures.hit_rate(made_up(turns=turns), (1, "1")) == 0.95
 
 
-@pytest.mark.parametrize(("scheme", "width"), [("light", 360), ("dark", 1280)])
-def test_anybody_can_read_it(browser: Browser, tmp_path: Path, scheme: Literal["light", "dark"], width: int) -> None:
-    write(made_up(), tmp_path / "report.html")
-    with visiting(browser, f"file://{tmp_path}", scheme=scheme, width=width, touch=width < 500) as visitor:
-        page = visitor.visit("/report.html")
-        visitor.keep(f"report-{scheme}-{width}")
-        page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
-        assert visitor.barriers() == []
-        assert page.evaluate("document.documentElement.scrollWidth - window.innerWidth") == 0
-        assert page.evaluate(OVERLAPS) == []
+@pytest.mark.parametrize(
+    ("value", "text"), [(0, "0"), (0.01234, "0.0123"), (1.2, "1.20"), (9.999, "10.0"), (252, "252"), (12_345, "12,300")]
+)
+def test_numbers_have_three_digits(value: float, text: str) -> None:
+    assert number(value) == text
+
+
+# Goals
+
+
+def goal(results: Results, words: str) -> Goal:
+    [found] = [each for each in goals(results) if words in each.figure]
+    return found
+
+
+def test_every_goal_that_a_run_measures_is_judged_and_a_miss_says_why() -> None:
+    judged = list(goals(made_up()))
+    assert all(each.measured for each in judged[:-2])
+    assert [(each.met, bool(each.why)) for each in judged[-2:]] == [(None, True)] * 2
+    assert all(each.why for each in judged if each.met is False)
+
+
+def test_the_worst_point_is_what_a_ratio_is_judged_by() -> None:
+    good, bad = turn("bounded", cpu_seconds=0.2), turn("bounded", mix="5", cpu_seconds=0.4)
+    results = made_up(turns=(turn("textbook"), turn("textbook", mix="5"), good, bad))
+    found = goal(results, "any mix of tokens")
+    assert found.met is False
+    assert found.measured == "0.80 (0.80 to 0.80): 5 per token, 1 worker"
+
+
+def test_one_accept_too_late_is_a_miss() -> None:
+    late = (accepted("bounded"), accepted("strict", fault="hung", late=1))
+    assert goal(made_up(accepted=late), "later than promised").met is False
+    assert goal(made_up(), "later than promised").met is True
+    assert goal(made_up(accepted=(accepted("bounded", own_ms=2.0),)), "process that revoked").met is False

@@ -1,0 +1,33 @@
+"""The requests of a turn are what its mix says, and a token is new to whoever is measured next."""
+
+from collections import Counter
+from collections.abc import Iterator
+
+import pytest
+
+from loadtest.population import MIXES, Mix, Population
+from loadtest.server import setup_on, store
+
+
+@pytest.fixture(scope="module")
+def population() -> Iterator[Population]:
+    with store() as valkey:
+        yield Population(setup_on(valkey, algorithm="HS256"))
+
+
+@pytest.mark.parametrize("mix", [mix for mix in MIXES if mix != "zipf"])
+def test_each_token_is_used_as_often_as_the_mix_says(population: Population, mix: Mix) -> None:
+    uses = Counter(population.requests(mix, 200))
+    assert set(uses.values()) == {int(mix)}
+    assert len(uses) * int(mix) == 200
+
+
+def test_under_zipf_some_users_are_busy_and_most_are_not(population: Population) -> None:
+    uses = sorted(Counter(population.requests("zipf", 400)).values())
+    assert sum(uses) == 400
+    assert uses[-1] > 10 * uses[0]
+    assert uses[len(uses) // 2] < sum(uses) / len(uses)
+
+
+def test_no_two_turns_share_a_token(population: Population) -> None:
+    assert not set(population.requests("5", 50)) & set(population.requests("5", 50))
