@@ -3,19 +3,13 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from flask import Flask
 
     from app.settings import Settings
 
 
-def create_app(settings: "Settings", *, extend: "Callable[[Flask], None] | None" = None) -> "Flask":
-    """The Flask application. Needs what `python -m app init` makes, and asks no server yet.
-
-    `extend` is called with the finished application and adds further routes to it. The load tests add a route for each
-    way to decide who gets in, so that all of them run inside the same service.
-    """
+def create_app(settings: "Settings") -> "Flask":
+    """The Flask application. Needs what `python -m app init` makes, and asks no server yet."""
     # prometheus_client decides at its import whether it counts for one process or for several, and
     # `python -m app serve` says so after it has imported this module.
     from flask import Flask
@@ -47,8 +41,6 @@ def create_app(settings: "Settings", *, extend: "Callable[[Flask], None] | None"
         app.register_blueprint(blueprint)
     if settings.is_embedded:
         app.register_blueprint(demo.routes)
-    if extend is not None:
-        extend(app)
     if path_of(settings.issuer):
         names = {rule.rule.split("/")[1] for rule in app.url_map.iter_rules()}
         app.wsgi_app = Mount(app.wsgi_app, issuer=settings.issuer, names=names)  # type: ignore[method-assign]  # as Flask documents it

@@ -30,15 +30,8 @@ _SEND_BYTES: Final = 256 * 1024
 class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
     """Serves until it is told to stop. Workers build their own app, after the fork."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        *,
-        extend: Callable[[Flask], None] | None = None,
-        on_listening: Callable[[], None] = lambda: None,
-    ) -> None:
+    def __init__(self, settings: Settings, *, on_listening: Callable[[], None] = lambda: None) -> None:
         self._settings = settings
-        self._extend = extend
         self._service: Service | None = None
         self._on_listening = on_listening
         super().__init__()
@@ -49,7 +42,7 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
 
     def load(self) -> Flask:
         logs.spare_what_nobody_reads()
-        app = create_app(self._settings, extend=self._extend)
+        app = create_app(self._settings)
         # The follower has its lease before the first request, so every revocation waits for it, and it is warm.
         service: Service = app.extensions["service"]
         if self._settings.revocation.redis_url == "memory":

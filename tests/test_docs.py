@@ -106,7 +106,11 @@ def test_it_says_on_top_for_whom_it_is(text: Path) -> None:
     assert "For " in first or "is for " in first
 
 
-@pytest.mark.parametrize("picture", [*sorted(DOCS.glob("*.svg")), *sorted((ROOT / "loadtest").rglob("*.svg"))], ids=lambda picture: picture.name)
+@pytest.mark.parametrize(
+    "picture",
+    [*sorted(DOCS.glob("*.svg")), *sorted((ROOT / "loadtest").rglob("*.svg"))],
+    ids=lambda picture: picture.name,
+)
 def test_its_picture_says_what_it_shows_and_is_legible_in_the_dark(picture: Path) -> None:
     text = picture.read_text("utf-8")
     root = ET.fromstring(text)

@@ -6,18 +6,13 @@ import os
 import shlex
 import signal
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from app.commands.embedded_store import embedded_store
 from app.metric_files import metric_files
 from app.settings import Settings
-
-if TYPE_CHECKING:
-    from flask import Flask
 
 _log = logging.getLogger(__name__)
 
@@ -26,11 +21,6 @@ _log = logging.getLogger(__name__)
 @click.pass_obj
 def serve(settings: Settings) -> None:
     """Serve, after doing what `init` does."""
-    run(settings)
-
-
-def run(settings: Settings, *, extend: "Callable[[Flask], None] | None" = None) -> None:
-    """Do what `init` does, and serve until told to stop. `extend` goes to `create_app`."""
     # Until gunicorn handles the signal, this handler stops the embedded store that was just started.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
 
@@ -56,7 +46,7 @@ def run(settings: Settings, *, extend: "Callable[[Flask], None] | None" = None) 
         if counters is None and settings.workers > 1:
             _log.warning("No file system in memory has room: /metrics tells of the worker that answers, not of all.")
         show_password(password)
-        Server(settings, extend=extend, on_listening=lambda: _greet(settings, password)).run()
+        Server(settings, on_listening=lambda: _greet(settings, password)).run()
 
 
 def _greet(settings: Settings, password: str | None) -> None:

@@ -5,7 +5,6 @@ FAULTS_SABOTAGE breaks it on purpose, so that the checker can show that it would
 
 import os
 import runpy
-from collections.abc import Callable
 from typing import Any
 
 from flask import Flask, Response
@@ -21,8 +20,8 @@ from revocation.redis.view import View
 _create_app = app.create_app
 
 
-def _naming_its_worker(settings: Settings, *, extend: Callable[[Flask], None] | None = None) -> Flask:
-    made = _create_app(settings, extend=extend)
+def _naming_its_worker(settings: Settings) -> Flask:
+    made = _create_app(settings)
 
     @made.after_request
     def name_worker(response: Response) -> Response:
