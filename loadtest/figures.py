@@ -24,6 +24,9 @@ TITLES: Final[Mapping[Name, str]] = {
     "introspection": "introspection",
 }
 
+#: A load average above this, before a run, means that others were at work on the machine.
+QUIET_LOAD: Final = 0.5
+
 #: The point that is shown where there is room for one.
 MAIN: Final[Point] = (1, "20")
 

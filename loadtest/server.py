@@ -144,7 +144,7 @@ class Server:
             if self.process.exitcode is not None or time.monotonic() > deadline:
                 raise WrongAnswerError(f"{len(found)} of {self.workers} workers of {self.name} answer")
             # Several are opened at once: a single connection always goes to the same idle worker.
-            opened = [Connection(self.port) for _ in range(2 * (self.workers - len(found)))]
+            opened = [Connection(self.port) for _ in range(2 * self.workers)]
             for connection in opened:
                 with contextlib.suppress(OSError):
                     worker = connection.ask(request("GET", WORKER)).json()["pid"]
