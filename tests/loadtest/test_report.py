@@ -118,7 +118,7 @@ def test_it_is_written_from_a_results_file(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-m", "loadtest.report", str(path)], check=True, timeout=60)
     names = {"quick.json", "quick.md", "quick-dial.svg", "quick-traffic.svg"}
     assert {each.name for each in tmp_path.iterdir()} == names
-    assert path.read_text() == made_up().to_json()
+    assert Results.from_json(path.read_text()) == Results.from_json(made_up().to_json())
 
 
 def test_results_that_are_none_are_an_error_that_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
