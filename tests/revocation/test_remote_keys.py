@@ -33,6 +33,7 @@ from revocation.remote_keys import LONGEST_FRESH_SECONDS, PAUSE_SECONDS
 from revocation.testing import Clock
 from tests.support.certificates import Certificates, certificates
 from tests.support.ports import free_port
+from tests.support.processes import spawned
 from tests.support.provider import Answer, Provider, providing
 from tests.support.tokens import AUDIENCE, encoded
 
@@ -433,7 +434,7 @@ gevent.joinall(waiting, timeout=30)
 print([len(one.value) for one in waiting])
 """
     provider.answers.clear()
-    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as process:
+    with spawned([sys.executable, "-c", program], stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "goes on\n"
         until(lambda: provider.fetches == 1)
