@@ -8,7 +8,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+from django.conf import settings
 from sphinx.application import Sphinx
+
+# Django Ninja reads the settings when it is imported.
+settings.configure()
 
 _ROOT = Path(__file__).parents[1]
 

@@ -1,6 +1,5 @@
 """Asker: asks the deny-list on behalf of event loops, so that none of them waits."""
 
-import asyncio
 import os
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -30,6 +29,8 @@ class Asker:
 
     async def latest_cutoff(self, handles: Sequence[Handle]) -> float:
         """The latest cut-off in force for any of the handles. Raises DenylistUnavailableError."""
+        import asyncio  # most programs have no event loop, and asyncio would be half of this library's import
+
         line = self._line
         if line is None or line.pid != os.getpid():
             # Threads do not survive a fork, and neither does anybody who waited for them.

@@ -7,8 +7,8 @@ import json
 import re
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import parse_qsl
 
+from revocation.claims import Claims
 from revocation.errors import (
     ConflictError,
     DenylistUnavailableError,
@@ -18,7 +18,7 @@ from revocation.errors import (
     MissingTokenError,
     RevocationError,
 )
-from revocation.guard import Decision
+from revocation.guard import Decision, Refused
 
 #: The HTTP status of each error (RFC 6750, section 3.1). A deny-list that does not answer is never a 401: a short
 #: outage must not sign everybody out.
@@ -36,8 +36,12 @@ FIELD: Final = "access_token"
 
 #: Every time below a millisecond, in milliseconds.
 _SHORT: Final = tuple(f"0.{microseconds:03d}" for microseconds in range(1000))
+#: A longer form is not searched for a token: nobody should have to keep it in memory before anything is decided.
+LONGEST_FORM_BYTES: Final = 65_536
 
 _TITLES = {400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 409: "Conflict", 503: "Service Unavailable"}
+# A form may write each of its letters as "%" and two digits.
+_FIELD = re.compile(f"(?:^|&){''.join(f'(?:{letter}|%(?i:{ord(letter):x}))' for letter in FIELD)}(?:[=&]|$)")
 _NOT_FOR_A_HEADER = re.compile(r'[^\x20-\x7e]|["\\]')
 
 
@@ -49,6 +53,16 @@ class Answer:
     headers: tuple[tuple[str, str], ...]
     body: bytes
 
+    @property
+    def close_code(self) -> int:
+        """The code to close a WebSocket with: 4401, 4403 and the like, or 1013 (try again later)."""
+        return 1013 if self.status == 503 else 4000 + self.status  # noqa: PLR2004 (registered by RFC 6455's registry)
+
+    @property
+    def status_line(self) -> str:
+        """The status with its name."""
+        return f"{self.status} {_TITLES[self.status]}"
+
 
 class Bearer:
     """The challenges and answers of one realm."""
@@ -56,10 +70,11 @@ class Bearer:
     def __init__(self, realm: str = "api") -> None:
         self._realm = _NOT_FOR_A_HEADER.sub("?", realm)
 
-    def answer(self, error: RevocationError) -> Answer:
+    def answer(self, error: RevocationError, decision: Decision | None = None) -> Answer:
         """The answer to an error: RFC 9457 problem details with an RFC 6750 challenge, or with a `Retry-After`.
 
-        What the state of the deny-list forbids has neither: no other credentials and no waiting would help.
+        What the state of the deny-list forbids has neither: no other credentials and no waiting would help. With the
+        decision the answer also says what that cost (`Server-Timing`).
         """
         status = next(status for kind, status in STATUS.items() if isinstance(error, kind))
         detail = str(error)
@@ -76,8 +91,17 @@ class Bearer:
             "detail": detail,
             "reason": error.reason if isinstance(error, InvalidTokenError) else error.slug,
         }
-        headers = (("Content-Type", "application/problem+json"), ("Cache-Control", "no-store"), *says)
+        cost = [] if decision is None else [("Server-Timing", server_timing(decision))]
+        headers = (("Content-Type", "application/problem+json"), ("Cache-Control", "no-store"), *says, *cost)
         return Answer(status, headers, json.dumps(problem).encode())
+
+    def judge(self, decision: Decision, scope: str | None) -> Claims | Answer:
+        """The claims of a request that may go on, and needs every word of `scope` for that; else its answer."""
+        if isinstance(decision, Refused):
+            return self.answer(decision.error, decision)
+        if scope is not None and not decision.claims.scope.issuperset(scope.split()):
+            return self.answer(InsufficientScopeError(scope), decision)
+        return decision.claims
 
     def challenge(self, error: RevocationError) -> str:
         """The `WWW-Authenticate` value of an error (RFC 6750, section 3)."""
@@ -93,23 +117,37 @@ class Bearer:
         return f'Bearer realm="{self._realm}"'
 
 
-def token_in(authorization: str) -> str:
+def token_in(authorization: str, query: str = "") -> str:
     """The token in the value of an Authorization header (RFC 6750, section 2.1); empty where there is no header.
 
-    Raises MissingTokenError where it holds no bearer token.
+    Raises MissingTokenError where it holds no bearer token, and InvalidRequestError where the query holds another.
     """
     scheme, _, token = authorization.partition(" ")
     token = token.strip(" ")
     if scheme.lower() != "bearer" or not token:
         raise MissingTokenError("Send a bearer token in the Authorization header.")
+    if query and holds_token(query):
+        raise second_token()
     return token
 
 
 def holds_token(encoded: str) -> bool:
     """Whether a query string, or a form of the same encoding, has a token among its fields."""
-    if FIELD not in encoded and "%" not in encoded:
-        return False
-    return any(name == FIELD for name, _ in parse_qsl(encoded, keep_blank_values=True))
+    return _FIELD.search(encoded) is not None
+
+
+def is_short_form(content_type: str, content_length: str) -> bool:
+    """Whether a body with these headers is a form that is searched for a token."""
+    is_form = content_type.partition(";")[0].strip().lower() == "application/x-www-form-urlencoded"
+    return is_form and content_length.isdecimal() and int(content_length) <= LONGEST_FORM_BYTES
+
+
+def is_preflight(method: str, requested_method: str | None) -> bool:
+    """Whether a browser asks what it may send (CORS): such a request never carries a token.
+
+    `requested_method` is the value of Access-Control-Request-Method.
+    """
+    return method == "OPTIONS" and requested_method is not None
 
 
 def second_token() -> InvalidRequestError:

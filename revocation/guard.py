@@ -1,6 +1,5 @@
 """Guard: token + max_staleness -> Accepted, or Refused with the reason."""
 
-import asyncio
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -138,6 +137,16 @@ class Guard:
         if self.follower is not None:
             self.follower.stop()
 
+    def require_bound(self, max_staleness: float | None) -> None:
+        """Raise ConfigurationError for the bound of a route that this guard would not decide with."""
+        if max_staleness is None or checked_staleness(max_staleness) == math.inf or self.follower is None:
+            return
+        if max_staleness > self.follower.longest_seconds:
+            raise ConfigurationError(
+                f"a route asks for max_staleness={max_staleness:g}, longer than the longest bound of the guard's "
+                f"follower ({self.follower.longest_seconds:g} s): build Guard(..., bounds=[{max_staleness:g}])"
+            )
+
     def authenticate(self, token: str, *, max_staleness: float | None = None) -> Claims:
         """The claims of a token that may be accepted.
 
@@ -202,6 +211,8 @@ class Guard:
                 decision = self._considered(token, max_staleness)
                 break
             except KeysPendingError as pending:
+                import asyncio  # it would be half of this library's import, and most programs have no event loop
+
                 await asyncio.wait([asyncio.wrap_future(pending.fetch)], timeout=pending.seconds)
         else:
             decision = self._considered(token, max_staleness, last=True)

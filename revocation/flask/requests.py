@@ -7,7 +7,7 @@ from typing import Any
 
 from flask import Request, request
 
-from revocation.bearer import FIELD, holds_token, second_token, token_in
+from revocation.bearer import FIELD, second_token, token_in
 from revocation.claims import Claims
 from revocation.guard import Decision
 
@@ -41,8 +41,8 @@ def bearer_token() -> str:
 def token_of(current: Request) -> str:
     """The same of any request."""
     environ = current.environ
-    token = token_in(environ.get("HTTP_AUTHORIZATION", ""))
-    if holds_token(environ.get("QUERY_STRING", "")) or (environ.get("CONTENT_TYPE") and _has_form_token(current)):
+    token = token_in(environ.get("HTTP_AUTHORIZATION", ""), environ.get("QUERY_STRING", ""))
+    if environ.get("CONTENT_TYPE") and _has_form_token(current):
         raise second_token()
     return token
 

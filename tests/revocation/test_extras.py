@@ -95,7 +95,17 @@ def test_the_script_without_its_extra_says_which_one_to_install() -> None:
 
 
 @pytest.mark.parametrize(
-    ("module", "package", "extra"), [("flask", "flask", "flask"), ("metrics", "prometheus_client", "prometheus")]
+    ("module", "package", "extra"),
+    [
+        ("flask", "flask", "flask"),
+        ("metrics", "prometheus_client", "prometheus"),
+        ("fastapi", "fastapi", "fastapi"),
+        ("django", "django", "django"),
+        ("rest_framework", "rest_framework", "rest-framework"),
+        ("ninja", "ninja", "ninja"),
+        ("flask_jwt_extended", "flask_jwt_extended", "flask-jwt-extended"),
+        ("mcp", "mcp", "mcp"),
+    ],
 )
 def test_a_module_without_its_extra_says_which_one_to_install(module: str, package: str, extra: str) -> None:
     done = run_without(f"package == {package!r}", f"import revocation.{module}")

