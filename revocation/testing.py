@@ -116,8 +116,9 @@ class Sandbox:
         max_staleness: float = 1.0,
         longest_staleness: float = 60.0,
         lifetimes: Lifetimes | None = None,
+        clock: Clock | None = None,
     ) -> None:
-        self.clock = Clock()
+        self.clock = clock or Clock()
         keys = KeySet([Key.from_secret(secrets.token_bytes(32))])
         chosen = lifetimes or Lifetimes()
         self.denylist = FaultyDenylist(lifetimes=chosen, clock=self.clock)

@@ -6,7 +6,6 @@ import html
 import inspect
 import os
 import re
-import secrets
 import shlex
 import shutil
 import subprocess
@@ -37,7 +36,6 @@ from tests.documents import (
     DOCS,
     INDEX,
     MAKEFILE,
-    MIGRATING,
     OPERATING,
     README,
     ROOT,
@@ -52,7 +50,7 @@ from tests.support import clusters
 from tests.support.certificates import certificates
 from tests.support.proxy import Proxy
 from tests.support.requirements import require
-from tests.support.servers import Make, Server, StartServer, running
+from tests.support.servers import Make, StartServer, running
 from tests.support.service import Service, serving
 
 PAGES = sorted(DOCS.glob("*.md"))
@@ -248,44 +246,6 @@ def test_the_hooks_are_what_make_check_runs() -> None:
     [recipe] = re.findall(r"^check: .*\n((?:\t.*\n)+)", MAKEFILE.read_text("utf-8"), re.MULTILINE)
     checks = re.findall(r"^\t\$\(BIN\)(/.*)$", recipe, re.MULTILINE)
     assert hooks == [f".venv/bin{check}" for check in checks]
-
-
-# Starting from what you have
-
-_REDIS = 'RedisDenylist(connect("redis://localhost:6379/0")'
-
-
-def _ours(source: str, store: Server, namespace: str) -> str:
-    assert _REDIS in source
-    return source.replace(
-        _REDIS, f'RedisDenylist(connect("{store.url}", timeout_seconds=5), namespace="{namespace}", wait_seconds=5'
-    ).replace("wait_seconds=5,)", "wait_seconds=5)")
-
-
-def test_flask_jwt_extended_asks_the_denylist(valkey: Server, namespace: str) -> None:
-    extended = pytest.importorskip("flask_jwt_extended")
-    [source] = blocks("python", under="flask-jwt-extended", of=MIGRATING)
-    secret = '"at least 32 random bytes"'
-    assert secret in source
-    module: dict[str, Any] = {"__name__": "yours"}
-    exec(_ours(source, valkey, namespace).replace(secret, repr(secrets.token_hex(32))), module)
-    app, denylist = module["app"], module["denylist"]
-    denylist.open(accept_existing=True)
-
-    app.add_url_rule("/me", view_func=extended.jwt_required()(lambda: {"sub": extended.get_jwt_identity()}))
-
-    with app.app_context():
-        tokens = [extended.create_access_token("ada") for _ in range(2)]
-
-    def ask(method: str, path: str, token: str) -> int:
-        headers = {"Authorization": f"Bearer {token}"}
-        answer: int = app.test_client().open(path, method=method, headers=headers).status_code
-        return answer
-
-    assert [ask("GET", "/me", token) for token in tokens] == [200, 200]
-    assert ask("DELETE", "/logout", tokens[0]) == 204
-    assert [ask("GET", "/me", token) for token in tokens] == [401, 200]
-    module["guard"].stop()
 
 
 # Settings
