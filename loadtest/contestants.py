@@ -9,7 +9,7 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Literal, Protocol, get_args
+from typing import Any, Final, Literal, get_args
 
 import jwt
 import redis
@@ -118,33 +118,22 @@ class Setup:
         return redis.Redis.from_url(self.redis_url, **options)
 
 
-class Protection(Protocol):
-    """A way to decide who gets in."""
-
-    def protect(self, view: View) -> View:
-        """Let in only those who are signed in."""
-
-    def subject(self) -> str:
-        """The user who was let in."""
-
-    def take_back(self) -> None:
-        """Refuse from now on what this request was let in with."""
-
-
 class Open:
-    """Everybody is let in: the floor."""
+    """A way to decide who gets in; this one lets everybody in, and is the floor."""
 
     def __init__(self, _app: Flask, setup: Setup) -> None:
         self._setup = setup
 
     def protect(self, view: View) -> View:
+        """Let in only those who are signed in."""
         return view
 
     def subject(self) -> str:
+        """The user who was let in."""
         return "ada"
 
     def take_back(self) -> None:
-        """Nothing can be taken back."""
+        """Refuse from now on what this request was let in with, where that works."""
 
 
 class Textbook(Open):
@@ -297,10 +286,11 @@ class Introspection(Textbook):
         self._denylist.revoke(Handle.token(self._verifier.verify(bearer_token())), wait_seconds=0)
 
 
-class Ours:
+class Ours(Open):
     """This library, at the position of `max_staleness` that the contestant's name stands for."""
 
     def __init__(self, app: Flask, setup: Setup, *, max_staleness: float) -> None:
+        super().__init__(app, setup)
         guard = Guard(setup.verifier, setup.denylist, max_staleness=max_staleness)
         self.guard, self._auth = guard, BearerAuth(guard)
         self._auth.init_app(app)
@@ -316,7 +306,7 @@ class Ours:
         self.guard.denylist.revoke(Handle.token(self._auth.claims), wait_seconds=seconds)
 
 
-_PEERS: Final[Mapping[str, Callable[[Flask, Setup], Protection]]] = {
+_PEERS: Final[Mapping[str, Callable[[Flask, Setup], Open]]] = {
     "none": Open,
     "textbook": Textbook,
     "joserfc": Joserfc,
@@ -335,9 +325,7 @@ def app(name: str, setup: Setup) -> Flask:
             "/introspect", view_func=functools.partial(_introspect, guard), methods=["POST"], endpoint="in"
         )
         return made
-    protection: Protection = (
-        Ours(made, setup, max_staleness=POSITIONS[name]) if name in POSITIONS else _PEERS[name](made, setup)
-    )
+    protection = Ours(made, setup, max_staleness=POSITIONS[name]) if name in POSITIONS else _PEERS[name](made, setup)
 
     def measured() -> dict[str, str]:
         return {"sub": protection.subject()}

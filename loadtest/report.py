@@ -73,6 +73,8 @@ def summary(results: Results) -> str:
             f"After {well.revocations:,} revocations, {well.workers} workers accepted the token for "
             f"{number(well.p50_ms)} ms (p50) and {number(well.p99_ms)} ms (p99) more, where a second is promised."
         )
+    if sentences and results.machine.load_average > figures.QUIET_LOAD:
+        sentences.append("Others were at work on the machine of this run, so its figures vary more than they should.")
     return "\n".join(sentences) or "Nothing was measured."
 
 
