@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import takewhile
 from typing import Final, Literal
 
 from loadtest.contestants import NAMES, Name
@@ -14,9 +13,12 @@ Tell = Callable[[str], None]
 
 
 def within(seconds: float, count: int, *, least: int = 1) -> Iterator[int]:
-    """Numbers below the count, as many as there is time for, and at the least so many."""
+    """Numbers below the count: as many as there is time for from the first on, and at the least so many."""
     ends = time.monotonic() + seconds
-    return takewhile(lambda number: number < least or time.monotonic() < ends, range(count))
+    for number in range(count):
+        if number >= least and time.monotonic() >= ends:
+            return
+        yield number
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

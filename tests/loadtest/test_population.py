@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from loadtest.population import MIXES, Mix, Population
+from loadtest.profile import within
 from loadtest.server import setup_on, store
 
 
@@ -31,3 +32,9 @@ def test_under_zipf_some_users_are_busy_and_most_are_not(population: Population)
 
 def test_no_two_turns_share_a_token(population: Population) -> None:
     assert not set(population.requests("5", 50)) & set(population.requests("5", 50))
+
+
+def test_turns_end_with_the_time_for_them_but_never_before_the_least() -> None:
+    assert list(within(60.0, 3)) == [0, 1, 2]
+    assert list(within(0.0, 5)) == [0]
+    assert list(within(0.0, 5, least=3)) == [0, 1, 2]
