@@ -604,6 +604,14 @@ MUTANTS = (
         "                pass\n",
         ("tests/revocation/test_guard.py",),
     ),
+    # Event loops
+    Mutant(
+        "an event loop waits for Redis",
+        "revocation/guard.py",
+        "cutoff = await self._asker.latest_cutoff(decision.claims.handles)\n",
+        "cutoff = self._ask([decision.claims.handles])[0]\n",
+        ("tests/revocation/test_asker.py",),
+    ),
     # What followers hold
     Mutant(
         "the gate stays open while the follower's link is down",
