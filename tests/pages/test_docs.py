@@ -21,6 +21,13 @@ def test_everyone_can_read_the_reference(
         visitor.keep(f"docs-{name}", full_page=False)
 
 
+def test_one_text_that_is_hard_to_read_is_found(visitor: Visitor) -> None:
+    page = visitor.visit("/docs")
+    page.locator("#post-admin-revocations h3").first.evaluate("heading => heading.style.color = '#eee'")
+
+    assert [barrier.partition(":")[0] for barrier in visitor.barriers()] == ["color-contrast"]
+
+
 def test_every_operation_of_the_description_can_be_reached_from_the_contents(
     visitor: Visitor, service: Service
 ) -> None:
