@@ -171,7 +171,8 @@ class Users:
     def _locked(self, session: Session, username: str) -> UserRow:
         """The row of an account, which nobody else changes until the transaction ends."""
         # The administrators first, in one order: two that disable each other would wait for each other.
-        session.execute(sa.select(UserRow.username).where(_ADMINISTERS).order_by(UserRow.username).with_for_update())
+        administrators = sa.select(UserRow.username).where(_ADMINISTERS).order_by(UserRow.username).with_for_update()
+        session.scalars(administrators).all()
         row = session.get(UserRow, username, with_for_update=True) if _USERNAME.fullmatch(username) else None
         if row is None:
             raise UserNotFoundError(f"There is no user {username[:80]!a}.")

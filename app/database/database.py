@@ -80,7 +80,7 @@ class Database:
         """Return when the database answers and has the tables of the service."""
         try:
             with self.reading() as session:
-                session.execute(sa.select(UserRow.username).limit(1))
+                session.scalars(sa.select(UserRow.username).limit(1)).all()
         except exc.ProgrammingError as error:
             raise DatabaseUnavailableError(
                 f"{self!r} does not have the tables of this service; `python -m app init` creates them."

@@ -85,7 +85,7 @@ def _begin(connection: sa.Connection) -> None:
     # busy_timeout does not apply to it. So a transaction that may write says so from the start.
     statement = f"BEGIN {connection.get_execution_options().get('sqlite_begin', 'IMMEDIATE')}"
     # SQLite waits for another writer inside the driver, where gevent cannot switch to another request. Python waits.
-    connection.exec_driver_sql("PRAGMA busy_timeout = 0")
+    _set(connection, busy_timeout=0)
     deadline = time.monotonic() + TIMEOUT_SECONDS
     while True:
         try:
@@ -95,7 +95,13 @@ def _begin(connection: sa.Connection) -> None:
             if not _is_busy(error) or time.monotonic() > deadline:
                 raise
         time.sleep(_BUSY_POLL_SECONDS)
-    connection.exec_driver_sql(f"PRAGMA busy_timeout = {TIMEOUT_SECONDS * 1000}")
+    _set(connection, busy_timeout=TIMEOUT_SECONDS * 1000)
+
+
+def _set(connection: sa.Connection, *, busy_timeout: int) -> None:
+    # SQLite answers with a row. While nobody has read that, it keeps the snapshot of the transaction beyond its end:
+    # this connection cannot write any more once somebody else has.
+    connection.exec_driver_sql(f"PRAGMA busy_timeout = {busy_timeout}").close()
 
 
 def _is_busy(error: exc.OperationalError) -> bool:

@@ -23,6 +23,9 @@ from app.database import (
     parse_database_url,
 )
 from app.instants import utc_now
+from app.scopes import ADMIN_SCOPE
+from app.users import LastAdministratorError, Users
+from tests.support.garbage import collecting_nothing
 from tests.support.processes import spawned
 
 ROOT = Path(__file__).parents[2]
@@ -122,6 +125,8 @@ def test_postgresql_has_timeouts(postgres_url: str) -> None:
 SCHEMA_RACE = """
 import os, sys, traceback
 from app.database import Database
+from app.scopes import ADMIN_SCOPE
+from app.users import LastAdministratorError, Users
 database = Database(sys.argv[1])
 read_end, write_end = os.pipe()
 children = []
@@ -173,6 +178,8 @@ FORK = """
 import os, sys
 import sqlalchemy as sa
 from app.database import Database
+from app.scopes import ADMIN_SCOPE
+from app.users import LastAdministratorError, Users
 database = Database(sys.argv[1])
 backend = "SELECT pg_backend_pid()" if database.dialect == "postgresql" else "SELECT 0"
 
@@ -377,12 +384,40 @@ def test_a_locked_file_is_unavailable(tmp_path: Path, monkeypatch: pytest.Monkey
     database.close()
 
 
+def test_who_has_waited_and_was_refused_writes_after_somebody_else_has(tmp_path: Path) -> None:
+    """SQLite keeps the snapshot of a statement that nobody has read to its end, and then refuses to write."""
+    path = tmp_path / "app.sqlite3"
+    waiting, writing = Database(f"sqlite:///{path}"), Database(f"sqlite:///{path}")
+    waiting.migrate()
+    users = Users(waiting)
+    users.create("admin", password="correct horse battery", scope=ADMIN_SCOPE)
+
+    def refused() -> bool:
+        with pytest.raises(LastAdministratorError):
+            users.delete("admin")
+        return True
+
+    with collecting_nothing(), ThreadPoolExecutor(1) as pool:
+        with writing.session() as session:
+            session.execute(sa.delete(UserRow).where(UserRow.username == "nobody"))
+            waits = pool.submit(refused)
+            with pytest.raises(TimeoutError):
+                waits.result(0.05)
+        assert waits.result(60)
+        add_user(writing, "ada")
+        add_user(waiting, "bob")
+    waiting.close()
+    writing.close()
+
+
 def test_who_waits_for_a_locked_file_lets_other_greenlets_run(tmp_path: Path) -> None:
     script = """
 from gevent import monkey; monkey.patch_all()
 import pathlib, sqlite3, sys, gevent
 import sqlalchemy as sa
 from app.database import Database, UserRow
+from app.scopes import ADMIN_SCOPE
+from app.users import LastAdministratorError, Users
 
 path = pathlib.Path(sys.argv[1])
 database = Database(f"sqlite:///{path}")

@@ -15,14 +15,15 @@ from app.settings import Settings
 from app.startup import prepare
 from app.stores import Stores
 from revocation import TokenIssuer
-from tests.app.api import ADMIN_PASSWORD, Api, another, quick_passwords, settings_for
+from tests.app.api import ADMIN_PASSWORD, Api, QuickPasswords, another, settings_for
+from tests.support.garbage import collecting_nothing
 from tests.support.servers import Server
 
 
 @contextmanager
 def stores_of(settings: Settings) -> Iterator[Stores]:
     stores = Stores.of(settings)
-    stores.users._passwords = quick_passwords()
+    stores.users._passwords = QuickPasswords()
     try:
         yield stores
     finally:
@@ -107,16 +108,6 @@ def test_the_service_runs_on_a_redis_in_memory(tmp_path: Path) -> None:
     assert api.logout(login.access_token).status_code == 200
     assert (api.me(login.access_token), api.refresh(login.refresh_token).status_code) == (401, 401)
     api.close()
-
-
-@contextmanager
-def collecting_nothing() -> Iterator[None]:
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
-        gc.unfreeze()
 
 
 def test_garbage_is_collected_again_when_a_command_runs_and_when_the_server_listens(tmp_path: Path) -> None:
