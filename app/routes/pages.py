@@ -28,11 +28,16 @@ _NAVIGATION = {"/": "Playground", "/console": "Console", "/docs": "API"}
 
 def page(template: str, **values: object) -> Response:
     """A page from a template that extends `page.html`."""
+    return secured(make_response(rendered(template, **values)))
+
+
+def rendered(template: str, **values: object) -> str:
+    """The text of such a page."""
     served = {rule.rule for rule in current_app.url_map.iter_rules()}
     if not service().settings.is_embedded:
         served.discard("/")  # which only leads on
     navigation = [(path, name) for path, name in _NAVIGATION.items() if path in served]
-    return secured(make_response(render_template(template, navigation=navigation, **values)))
+    return render_template(template, navigation=navigation, **values)
 
 
 def secured(response: Response) -> Response:

@@ -15,7 +15,7 @@ from app.database import Database, UserRow
 from app.scopes import ADMIN_SCOPE
 from app.users import ADMIN, LastAdministratorError, UserExistsError, UserNotFoundError, Users
 from revocation import Handle, SigningKeyError
-from tests.app.api import PASSWORD, Api, Machine, prepared, quick_passwords, settings_for
+from tests.app.api import PASSWORD, Api, Machine, QuickPasswords, prepared, settings_for
 from tests.support.servers import Server
 
 OPERATOR = Actor("operator ada")
@@ -31,7 +31,7 @@ def fresh(valkey: Server, tmp_path: Path) -> Iterator[Api]:
 
 @pytest.fixture
 def users(database: Database) -> Users:
-    users = Users(database, passwords=quick_passwords())
+    users = Users(database, passwords=QuickPasswords())
     users.create(ADMIN, password=PASSWORD, scope=ADMIN_SCOPE)
     return users
 

@@ -3,6 +3,7 @@
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +15,27 @@ from tests.support.denylists import until
 from tests.support.servers import Server
 
 
-@dataclass(frozen=True)
 class World:
-    """Two users, an admin and a machine that are signed in, for one request."""
+    """Two users, an admin and a machine, for one request. Each signs in when the request needs them."""
 
-    api: Api
-    user: Login
-    other: Login
-    admin: Login
-    machine: Machine
+    def __init__(self, api: Api) -> None:
+        self.api = api
+
+    @cached_property
+    def user(self) -> Login:
+        return self.api.login()
+
+    @cached_property
+    def other(self) -> Login:
+        return self.api.login()
+
+    @cached_property
+    def admin(self) -> Login:
+        return self.api.login("admin", ADMIN_PASSWORD)
+
+    @cached_property
+    def machine(self) -> Machine:
+        return self.api.machine(scope="reports:read")
 
 
 #: Who asks, and the bearer token that they send.
@@ -202,7 +215,7 @@ def routes(api: Api) -> set[tuple[str, str]]:
 
 @pytest.fixture
 def world(api: Api) -> World:
-    return World(api, api.login(), api.login(), api.login("admin", ADMIN_PASSWORD), api.machine(scope="reports:read"))
+    return World(api)
 
 
 def test_every_route_has_a_row_and_every_row_a_route(api: Api) -> None:
@@ -223,7 +236,7 @@ def test_each_role_gets_what_it_may_have(world: World, method: str, rule: str, r
 
 def test_admin_routes_are_decided_strictly_whatever_the_service_is_set_to(valkey: Server, tmp_path: Path) -> None:
     with prepared(settings_for(valkey, tmp_path, REVOCATION_MAX_STALENESS="60")) as api:
-        world = World(api, api.login(), api.login(), api.login("admin", ADMIN_PASSWORD), api.machine())
+        world = World(api)
 
         def decided_by(method: str, rule: str) -> str:
             row = ROWS[method, rule]

@@ -14,7 +14,7 @@ from app.grants import Origin, Tokens
 from app.passwords import Passwords, Verification
 from app.sessions import RefreshRefusedError, Rotation
 from revocation import Handle, RevokedTokenError
-from tests.app.api import PASSWORD, Api, Login, another, quick_passwords
+from tests.app.api import PASSWORD, Api, Login, QuickPasswords, another
 
 T = TypeVar("T")
 
@@ -250,7 +250,7 @@ def test_a_change_while_the_password_is_checked_refuses_the_sign_in(api: Api, ch
 
     class ChangesMeanwhile(Passwords):
         def __init__(self) -> None:
-            self.quick = quick_passwords()
+            self.quick = QuickPasswords()
 
         def verify(self, password: str, *, password_hash: str | None) -> Verification:
             verification = self.quick.verify(password, password_hash=password_hash)

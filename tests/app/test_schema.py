@@ -62,6 +62,15 @@ INSERT INTO audit (at, actor, action, target, reason, address, revocation_id)
 
 
 @pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    """One of its own, whose tables a test may change."""
+    database = Database(database_url)
+    database.migrate()
+    yield database
+    database.close()
+
+
+@pytest.fixture
 def first_release(database_url: str) -> Iterator[Database]:
     """A database as the first release left it, with two users, a client and an act."""
     url, at = parse_database_url(database_url), "2026-03-01 12:00:00.123000"
