@@ -536,9 +536,16 @@ MUTANTS = (
     Mutant(
         "two administrators that disable each other do not wait for each other",
         "app/users.py",
-        "session.execute(sa.select(UserRow.username).where(_ADMINISTERS).order_by(UserRow.username).with_for_update())",
-        "session.execute(sa.select(UserRow.username).where(_ADMINISTERS).order_by(UserRow.username))",
+        "sa.select(UserRow.username).where(_ADMINISTERS).order_by(UserRow.username).with_for_update()",
+        "sa.select(UserRow.username).where(_ADMINISTERS).order_by(UserRow.username)",
         ("tests/app/test_administrators.py::test_of_two_administrators_that_take_it_from_each_other_one_is_left",),
+    ),
+    Mutant(
+        "rows are not read to the end",
+        "app/users.py",
+        "session.scalars(administrators).all()",
+        "session.execute(administrators)",
+        ("tests/app/test_database.py::test_who_has_waited_and_was_refused_writes_after_somebody_else_has",),
     ),
     Mutant(
         "who signs in to an account of their own is forgiven what they failed at others",
