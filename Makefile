@@ -20,8 +20,9 @@ install: .venv/.installed ## make .venv from requirements.lock
 run: .venv/.installed ## serve, on the embedded store unless REVOCATION_REDIS_URL says otherwise; all settings are honoured
 	@exec $(BIN)/python -m app serve
 
+# Bytecode is written whatever the environment says: every process and every service would compile the tree anew.
 test: .venv/.installed ## run every test, on real servers; ARGS="-k refresh -x" goes to pytest
-	@$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder $(ARGS)
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder $(ARGS)
 
 bench: .venv/.installed ## measure what revocation costs here, in one or two minutes; ARGS=--full for all of it
 	@$(BIN)/python -m loadtest $(ARGS)
