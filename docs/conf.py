@@ -4,6 +4,7 @@ The tree is the source, not `docs/` alone, so that links between all documents a
 """
 
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -43,6 +44,7 @@ html_show_sphinx = False
 def setup(app: Sphinx) -> None:
     """Sphinx calls this once for each build."""
     app.connect("source-read", _append_endpoints)
+    app.connect("build-finished", _copy_screenshots)
 
 
 def _append_endpoints(_app: Sphinx, page: str, source: list[str]) -> None:
@@ -51,3 +53,10 @@ def _append_endpoints(_app: Sphinx, page: str, source: list[str]) -> None:
         command = [sys.executable, "-m", "app.openapi"]
         printed = subprocess.run(command, cwd=_ROOT, check=True, capture_output=True, text=True, timeout=60).stdout
         source[0] += re.sub(r"\A# .*\n", "", printed)
+
+
+def _copy_screenshots(app: Sphinx, error: Exception | None) -> None:
+    """The README chooses one of two by what the reader's screen prefers, which Markdown has no word for."""
+    if error is None:
+        for picture in (_ROOT / "docs").glob("*.png"):
+            shutil.copy(picture, app.outdir / "docs")

@@ -163,6 +163,15 @@ def test_the_site_loads_nothing_from_elsewhere(site: Path) -> None:
     assert [address for address in addresses if re.match(r"(\w+:)?//", address)] == []
 
 
+def test_the_site_has_every_picture(site: Path) -> None:
+    for page in site.rglob("*.html"):
+        loaded = _Loaded()
+        loaded.feed(page.read_text("utf-8"))
+        for address in loaded.addresses:
+            if address.endswith((".svg", ".png")):
+                assert (page.parent / address).exists(), f"{page.name}: {address}"
+
+
 def test_the_site_has_every_document_and_leads_to_it(site: Path) -> None:
     start = (site / "docs" / "index.html").read_text("utf-8")
     names = {os.path.relpath(text, DOCS).removesuffix(".md") for text in TEXTS}

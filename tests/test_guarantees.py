@@ -1,10 +1,11 @@
-"""What the README guarantees, and what it does not: each sentence is a test, or more than one."""
+"""What docs/guarantees.md promises, and what it does not: each sentence is a test, or more than one."""
 
 import ast
 import re
 from collections.abc import Iterator
 
-from tests.documents import README, ROOT
+from tests.documents import GUARANTEES as PAGE
+from tests.documents import ROOT
 
 #: The tests of each sentence, by how it begins.
 GUARANTEES: dict[str, tuple[str, ...]] = {
@@ -61,7 +62,7 @@ GUARANTEES: dict[str, tuple[str, ...]] = {
 
 
 def _sentences() -> Iterator[str]:
-    text = README.read_text("utf-8")
+    text = PAGE.read_text("utf-8")
     section = text[text.index("## What is guaranteed") : text.index("## What is not")]
     for bullet in re.findall(r"^- (.*)$", section, re.MULTILINE):
         yield from re.split(r"(?<=\.)\s+(?=[A-Z`*])", bullet)

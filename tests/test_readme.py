@@ -1,4 +1,4 @@
-"""What the README shows runs."""
+"""What the first pages show runs: the README, and the two that it leads to, of Flask and of the service."""
 
 import ast
 import doctest
@@ -16,7 +16,7 @@ import pytest
 
 from revocation import DenylistUnavailableError
 from revocation.testing import Sandbox
-from tests.documents import README, blocks, run_session
+from tests.documents import FLASK, README, SERVICE, blocks, run_session
 from tests.support.requirements import require
 from tests.support.servers import Server
 from tests.support.service import Service, serving
@@ -41,6 +41,10 @@ def test_its_python_session_runs_on_a_sandbox_unchanged() -> None:
     assert outcome.failed == 0
 
 
+def test_the_first_page_is_short() -> None:
+    assert len(README.read_text("utf-8").splitlines()) <= 165
+
+
 def test_its_python_is_python() -> None:
     for block in re.findall(r"^```python\n(.*?)^```$", README.read_text("utf-8"), re.MULTILINE | re.DOTALL):
         if not block.startswith(">>>"):
@@ -55,13 +59,13 @@ def flask_app(tmp_path: Path, valkey: Server, namespace: str, monkeypatch: pytes
     """The names of the README's module, after its commands ran, on a Redis and in a directory of ours."""
     require(shutil.which("openssl"), "openssl is not installed (Debian: apt-get install openssl)")
     monkeypatch.chdir(tmp_path)
-    install, *commands = blocks("sh", under="In your Flask app")[0].splitlines()
+    install, *commands = blocks("sh", under="The application", of=FLASK)[0].splitlines()
     assert install.startswith("pip install")
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     env = {**os.environ, "PATH": path, "REVOCATION_NAMESPACE": namespace}
     script = "\n".join(commands).replace("redis://localhost:6379/0", valkey.url)
     subprocess.run(["bash", "-euc", script], env=env, check=True, capture_output=True, timeout=60)
-    source = blocks("python", under="In your Flask app")[0]
+    source = blocks("python", under="The application", of=FLASK)[0]
     ours = f'RedisDenylist(connect("{valkey.url}", timeout_seconds=5), namespace="{namespace}")'
     assert 'RedisDenylist(connect("redis://localhost:6379/0"))' in source
     module: dict[str, Any] = {"__name__": "yours"}
@@ -105,9 +109,30 @@ def test_its_flask_app_signs_in_and_out(flask_app: dict[str, Any]) -> None:
     assert [status("GET", "/me", one) for one in (*older, newer)] == [401, 401, 401, 200]
 
 
-def test_its_flask_app_passes_a_strict_type_checker(tmp_path: Path) -> None:
+def test_the_short_flask_app_lets_in_and_logs_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one of the README, with a sandbox in the place of Redis and of keys in a directory."""
+    require(shutil.which("openssl"), "openssl is not installed (Debian: apt-get install openssl)")
+    sandbox = Sandbox()
+    source = blocks("python", under="In Flask")[0]
+    made = 'Guard(verifier, RedisDenylist(connect("redis://localhost:6379/0")))'
+    assert made in source
+    monkeypatch.chdir(tmp_path)
+    Path("keys").mkdir()
+    subprocess.run(["openssl", "genpkey", "-algorithm", "ED25519", "-out", "keys/first.pem"], check=True, timeout=60)
+    module: dict[str, Any] = {"__name__": "yours", "sandbox": sandbox}
+    exec(source.replace(made, "sandbox.guard"), module)
+    client = module["app"].test_client()
+    token = {"Authorization": f"Bearer {sandbox.mint('ada', scope='me', session='s-1')}"}
+
+    assert client.get("/me", headers=token).json == {"sub": "ada"}
+    assert client.post("/logout", headers=token).status_code == 204
+    assert client.get("/me", headers=token).json["reason"] == "revoked"
+
+
+@pytest.mark.parametrize(("page", "heading"), [(README, "In Flask"), (FLASK, "The application")])
+def test_its_flask_app_passes_a_strict_type_checker(page: Path, heading: str, tmp_path: Path) -> None:
     """Readers paste it into programs that are checked."""
-    (tmp_path / "yours.py").write_text(blocks("python", under="In your Flask app")[0])
+    (tmp_path / "yours.py").write_text(blocks("python", under=heading, of=page)[0])
     command = [sys.executable, "-m", "mypy", "--strict", "--no-error-summary", str(tmp_path / "yours.py")]
     done = subprocess.run(command, cwd=README.parent, capture_output=True, text=True, check=False, timeout=150)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
@@ -125,5 +150,5 @@ def service(tmp_path_factory: pytest.TempPathFactory, valkey: Server) -> Iterato
 
 def test_its_session_with_curl_prints_what_it_shows(service: Service, tmp_path: Path) -> None:
     require(shutil.which("curl"), "curl is not installed (Debian: apt-get install curl)")
-    [session] = blocks("console", under="The service")
+    [session] = blocks("console", under="Start it, and take a token back", of=SERVICE)
     run_session(session, env=os.environ, directory=tmp_path, replacing={"http://127.0.0.1:8000": service.url})
