@@ -42,7 +42,7 @@ def test_its_python_session_runs_on_a_sandbox_unchanged() -> None:
 
 
 def test_the_first_page_is_short() -> None:
-    assert len(README.read_text("utf-8").splitlines()) <= 165
+    assert len(README.read_text("utf-8").splitlines()) <= 150
 
 
 def test_its_python_is_python() -> None:
