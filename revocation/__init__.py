@@ -1,6 +1,6 @@
 """Revocable JWTs at stateless speed: verify without a lookup, and take back what was issued.
 
-What needs redis-py is imported when its name is first used: a process that only verifies never pays for it.
+What needs redis-py or cryptography is imported when its name is first used: who needs neither never pays for them.
 """
 
 from importlib import import_module
@@ -25,19 +25,19 @@ from revocation.errors import (
 )
 from revocation.guard import Accepted, Decision, Guard, Refused, Verifying
 from revocation.handles import Handle
-from revocation.issuer import TokenIssuer
-from revocation.key_directory import KeyDirectory
-from revocation.keys import Key, KeySet, KeySource
 from revocation.memory import MemoryDenylist
-from revocation.settings import RevocationSettings
-from revocation.trusted_issuers import TrustedIssuers
-from revocation.verifier import TokenVerifier
 
 if TYPE_CHECKING:
+    from revocation.issuer import TokenIssuer
+    from revocation.key_directory import KeyDirectory
+    from revocation.keys import Key, KeySet, KeySource
     from revocation.redis.connect import connect
     from revocation.redis.denylist import RedisDenylist
     from revocation.redis.embedded import EmbeddedServer
     from revocation.remote_keys import RemoteKeys
+    from revocation.settings import RevocationSettings
+    from revocation.trusted_issuers import TrustedIssuers
+    from revocation.verifier import TokenVerifier
 
 __all__ = [
     "Accepted",
@@ -85,11 +85,19 @@ __all__ = [
     "connect",
 ]
 
-#: Where the names stand that need what many processes do not: redis-py, or http.client.
+#: Where the names stand that need redis-py, cryptography or http.client.
 _LATER: Final = {
     "EmbeddedServer": "revocation.redis.embedded",
+    "Key": "revocation.keys",
+    "KeyDirectory": "revocation.key_directory",
+    "KeySet": "revocation.keys",
+    "KeySource": "revocation.keys",
     "RedisDenylist": "revocation.redis.denylist",
     "RemoteKeys": "revocation.remote_keys",
+    "RevocationSettings": "revocation.settings",
+    "TokenIssuer": "revocation.issuer",
+    "TokenVerifier": "revocation.verifier",
+    "TrustedIssuers": "revocation.trusted_issuers",
     "connect": "revocation.redis.connect",
 }
 

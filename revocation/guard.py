@@ -18,7 +18,7 @@ from revocation.errors import (
     RevokedTokenError,
 )
 from revocation.handles import Handle
-from revocation.keys import KeysPendingError
+from revocation.keys_pending import KeysPendingError
 
 #: Who said whether the token was revoked: nobody (`none`), this process's own follower, or the deny-list itself.
 Source = Literal["none", "follower", "redis"]

@@ -7,7 +7,6 @@ import logging
 import re
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
@@ -20,7 +19,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from jwt.algorithms import Algorithm, get_default_algorithms
 
-from revocation.errors import ConfigurationError, InvalidTokenError
+from revocation.errors import ConfigurationError
 from revocation.handles import Handle
 
 _log = logging.getLogger(__name__)
@@ -119,20 +118,6 @@ class Key:
         if self.algorithm == "HS256":
             raise ConfigurationError("a shared secret is never published: an HS256 key has no public part")
         return {**_jwk(self.algorithm, self.verifying), "kid": self.id, "use": "sig", "alg": self.algorithm}
-
-
-class KeysPendingError(InvalidTokenError):
-    """A source has to wait for keys, and an event loop runs in this thread, which must not wait.
-
-    A guard waits in another way, and asks again. To everybody else it is a token whose key is not known.
-    """
-
-    def __init__(self, fetch: "Future[None]", seconds: float) -> None:
-        #: Done when the source has looked.
-        self.fetch = fetch
-        #: The longest that anybody should wait for it.
-        self.seconds = seconds
-        super().__init__("unknown_key", "The key that signed the token is not known yet.")
 
 
 class KeySource(Protocol):

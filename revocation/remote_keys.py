@@ -17,7 +17,8 @@ from typing import Final
 from revocation.discovery import jwks_url, parsed
 from revocation.errors import ConfigurationError
 from revocation.https import Https
-from revocation.keys import Key, KeySet, KeysPendingError, read_jwks
+from revocation.keys import Key, KeySet, read_jwks
+from revocation.keys_pending import KeysPendingError
 
 _log = logging.getLogger(__name__)
 

@@ -12,7 +12,8 @@ from typing import Any, Final
 from revocation.claims import ClaimNames, Claims
 from revocation.compact_jws import CompactJws
 from revocation.errors import ConfigurationError, ExpiredTokenError, InvalidTokenError
-from revocation.keys import ALGORITHMS, Key, KeySet, KeySource, KeysPendingError
+from revocation.keys import ALGORITHMS, Key, KeySet, KeySource
+from revocation.keys_pending import KeysPendingError
 from revocation.token_cache import TokenCache, digest_of
 
 _log = logging.getLogger(__name__)
