@@ -24,8 +24,9 @@ TITLES: Final[Mapping[Name, str]] = {
     "introspection": "introspection",
 }
 
-#: A load average above this, before a run, means that others were at work on the machine.
-QUIET_LOAD: Final = 0.5
+#: A load average above this, before a run, means that others were at work on the machine. What has just ended still
+#: stands in the average of a minute.
+QUIET_LOAD: Final = 1.5
 
 #: The point that is shown where there is room for one.
 MAIN: Final[Point] = (1, "20")
