@@ -2,9 +2,11 @@
 
 import os
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -156,7 +158,8 @@ def test_where_no_waiting_helps_the_start_ends_at_once_with_the_reason_and_the_v
     def waits(_seconds: float) -> None:
         raise AssertionError("it waits")
 
-    monkeypatch.setattr("app.startup.time.sleep", waits)
+    # Only there: a follower of another test may sleep in this process.
+    monkeypatch.setattr(startup, "time", SimpleNamespace(monotonic=time.monotonic, sleep=waits))
     authority = tmp_path / "authority.pem"
     authority.write_bytes(certificates(tmp_path / "own", host="127.0.0.1").authority.read_bytes())
     server = start_server("valkey", *(("--replicaof", "127.0.0.1", "1") if fault == "replica" else ()))

@@ -12,6 +12,7 @@ import requests
 import sqlalchemy as sa
 
 from tests.faults.conftest import ADMIN, assert_unharmed
+from tests.support.denylists import until
 from tests.support.postgres import new_database, postgres_url
 from tests.support.proxy import Fault, Proxy, cut, swallowed
 from tests.support.servers import Server
@@ -57,8 +58,15 @@ def stage(
 
 
 def _warm(service: Service) -> None:
-    """Connections in the pools of both workers, which the fault then takes by surprise."""
-    threads = [threading.Thread(target=service.login) for _ in range(4)]
+    """Connections in the pools of both workers, which the fault then takes by surprise.
+
+    A worker may still wait for what the fault before it has swallowed, and says 503 until it gives up.
+    """
+
+    def sign_in() -> None:
+        until(lambda: service.post("/auth/login", json=ADMIN, timeout=60).status_code == 200)
+
+    threads = [threading.Thread(target=sign_in) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
