@@ -66,7 +66,7 @@ class AuditBacklog:
             return None
         last, fields = lines[-1]
         return KeptLines(
-            self._denylist.read_lines([(line.pop(b"line"), line) for line in (dict(fields) for _, fields in lines)]),
+            self._denylist.read_lines([(fields[b"line"], fields) for _, fields in lines]),
             LogPosition(fields[b"epoch"].decode(), fields[b"line"].decode()),
             (floor or b"0-0").decode(),
             last.decode(),

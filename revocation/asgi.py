@@ -7,10 +7,9 @@ from typing import Any, Final, cast
 from revocation.bearer import (
     Answer,
     Bearer,
-    holds_token,
     is_preflight,
     is_short_form,
-    second_token,
+    require_no_token,
     server_timing,
     token_in,
 )
@@ -139,8 +138,7 @@ async def _searched(receive: Receive) -> Receive:
     messages: list[Message] = []
     while not messages or messages[-1].get("more_body"):
         messages.append(await receive())
-    if holds_token(b"".join(message.get("body", b"") for message in messages).decode("latin-1")):
-        raise second_token()
+    require_no_token(b"".join(message.get("body", b"") for message in messages))
     again = iter(messages)
 
     async def replayed() -> Message:

@@ -150,6 +150,12 @@ def is_preflight(method: str, requested_method: str | None) -> bool:
     return method == "OPTIONS" and requested_method is not None
 
 
+def require_no_token(form: bytes) -> None:
+    """Raise InvalidRequestError where a form holds a token besides the one in the header."""
+    if holds_token(form.decode("latin-1")):
+        raise second_token()
+
+
 def second_token() -> InvalidRequestError:
     """What is wrong with a request that carries a token in its query or form besides the one in its header."""
     return InvalidRequestError("Send the token once, in the Authorization header only.")

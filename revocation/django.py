@@ -6,15 +6,15 @@ challenges.
 
 import inspect
 from collections.abc import Awaitable, Callable
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from revocation.bearer import (
     Answer,
     Bearer,
-    holds_token,
     is_preflight,
     is_short_form,
-    second_token,
+    require_no_token,
     server_timing,
     token_in,
 )
@@ -37,6 +37,8 @@ V = TypeVar("V", bound=Callable[..., Any])
 _REQUIREMENT: Final = "revocation_requirement"
 _CLAIMS: Final = "revocation_claims"
 _TIMING: Final = "revocation_timing"
+
+_bearer_of = lru_cache(Bearer)
 
 
 def required(*, scope: str | None = None, max_staleness: float | None = None) -> Callable[[V], V]:
@@ -124,7 +126,7 @@ def configured_guard() -> Guard:
 
 def configured_bearer() -> Bearer:
     """The answers of the realm of the settings."""
-    return Bearer(getattr(settings, "REVOCATION_REALM", "api"))
+    return _bearer_of(getattr(settings, "REVOCATION_REALM", "api"))
 
 
 def is_preflight_request(request: HttpRequest) -> bool:
@@ -136,9 +138,8 @@ def token_of(request: HttpRequest) -> str:
     """The token of a request. Raises MissingTokenError, and InvalidRequestError where there is a second one."""
     meta = request.META
     token = token_in(meta.get("HTTP_AUTHORIZATION", ""), meta.get("QUERY_STRING", ""))
-    is_form = is_short_form(meta.get("CONTENT_TYPE", ""), meta.get("CONTENT_LENGTH", ""))
-    if is_form and holds_token(request.body.decode("latin-1")):
-        raise second_token()
+    if is_short_form(meta.get("CONTENT_TYPE", ""), meta.get("CONTENT_LENGTH", "")):
+        require_no_token(request.body)
     return token
 
 

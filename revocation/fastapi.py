@@ -6,7 +6,16 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from revocation.asgi import answer, headers_of
-from revocation.bearer import FIELD, Answer, Bearer, holds_token, is_short_form, second_token, server_timing, token_in
+from revocation.bearer import (
+    FIELD,
+    Answer,
+    Bearer,
+    is_short_form,
+    require_no_token,
+    second_token,
+    server_timing,
+    token_in,
+)
 from revocation.claims import Claims
 from revocation.errors import RevocationError
 from revocation.extras import extra
@@ -85,11 +94,12 @@ async def _search(connection: HTTPConnection) -> None:
     if not isinstance(connection, Request):
         return
     try:
-        found = holds_token((await connection.body()).decode("latin-1"))
+        form = await connection.body()
     except RuntimeError:
-        found = FIELD in await connection.form()
-    if found:
-        raise second_token()
+        if FIELD in await connection.form():
+            raise second_token() from None
+    else:
+        require_no_token(form)
 
 
 def _prepared(connection: HTTPConnection, given: Answer) -> Refusal:

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any, Final
 from revocation.bearer import (
     Answer,
     Bearer,
-    holds_token,
     is_preflight,
     is_short_form,
-    second_token,
+    require_no_token,
     server_timing,
     token_in,
 )
@@ -57,8 +56,8 @@ class BearerMiddleware:
             return self.app(environ, start_response)
         try:
             token = token_in(environ.get("HTTP_AUTHORIZATION", ""), environ.get("QUERY_STRING", ""))
-            if _has_form_token(environ):
-                raise second_token()
+            if is_short_form(environ.get("CONTENT_TYPE", ""), environ.get("CONTENT_LENGTH", "")):
+                require_no_token(_read_again(environ))
         except RevocationError as error:
             return _answer(self._bearer.answer(error), environ, start_response)
         decision = self.guard.decide(token, max_staleness=self._max_staleness)
@@ -87,10 +86,8 @@ def _answer(given: Answer, environ: "WSGIEnvironment", start_response: "StartRes
     return [] if environ["REQUEST_METHOD"] == "HEAD" else [given.body]
 
 
-def _has_form_token(environ: "WSGIEnvironment") -> bool:
-    length = environ.get("CONTENT_LENGTH", "")
-    if not is_short_form(environ.get("CONTENT_TYPE", ""), length):
-        return False
-    body = environ["wsgi.input"].read(int(length))
+def _read_again(environ: "WSGIEnvironment") -> bytes:
+    """The body, which the application reads once more."""
+    body: bytes = environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"]))
     environ["wsgi.input"] = io.BytesIO(body)
-    return holds_token(body.decode("latin-1"))
+    return body

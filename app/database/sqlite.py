@@ -83,19 +83,29 @@ def _configure(connection: sqlite3.Connection, _record: object) -> None:
 def _begin(connection: sa.Connection) -> None:
     # SQLite refuses a deferred transaction that reads and then writes at once when another process wrote in between:
     # busy_timeout does not apply to it. So a transaction that may write says so from the start.
-    statement = f"BEGIN {connection.get_execution_options().get('sqlite_begin', 'IMMEDIATE')}"
+    kind = connection.get_execution_options().get("sqlite_begin", "IMMEDIATE")
+    if kind == "DEFERRED":
+        connection.exec_driver_sql("BEGIN DEFERRED")
+        return
     # SQLite waits for another writer inside the driver, where gevent cannot switch to another request. Python waits.
     _set(connection, busy_timeout=0)
+    try:
+        _wait_to_write(connection)
+    finally:
+        _set(connection, busy_timeout=TIMEOUT_SECONDS * 1000)
+
+
+def _wait_to_write(connection: sa.Connection) -> None:
     deadline = time.monotonic() + TIMEOUT_SECONDS
     while True:
         try:
-            connection.exec_driver_sql(statement)
-            break
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
         except exc.OperationalError as error:
             if not _is_busy(error) or time.monotonic() > deadline:
                 raise
-        time.sleep(_BUSY_POLL_SECONDS)
-    _set(connection, busy_timeout=TIMEOUT_SECONDS * 1000)
+            time.sleep(_BUSY_POLL_SECONDS)
+        else:
+            return
 
 
 def _set(connection: sa.Connection, *, busy_timeout: int) -> None:

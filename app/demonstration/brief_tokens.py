@@ -59,11 +59,8 @@ class BriefTokens:
         self._denylist = brief_denylist(settings)
         parties: Any = {"issuer": settings.issuer, "audience": settings.audience}
         self._issuer = TokenIssuer(keys, **parties)
-        self._guard = Guard(
-            brief_denylist_settings(settings).verifier(keys, **parties, iat_tolerance_seconds=0),
-            self._denylist,
-            max_staleness=0,
-        )
+        self._verifier = brief_denylist_settings(settings).verifier(keys, **parties, iat_tolerance_seconds=0)
+        self._guard = Guard(self._verifier, self._denylist, max_staleness=0)
 
     def mint(self, subject: str) -> str:
         """A token of this user. DenylistUnavailableError also in the second in which the deny-list is made."""
@@ -77,6 +74,10 @@ class BriefTokens:
     def decide(self, token: str) -> Decision:
         """Whether it may be let in."""
         return self._guard.decide(token)
+
+    def read(self, token: str) -> Claims:
+        """What a token says that is good, or would be if it were not revoked. Raises InvalidTokenError."""
+        return self._verifier.verify(token)
 
     def revoke(self, claims: Claims) -> None:
         """Take it back."""

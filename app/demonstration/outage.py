@@ -44,7 +44,7 @@ class Sample:
 class Outage:
     """Starts a Redis of its own, stops it for some seconds (SIGSTOP: it hangs, as servers do), and ends it.
 
-    Nobody else's requests are touched. One at a time in each process is enough: see `routes/demo.py`.
+    Nobody else's requests are touched. It starts a server each time: whoever offers it limits how many there are.
     """
 
     def __init__(self, verifier: TokenVerifier, *, lifetimes: Lifetimes, max_staleness: float) -> None:

@@ -32,7 +32,6 @@ LAYERS = (
     ("scopes", "passwords", "audit"),
     ("announced_keys", "audit_backlog", "clients", "settings", "sessions"),
     ("users",),
-    ("audit_backlog",),
     ("audit_copier", "grants", "stores"),
     ("demonstration.account", "demonstration.brief_tokens", "demonstration.server_sessions"),
     ("demonstration.outage",),
