@@ -464,12 +464,14 @@ def test_a_full_server_renews_no_lease_and_trips_nobodys_breaker(start_server: S
 
 def test_more_calls_at_once_than_connections_say_nothing_about_the_server(valkey: Server, namespace: str) -> None:
     opened(valkey.client(), namespace)
-    denylist = RedisDenylist(connect(f"{valkey.url}?max_connections=1", timeout_seconds=10), namespace=namespace)
+    # Each call waits for a connection until the timeout, so that all of them wait side by side.
+    denylist = RedisDenylist(connect(f"{valkey.url}?max_connections=1", timeout_seconds=2), namespace=namespace)
     denylist.latest_cutoff([SESSION])
     taken = denylist.link.client.connection_pool.get_connection()
 
-    for _ in range(10):
-        unavailable(denylist, QUESTIONS["check"])
+    with ThreadPoolExecutor(10) as threads:
+        for job in [threads.submit(unavailable, denylist, QUESTIONS["check"]) for _ in range(10)]:
+            job.result(60)
     assert not denylist.link.breaker.is_open
 
     denylist.link.client.connection_pool.release(taken)
