@@ -10,6 +10,7 @@ What this overrides is no interface that gunicorn promises, so pyproject.toml bo
 import bisect
 import fcntl
 import re
+import select
 import selectors
 import socket
 import struct
@@ -78,6 +79,10 @@ class _Connection(TConn):  # type: ignore[misc]  # gunicorn has no types
             if not arrived:
                 return True
         wanted = self._length(held + arrived)
+        if wanted and self._has_ended():
+            # The kernel would call the connection readable again at once, until the deadline.
+            self.is_last = True
+            return True
         if wanted:
             self._wait_for(wanted - len(held))
         return not wanted
@@ -121,6 +126,14 @@ class _Connection(TConn):  # type: ignore[misc]  # gunicorn has no types
             if len(arrived) < limit:
                 break
         return arrived
+
+    def _has_ended(self) -> bool:
+        """Whether the client has said that it sends no more."""
+        if sys.platform != "linux":
+            return False
+        poll = select.poll()
+        poll.register(self.sock, select.POLLRDHUP)
+        return bool(poll.poll(0))
 
     def _wait_for(self, arrived: int) -> None:
         """Let the kernel call the connection readable when so many bytes are in its buffer."""

@@ -12,6 +12,7 @@ from typing import Self
 import pytest
 
 from app.problems import MAX_BODY_BYTES
+from app.worker import REQUEST_SECONDS
 from tests.support.ports import free_port
 from tests.support.processes import end
 
@@ -128,6 +129,17 @@ def test_a_request_that_has_not_arrived_holds_no_thread(address: tuple[str, int]
     if b"Expect" in sent:
         assert client.answer()[0] == 100
     assert client.is_open(), "it was answered beside the slow client, and not after it"
+
+
+@pytest.mark.parametrize("sent", UNFINISHED.values(), ids=UNFINISHED)
+def test_nobody_waits_for_the_rest_of_a_request_that_its_client_has_ended(client: Client, sent: bytes) -> None:
+    """The worker computed without a pause until it hung up after REQUEST_SECONDS, and served nobody well meanwhile."""
+    client.socket.settimeout(REQUEST_SECONDS / 2)
+    client.send(sent)
+    client.socket.shutdown(socket.SHUT_WR)
+    with contextlib.suppress(ConnectionResetError):
+        while client.socket.recv(65_536):
+            pass
 
 
 @pytest.mark.parametrize(
