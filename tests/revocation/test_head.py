@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import cast
+from typing import Any, cast
 
 import pytest
 import redis
@@ -534,10 +534,13 @@ def test_a_key_that_is_revoked_by_the_first_edition_during_the_taking_over_is_no
     first_edition: RedisDenylist, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client, late = first_edition.link.client, Handle("key", "late", issuer="auth")
-    monkeypatch.setattr(
-        "revocation.redis.epochs.secrets.token_hex",
-        lambda size: client.append(first_edition.key("head"), f" {late.name}") and "0" * 2 * size,
-    )
+    take_over = first_edition.epochs._init
+
+    def take_over_late(**call: Any) -> tuple[str, list[Any]]:
+        client.append(first_edition.key("head"), f" {late.name}")
+        return take_over(**call)
+
+    monkeypatch.setattr(first_edition.epochs, "_init", take_over_late)
 
     with pytest.raises(DenylistUnavailableError, match="Stop every process"):
         first_edition.open(new_epoch=True)
