@@ -4,6 +4,7 @@ import random
 import socket
 import string
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,19 +16,13 @@ from revocation import InvalidTokenError, Key, KeyDirectory, KeySet, TokenVerifi
 from revocation.testing import Clock
 from tests.support.tokens import AUDIENCE, ISSUER, Forge, encoded, key, pem, private_key
 
+KINDS = ("open", "os", "socket", "subprocess", "urllib", "glob", "pathlib")
 _watching: list[tuple[str, Any]] | None = None
+_others: set[int] = set()
 
 
 def _hook(event: str, args: tuple[Any, ...]) -> None:
-    if _watching is not None and event.split(".", maxsplit=1)[0] in (
-        "open",
-        "os",
-        "socket",
-        "subprocess",
-        "urllib",
-        "glob",
-        "pathlib",
-    ):
+    if _watching is not None and event.split(".", maxsplit=1)[0] in KINDS and threading.get_native_id() not in _others:
         _watching.append((event, args[0] if args else None))
 
 
@@ -38,9 +33,13 @@ def _listen() -> None:
 
 @contextmanager
 def watched() -> Iterator[list[tuple[str, Any]]]:
-    """What the interpreter opens, lists, starts and connects to within this block."""
-    global _watching  # noqa: PLW0603 - an audit hook reaches nothing else
+    """What this thread, and each thread that is started meanwhile, opens, lists, starts and connects to in this block.
+
+    The threads that run already are left out: a follower that another test has stopped may end its last try here.
+    """
+    global _watching, _others  # noqa: PLW0603 - an audit hook reaches nothing else
     seen: list[tuple[str, Any]] = []
+    _others = {each.native_id for each in threading.enumerate() if each.native_id} - {threading.get_native_id()}
     _watching = seen
     try:
         yield seen
@@ -231,3 +230,24 @@ def test_unencoded_claims_are_refused() -> None:
     for body in ("{}", '{"sub":"ada"}', "", "a.b"):
         with pytest.raises(InvalidTokenError):
             forge.verifier().verify(f"{head}.{body}.{signature}")
+
+
+def test_a_look_from_another_thread_is_seen_and_one_of_a_thread_that_runs_already_is_not() -> None:
+    go, done = threading.Event(), threading.Event()
+
+    def look() -> None:
+        assert go.wait(10)
+        list(Path().iterdir())
+        done.set()
+
+    earlier = threading.Thread(target=look)
+    earlier.start()
+    with watched() as seen:
+        go.set()
+        assert done.wait(10)
+        assert seen == []
+        later = threading.Thread(target=look)
+        later.start()
+        later.join(10)
+        assert [event for event, _ in seen] == ["os.listdir"]
+    earlier.join(10)
