@@ -1,8 +1,6 @@
 """Operator: the person at the command line, and the accounts as that person changes them."""
 
 import contextlib
-import getpass
-import socket
 from collections.abc import Iterator
 
 import click
@@ -17,11 +15,13 @@ from app.settings import Settings
 from app.stores import Stores
 from app.throttle import Throttle
 from app.users import LastAdministratorError, UserExistsError, UserNotFoundError
+from revocation.cli.operator import here
+from revocation.cli.operator import operator as name
 
 
 def operator() -> Actor:
-    """The person at the command line, by the name of the system's user, at this machine."""
-    return Actor(f"operator {getpass.getuser()}", socket.gethostname())
+    """The person at the command line, under the name and the address that `revocation` writes as well."""
+    return Actor(name(), here())
 
 
 def stores_of(settings: Settings) -> Stores:

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from revocation.cli import exits
 from revocation.cli.chosen_denylist import ChosenDenylist
+from revocation.cli.progress import Progress
 from revocation.cli.terminal import print_json, print_layout, safe
 from revocation.doctor import UNREACHABLE, Finding, Severity, examine, in_memory
 
@@ -37,7 +38,8 @@ def doctor(chosen: ChosenDenylist, *, strict: bool, as_program: bool) -> int:
     if settings.redis_url == "memory":
         findings = [in_memory()]
     else:
-        findings = examine(chosen.connected(), settings=settings, url=chosen.url)
+        with Progress("Examining the server, its settings and those who follow"):
+            findings = examine(chosen.connected(), settings=settings, url=chosen.url)
     findings.sort(key=lambda finding: list(_LOOKS).index(finding.severity))
     code = _code(findings, strict=strict)
     if as_program:

@@ -60,7 +60,7 @@ def init(
     name = f"{chosen.place}, namespace {chosen.settings.namespace}"
     if not opened:
         click.echo(
-            f"Open already: {name}, epoch {head.epoch}. Nothing issued before is cut off; --new-epoch would do that."
+            f"Open already: {name}, epoch {head.epoch}. Nothing was cut off; --new-epoch refuses all that is out."
         )
     elif accept_existing:
         click.echo(f"Opened: {name}, epoch {head.epoch}. It accepts tokens from before.")

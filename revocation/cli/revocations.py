@@ -11,7 +11,7 @@ from revocation.cli import exits
 from revocation.cli.chosen_denylist import ChosenDenylist
 from revocation.cli.terminal import instant, notify, print_facts, print_json, print_table, span
 from revocation.denylist import Revocation
-from revocation.handles import KINDS, Kind
+from revocation.handles import KINDS, Handle, Kind
 from revocation.redis.denylist import RedisDenylist
 
 _PAGE = 500
@@ -26,6 +26,11 @@ def live(denylist: RedisDenylist, *, kind: Kind | None = None) -> Iterator[Revoc
         cursor = page.next_cursor
         if cursor is None:
             return
+
+
+def named_in_words(handle: Handle) -> str:
+    """A handle as a sentence names it."""
+    return f"{handle.kind} {handle.value} of {handle.issuer}" if handle.value else f"{handle.kind} {handle.issuer}"
 
 
 def as_json(revocation: Revocation) -> dict[str, Any]:

@@ -6,20 +6,21 @@ from pathlib import Path
 from typing import Any, Final
 
 import click
-from rich.progress import Progress
 
 from revocation.cli import exits
 from revocation.cli.chosen_denylist import ChosenDenylist
 from revocation.cli.handles import from_file, from_token, issuer_of, named
-from revocation.cli.revocations import as_json, facts
-from revocation.cli.terminal import here, notify, operator, print_facts, print_json, screen
+from revocation.cli.operator import here, operator
+from revocation.cli.progress import Progress
+from revocation.cli.revocations import as_json, named_in_words
+from revocation.cli.terminal import instant, notify, print_json, safe
 from revocation.cli.trust import Trust, trust_options
 from revocation.denylist import Receipt, Revocation, checked_note
 from revocation.errors import DenylistUnavailableError
 from revocation.handles import KINDS, Handle, Kind
 from revocation.redis.denylist import RedisDenylist
 
-#: How many handles one call revokes, between two steps of the progress bar.
+#: How many handles one call revokes, between two steps of the progress.
 _BATCH: Final = 1024
 
 #: Revoking a handle of these kinds takes back tokens of many people, so the command asks once more.
@@ -99,12 +100,17 @@ def revoke(
         handles = [from_token(kind, trust, chosen)]
     denylist = chosen.connected()
     if dry_run:
-        return _rehearse(denylist, handles, order)
-    if kind in _WIDE and not yes:
-        _ask_again(handles)
-    if path is None:
-        return _revoke_one(denylist, handles[0], order)
-    return _revoke_all(denylist, handles, order)
+        code = _rehearse(denylist, handles, order)
+    else:
+        if kind in _WIDE and not yes:
+            _ask_again(handles)
+        code = _revoke_all(denylist, handles, order) if path else _revoke_one(denylist, handles[0], order)
+    if value and not as_program:
+        notify(
+            f"No deny-list knows which {kind}s there are: this is about tokens with exactly this one, to the letter. "
+            "`revocation check` says of a token whether it is refused."
+        )
+    return code
 
 
 def _checked(reason: str) -> str:
@@ -125,7 +131,13 @@ def _ask_again(handles: list[Handle]) -> None:
 
 
 def _rehearse(denylist: RedisDenylist, handles: list[Handle], order: _Order) -> int:
-    standing = {handle: denylist.of_handle(handle) for handle in handles}
+    standing: dict[Handle, tuple[Revocation, ...]] = {}
+    with Progress("Looking", total=len(handles)) as progress:
+        for first in range(0, len(handles), _BATCH):
+            batch = handles[first : first + _BATCH]
+            found = denylist.standing(batch)
+            standing |= {handle: found.of(handle) for handle in batch}
+            progress.done = len(standing)
     revoked_already = sum(bool(revocations) for revocations in standing.values())
     if order.as_program:
         print_json(
@@ -147,34 +159,32 @@ def _rehearse(denylist: RedisDenylist, handles: list[Handle], order: _Order) -> 
         handle = handles[0]
         effect = "everything under it" if handle.unconditional else "everything issued before now"
         already = ", ".join(revocation.id for revocation in standing[handle])
-        print_facts(
-            {
-                "would revoke": f"{handle.kind} {handle.value}".rstrip(),
-                "of": handle.issuer,
-                "takes back": effect,
-                "already revoked": already or "no",
-            }
-        )
+        standing_now = f"It is revoked already: {already}." if already else "It is not revoked so far."
+        click.echo(safe(f"Would revoke {named_in_words(handle)}: {effect}. {standing_now} Nothing was changed."))
     else:
         click.echo(
-            f"Would revoke {len(handles)} of kind {handles[0].kind}; {revoked_already} of them are revoked already."
+            f"Would revoke {len(handles)} of kind {handles[0].kind}; {revoked_already} of them are revoked already. "
+            "Nothing was changed."
         )
-    notify("Nothing was changed.")
     return exits.OK
 
 
 def _revoke_one(denylist: RedisDenylist, handle: Handle, order: _Order) -> int:
-    receipt = denylist.revoke(
-        handle, reason=order.reason, actor=operator(), address=here(), wait_seconds=order.wait_seconds
-    )
+    with Progress("Revoking, and waiting for the followers"):
+        receipt = denylist.revoke(
+            handle, reason=order.reason, actor=operator(), address=here(), wait_seconds=order.wait_seconds
+        )
     revocation = receipt.revocation
     if order.as_program:
         print_json({"revocation": as_json(revocation) if revocation else None, "receipt": _receipt_json(receipt)})
     elif revocation is None:
         click.echo("There was nothing to revoke: this token has expired, with the leeway and the margin.")
     else:
-        print_facts(facts(revocation))
-        _say(receipt)
+        before = revocation.issued_before_ms
+        effect = "" if before is None else f", issued before {instant(before)}"
+        did = "Revoked" if receipt.written else "Revoked already, so nothing was added:"
+        undo = f"To undo it: revocation undo {revocation.id}"
+        click.echo(safe(f"{did} {named_in_words(handle)}{effect}; {_reached(receipt)}. {undo}"))
     return exits.OK
 
 
@@ -182,11 +192,12 @@ def _revoke_all(denylist: RedisDenylist, handles: list[Handle], order: _Order) -
     done = 0
     written: list[Revocation] = []
     try:
-        with Progress(console=screen(stderr=True), transient=True, disable=not sys.stderr.isatty()) as progress:
-            task = progress.add_task("revoking", total=len(handles))
+        with Progress("Revoking", total=len(handles)) as progress:
             while done < len(handles):
                 batch = handles[done : done + _BATCH]
                 last = done + len(batch) == len(handles)
+                if last:
+                    progress.doing = "Revoking, and waiting for the followers"
                 receipt = denylist.revoke_many(
                     batch,
                     reason=order.reason,
@@ -196,7 +207,7 @@ def _revoke_all(denylist: RedisDenylist, handles: list[Handle], order: _Order) -
                 )
                 written += receipt.revocations
                 done += len(batch)
-                progress.update(task, completed=done)
+                progress.done = done
     except (DenylistUnavailableError, KeyboardInterrupt):
         notify(f"Stopped: {done} of {len(handles)} are revoked for certain. Run it again: revoking twice does no harm.")
         raise
@@ -209,22 +220,23 @@ def _revoke_all(denylist: RedisDenylist, handles: list[Handle], order: _Order) -
             }
         )
     else:
-        click.echo(f"Revoked {len(written)} of kind {handles[0].kind}.")
-        _say(receipt)
+        first = handles[0]
+        click.echo(safe(f"Revoked {len(written)} of kind {first.kind} of {first.issuer}; {_reached(receipt)}."))
     return exits.OK
 
 
-def _say(receipt: Receipt) -> None:
+def _reached(receipt: Receipt) -> str:
+    """Who refuses the tokens by now, in words that go on a sentence."""
     followers = f"{receipt.followers_confirmed} of {receipt.followers_total} followers"
-    if not receipt.followers_total:
-        notify("No process follows this deny-list; strict routes refuse it from now on.")
-    elif receipt.enforced:
-        notify(f"Enforced by {followers} in {1000 * receipt.elapsed_seconds:.0f} ms.")
-    else:
-        notify(
-            f"Written, and confirmed by {followers} so far: the others refuse it when their bound has passed. "
-            "`revocation doctor` examines them."
-        )
+    if receipt.enforced:
+        took = f"in {1000 * receipt.elapsed_seconds:.0f} ms"
+        return f"enforced by {followers} {took}" if receipt.followers_total else f"enforced {took}: no process follows"
+    if receipt.obstacle:
+        return f"written, and confirmed by {followers}; not known to be enforced, because {receipt.obstacle}"
+    return (
+        f"written, and confirmed by {followers} so far: the others refuse it when their bound has passed "
+        "(`revocation doctor` examines them)"
+    )
 
 
 def _receipt_json(receipt: Receipt) -> dict[str, Any]:

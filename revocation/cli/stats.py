@@ -1,22 +1,17 @@
 """`revocation stats`: the deny-list in figures."""
 
-import sys
-import time
 from collections import Counter
-from typing import Any, Final
+from typing import Any
 
 import click
 import redis
-from rich.progress import BarColumn, Progress, TextColumn
 
 from revocation.cli.chosen_denylist import ChosenDenylist
+from revocation.cli.progress import Progress
 from revocation.cli.revocations import live
-from revocation.cli.terminal import instant, print_facts, print_json, screen, span
+from revocation.cli.terminal import instant, print_facts, print_json, span
 from revocation.handles import KINDS
 from revocation.redis.denylist import RedisDenylist
-
-#: A count that takes longer than this shows how far it is, in seconds.
-_SILENT_SECONDS: Final = 1.0
 
 
 @click.command()
@@ -68,20 +63,12 @@ def _figures(denylist: RedisDenylist) -> dict[str, Any]:
 
 
 def _counted(denylist: RedisDenylist, *, at_most: int) -> Counter[str]:
-    """How many revocations are in force, by kind. `at_most` is about how many there can be, for the bar."""
+    """How many revocations are in force, by kind. `at_most` is about how many there can be, for the progress."""
     counted: Counter[str] = Counter()
-    columns = TextColumn("counting: {task.completed:,.0f}"), BarColumn()
-    progress = Progress(*columns, console=screen(stderr=True), transient=True, disable=not sys.stderr.isatty())
-    task = progress.add_task("counting", total=at_most)
-    shown_from = time.monotonic() + _SILENT_SECONDS
-    try:
+    with Progress("Counting", total=at_most) as progress:
         for revocation in live(denylist):
             counted[revocation.handle.kind] += 1
-            if time.monotonic() >= shown_from:
-                progress.start()
-                progress.update(task, completed=counted.total())
-    finally:
-        progress.stop()
+            progress.done += 1
     return counted
 
 

@@ -1,8 +1,6 @@
 """The terminal: tables for people, JSON for programs, and never a character that commands it."""
 
-import getpass
 import json
-import socket
 import sys
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
@@ -23,21 +21,12 @@ class _Screen(Console):
         raise BrokenPipeError
 
 
-def screen(*, stderr: bool = False) -> Console:
-    """A console on standard output, or on standard error, that prints markup and emoji codes as they are."""
-    stream = sys.stderr if stderr else sys.stdout
-    width = None if stream.isatty() else _ENDLESS_COLUMNS
-    return _Screen(file=stream, width=width, markup=False, emoji=False, highlight=False, soft_wrap=width is not None)
-
-
-def operator() -> str:
-    """The name under which the log records the person at the terminal."""
-    return f"operator {getpass.getuser()}"
-
-
-def here() -> str:
-    """The name of this machine, which the log keeps as the address of the person at the terminal."""
-    return socket.gethostname()
+def screen() -> Console:
+    """A console on standard output that prints markup and emoji codes as they are."""
+    width = None if sys.stdout.isatty() else _ENDLESS_COLUMNS
+    return _Screen(
+        file=sys.stdout, width=width, markup=False, emoji=False, highlight=False, soft_wrap=width is not None
+    )
 
 
 def notify(line: str) -> None:

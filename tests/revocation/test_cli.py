@@ -96,6 +96,49 @@ def test_tables_say_the_same_as_json(terminal: Terminal, denylist: RedisDenylist
         assert all(word in done.out for word in (id_, "subject", "ada", "left"))
 
 
+def test_an_act_is_told_in_one_line(terminal: Terminal, denylist: RedisDenylist) -> None:
+    planned = terminal("revoke", *NAMED, "--dry-run")
+    assert planned.out == (
+        f"Would revoke subject ada of {ISSUER}: everything issued before now. It is not revoked so far. "
+        "Nothing was changed.\n"
+    )
+
+    made = [terminal("revoke", *NAMED, "--reason", reason) for reason in ("first", "second")]
+    [second, first] = [one.id for one in all_pages(denylist)]
+    for done, id_ in zip(made, (first, second), strict=True):
+        assert done.out.count("\n") == 1
+        assert done.out.startswith(f"Revoked subject ada of {ISSUER}, issued before 2")
+        assert done.out.endswith(f"To undo it: revocation undo {id_}\n")
+
+    undone = terminal("undo", first)
+    assert undone.out == (
+        f"Undone: one revocation of subject ada of {ISSUER}, which stays revoked by {second}. "
+        "The log keeps it, with who and why.\n"
+    )
+    assert terminal("undo", second).out.startswith(f"Undone: subject ada of {ISSUER} is not revoked any more.")
+
+
+def test_a_value_that_was_typed_is_said_to_count_to_the_letter(terminal: Terminal, denylist: RedisDenylist) -> None:
+    """A deny-list knows no users: `R11` where the user is `r11` is as good a value as any."""
+    typed = terminal("revoke", "--kind", "subject", "--value", "R11", "--issuer", ISSUER)
+    listed = terminal("revoke", "--file", "-", "--issuer", ISSUER, stdin="a\n")
+    everybody = terminal("revoke", "--kind", "issuer", "--issuer", ISSUER, "--yes")
+
+    assert "No deny-list knows which subjects there are" in typed.err
+    assert "revocation check" in typed.err
+    assert listed.err == everybody.err == ""
+    assert terminal("revoke", *NAMED, "--json").err == ""
+
+
+def test_revoking_again_says_that_nothing_was_added(terminal: Terminal, denylist: RedisDenylist) -> None:
+    session = ("revoke", "--kind", "session", "--value", "s-1", "--issuer", ISSUER)
+
+    first, second = terminal(*session), terminal(*session)
+
+    assert first.out.startswith("Revoked session s-1 of")
+    assert second.out.startswith("Revoked already, so nothing was added: session s-1 of")
+
+
 def test_what_is_not_there_is_not_shown_and_not_undone(terminal: Terminal, denylist: RedisDenylist) -> None:
     for command in ("show", "undo"):
         done = terminal(command, "1-1-00000000")
@@ -539,7 +582,8 @@ def test_what_was_revoked_in_bulk_is_undone_in_bulk(
     assert made["revoked"] == 2
 
     ids.write_text("\n".join(made["ids"]))
-    assert terminal("undo", "--file", str(ids), "--reason", "another list was meant").code == exits.OK
+    undone = terminal("undo", "--file", str(ids), "--reason", "another list was meant")
+    assert (undone.code, undone.out.partition(".")[0]) == (exits.OK, "Undone: 2 of 2 revocations")
     assert denylist.page().revocations == ()
     again = terminal("undo", *made["ids"], "--json")
     assert again.code == exits.REFUSED
