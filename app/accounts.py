@@ -185,8 +185,12 @@ class Accounts:
         """Withdraw a key that leaked and revoke what it signed; False where the key is not among the files.
 
         Redis is not asked first: the withdrawal alone makes this service refuse the key's tokens. The key is revoked
-        also where its file is gone: an earlier attempt may have ended between the two steps.
+        also where its file is gone: an earlier attempt may have ended between the two steps. Raises InvalidValueError.
         """
+        try:
+            Handle("key", key_id, issuer=self._issuer)
+        except ValueError as error:
+            raise InvalidValueError("key_id", str(error)) from error
         withdrawn = self._stores.keyring.withdraw(key_id)
         # Another key signs by now, so that this one can be revoked.
         self._stores.announce_keys(issuer=self._issuer)

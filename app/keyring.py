@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
@@ -25,6 +25,9 @@ JWKS_MAX_AGE_SECONDS: Final = 300
 PUBLISH_SECONDS: Final = 2 * JWKS_MAX_AGE_SECONDS
 
 _REFRESH_SECRET = "refresh.hmac"
+
+#: What a key does now: it signs, it will, or the tokens that it signed are accepted.
+KeyState = Literal["signs", "next", "verifies"]
 
 
 class Keyring:
@@ -46,6 +49,18 @@ class Keyring:
     def source(self) -> KeyDirectory:
         """The keys, read from their files."""
         return KeyDirectory(self._directory)
+
+    def states(self) -> list[tuple[Key, KeyState]]:
+        """Every key with what it does now, in the order in which they sign."""
+        keys = self.source().key_set()
+        signing = keys.signing_key()
+
+        def state(key: Key) -> KeyState:
+            if key.id == signing.id:
+                return "signs"
+            return "verifies" if key.signs_from <= signing.signs_from else "next"
+
+        return [(key, state(key)) for key in sorted(keys, key=lambda key: key.signs_from)]
 
     def refresh_secret(self) -> bytes:
         """The secret from which refresh tokens are derived."""

@@ -72,6 +72,13 @@ class Settings:
     cors_origins: tuple[str, ...]
 
     @property
+    def key_keep_seconds(self) -> int:
+        """For how long a key is kept once another one signs: until the last token that it signed is dead."""
+        library = self.revocation
+        longest = library.longest_token_seconds(own_token_seconds=self.access_ttl_seconds)
+        return longest + 2 * library.leeway_seconds + library.margin_seconds
+
+    @property
     def is_embedded(self) -> bool:
         """Whether the service brings its own store: for one machine, and to try it out."""
         return self.revocation.redis_url == "embedded"

@@ -17,25 +17,17 @@ def keys() -> None:
 @click.pass_obj
 def list_keys(settings: Settings) -> None:
     """Every key, and which one signs."""
-    key_set = Stores.of(settings).keyring.source().key_set()
-    signing = key_set.signing_key()
-    for key in sorted(key_set, key=lambda key: key.signs_from):
-        state = "signs" if key.id == signing.id else "verifies" if key.signs_from <= signing.signs_from else "is next"
-        click.echo(f"{key.id}  {key.algorithm}  {state:8}  from {rfc3339(key.signs_from * 1000)}")
+    for key, state in Stores.of(settings).keyring.states():
+        word = "is next" if state == "next" else state
+        click.echo(f"{key.id}  {key.algorithm}  {word:8}  from {rfc3339(key.signs_from * 1000)}")
 
 
 @keys.command("rotate")
 @click.pass_obj
 def rotate_keys(settings: Settings) -> None:
     """Publish the next key now; it signs once everybody has had time to fetch it."""
-    chosen = settings.revocation
-    keep_seconds = (
-        chosen.longest_token_seconds(own_token_seconds=settings.access_ttl_seconds)
-        + 2 * chosen.leeway_seconds
-        + chosen.margin_seconds
-    )
     with administering(settings, redis=False) as accounts:
-        key = accounts.rotate_key(keep_seconds=keep_seconds, actor=operator())
+        key = accounts.rotate_key(keep_seconds=settings.key_keep_seconds, actor=operator())
     click.echo(f"{key.id} is published, and signs from {rfc3339(key.signs_from * 1000)} on.")
 
 
