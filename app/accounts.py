@@ -268,7 +268,7 @@ class Accounts:
         """A user whose name differs in case alone."""
         if handle.kind != "subject" or not handle.value.isprintable():
             return None
-        found = self._stores.users.search(handle.value, limit=10)
+        _, found = self._stores.users.search(handle.value, limit=10)
         return next((user.username for user in found if user.username.lower() == handle.value.lower()), None)
 
     def _check_client(self, handle: Handle) -> None:

@@ -107,13 +107,15 @@ class Clients:
         with self._database.reading() as session:
             return tuple(_client(row) for row in session.scalars(query))
 
-    def search(self, text: str, *, limit: int) -> tuple[Client, ...]:
-        """Clients whose name or id contains the text in any case, in the order of their names."""
+    def search(self, text: str, *, limit: int, skip: int = 0) -> tuple[int, tuple[Client, ...]]:
+        """How many clients have a name or id that contains the text in any case, and some, in the order of names."""
         columns = (ClientRow.name, ClientRow.client_id)
         contains = sa.or_(*(column.icontains(text, autoescape=True) for column in columns))
-        query = sa.select(ClientRow).where(contains).order_by(ClientRow.name, ClientRow.client_id).limit(limit)
+        query = sa.select(ClientRow).where(contains).order_by(ClientRow.name, ClientRow.client_id)
+        number = sa.select(sa.func.count()).select_from(ClientRow).where(contains)
         with self._database.reading() as session:
-            return tuple(_client(row) for row in session.scalars(query))
+            found = tuple(_client(row) for row in session.scalars(query.offset(skip).limit(limit)))
+            return session.scalar(number) or 0, found
 
     def change(self, client_id: str, *, disabled: bool) -> tuple[Client, bool]:
         """Refuse the client from now on, or no longer; and whether that is new. Raises ClientNotFoundError.

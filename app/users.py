@@ -109,13 +109,15 @@ class Users:
         row = self._row(username)
         return _user(row) if row is not None else None
 
-    def search(self, text: str, *, limit: int) -> tuple[User, ...]:
-        """Accounts whose name contains the text in any case, those that begin with it first."""
+    def search(self, text: str, *, limit: int, skip: int = 0) -> tuple[int, tuple[User, ...]]:
+        """How many accounts have a name that contains the text in any case, and a page, first those that begin so."""
         contains = UserRow.username.icontains(text, autoescape=True)
         begins = UserRow.username.istartswith(text, autoescape=True)
-        query = sa.select(UserRow).where(contains, _THERE).order_by(begins.desc(), UserRow.username).limit(limit)
+        query = sa.select(UserRow).where(contains, _THERE).order_by(begins.desc(), UserRow.username)
+        number = sa.select(sa.func.count()).select_from(UserRow).where(contains, _THERE)
         with self._database.reading() as session:
-            return tuple(_user(row) for row in session.scalars(query))
+            found = tuple(_user(row) for row in session.scalars(query.offset(skip).limit(limit)))
+            return session.scalar(number) or 0, found
 
     def page(self, *, after: str = "", limit: int) -> tuple[User, ...]:
         """The accounts whose names follow a name, in the order of the names. InvalidValueError for what is no name."""

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from werkzeug.test import TestResponse
 
+from app.database import UserRow
 from revocation import DenylistUnavailableError
 from tests.app.api import ADMIN_PASSWORD, PASSWORD, Api, another, prepared, settings_for
 from tests.support.round_trips import RoundTrips
@@ -209,7 +210,9 @@ def test_a_token_is_found_with_all_that_it_can_be_revoked_by(api: Api, admin: st
     login = api.login()
     claims = api.claims(login.access_token)
 
-    for text in (login.access_token, f"  Bearer {login.access_token}\n"):
+    token = login.access_token
+    headers = (f"  Bearer {token}\n", f"Authorization: Bearer {token}", f"-H 'authorization:bearer {token}'")
+    for text in (token, *headers):
         found = search(api, admin, text)
         assert kinds(found) == [
             ("token", claims.token_id, "active"),
@@ -257,6 +260,37 @@ def test_users_and_clients_are_found_by_parts_of_their_names_in_any_case(fresh: 
     assert [one["value"] for one in search(fresh, admin, "%")] == []
     assert kinds(search(fresh, admin, client.client_id)) == [("client", client.client_id, "active")]
     assert kinds(search(fresh, admin, "first-party")) == [("client", "first-party", None)]
+
+
+def test_three_hundred_matches_say_so_and_have_pages(fresh: Api) -> None:
+    admin, users, clients = fresh.admin(), fresh.service.stores.users, fresh.service.stores.clients
+    password = fresh.service.stores.users._row("admin")
+    assert password is not None
+    with fresh.service.stores.database.session() as session:
+        session.add_all(
+            UserRow(
+                username=f"first.{number:03}",
+                password_hash=password.password_hash,
+                scope="",
+                disabled=False,
+                created_at=password.created_at,
+            )
+            for number in range(290)
+        )
+    for number in range(10):
+        clients.create(f"first {number}", scope="")
+    assert users.search("first", limit=1)[0] == 290
+
+    found, answer, pages = [], {"next_cursor": None, "total": 0}, 0
+    while pages == 0 or answer["next_cursor"] is not None:
+        body = {"query": "first", "cursor": answer["next_cursor"]}
+        answer = fresh.post("/admin/search", token=admin, json=body).get_json()
+        assert answer["total"] == 301, "the client first-party is one of them"
+        found += [(one["kind"], one["value"]) for one in answer["found"]]
+        pages += 1
+
+    assert len(set(found)) == len(found) == 301
+    assert pages == 16
 
 
 def test_revocations_and_keys_are_found_by_their_ids(api: Api, admin: str) -> None:

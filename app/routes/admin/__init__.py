@@ -1,4 +1,4 @@
-"""For administrators: revocations, sessions, users, clients, keys, search, audit, changes, health. Every route asks Redis."""
+"""For administrators: what they do and look at, a file for each thing. Every route asks Redis."""
 
 from flask import Blueprint, Response
 

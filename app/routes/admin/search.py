@@ -16,6 +16,7 @@ from app.openapi import operation
 from app.routes.context import service
 from app.routes.formats import (
     ClientId,
+    Cursor,
     Instant,
     Issuer,
     RevocationJson,
@@ -34,11 +35,14 @@ from revocation.redis.ledger import Standing
 
 routes = Blueprint("search", __name__)
 
-#: The number of users, and of clients, that are shown of those that match.
-_MOST = 20
+#: The number of users and clients on a page.
+_PAGE = 20
 
-#: The longest token there is, and the word before it in a header that somebody copied whole.
-_MAX_QUERY = 8192 + len("Bearer ")
+#: What stands before the token in a header that somebody copied whole, or in the options of curl.
+_HEADER = re.compile(r"""(?i)^(?:-H\s*)?["']?(?:authorization\s*:\s*)?bearer\s+""")
+
+#: The longest token there is, and what may stand around it.
+_MAX_QUERY = 8192 + 64
 
 #: A `jti` is of no use to anybody if it can be guessed; ours have 22 characters.
 _TOKEN_ID = re.compile(r"[!-~]{16,256}")
@@ -55,6 +59,11 @@ class Query(BaseModel):
         max_length=_MAX_QUERY,
         description="A name or a part of one, an id, or a whole token.",
         examples=["ada"],
+    )
+    cursor: str | None = Field(
+        default=None,
+        pattern="^[0-9]{1,9}$",
+        description="The `next_cursor` of the page before, with the same query; left out: from the beginning.",
     )
 
 
@@ -82,6 +91,7 @@ class UserOfJson(TypedDict):
     """An account."""
 
     scope: Scope
+    administers: Annotated[bool, Field(description="Whether it may sign in to the console.", examples=[False])]
     created_at: Instant
 
 
@@ -110,9 +120,11 @@ class FoundJson(TypedDict):
 
 
 class SearchResult(TypedDict):
-    """Whatever the text may stand for."""
+    """Whatever the text may stand for, a page of it."""
 
+    total: Annotated[int, Field(ge=0, description="How many there are on all pages.", examples=[1])]
     found: list[FoundJson]
+    next_cursor: Cursor
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,19 +167,27 @@ def search(body: Query) -> SearchResult:
     name of a user or a client. Each thing found can be revoked by its `kind` and `value`.
     """
     text = body.query.strip()
-    text = re.sub(r"(?i)^bearer\s+", "", text)
+    text, headers = _HEADER.subn("", text)
+    if headers:
+        text = text.rstrip("\"'")
     if not text or not text.isprintable():
         # Nothing has such a name, and a database may refuse the text.
-        return {"found": []}
-    matches = _exact(text)
-    known = {(match.handle.kind, match.handle.value) for match in matches}
-    matches += [match for match in _named(text) if (match.handle.kind, match.handle.value) not in known]
-    if not matches and _TOKEN_ID.fullmatch(text):
+        return {"total": 0, "found": [], "next_cursor": None}
+    skip = int(body.cursor or 0)
+    exact = _exact(text) if skip == 0 else []
+    number, named = _named(text, skip=skip)
+    known = {(match.handle.kind, match.handle.value) for match in exact}
+    matches = exact + [match for match in named if (match.handle.kind, match.handle.value) not in known]
+    if not number and not matches and _TOKEN_ID.fullmatch(text):
         # The service stores nothing of a token, so this may be the jti of one.
         matches.append(_Match(_handle("token", text)))
     asked = [handle for match in matches for handle in match.asked]
     standing = service().stores.denylist.standing(asked) if asked else Standing()
-    return {"found": [match.told(standing) for match in matches]}
+    return {
+        "total": max(number, len(matches)),
+        "found": [match.told(standing) for match in matches],
+        "next_cursor": str(skip + _PAGE) if skip + _PAGE < number else None,
+    }
 
 
 def _exact(text: str) -> list[_Match]:
@@ -222,13 +242,17 @@ def _of_token(claims: Claims) -> list[_Match]:
     return matches
 
 
-def _named(text: str) -> list[_Match]:
-    """Users and clients by a part of their names."""
+def _named(text: str, *, skip: int) -> tuple[int, list[_Match]]:
+    """How many users and clients there are by a part of their names, and a page of them: first the users."""
     stores = service().stores
-    matches = [_user(user) for user in stores.users.search(text, limit=_MOST)]
-    if text.lower() in FIRST_PARTY:
+    number, users = stores.users.search(text, limit=_PAGE, skip=skip)
+    matches = [_user(user) for user in users]
+    first_party = text.lower() in FIRST_PARTY
+    if first_party and skip <= number < skip + _PAGE:
         matches.append(_client_of(FIRST_PARTY))
-    return matches + [_client(client) for client in stores.clients.search(text, limit=_MOST)]
+    before = number + first_party
+    of_clients, clients = stores.clients.search(text, limit=_PAGE - len(matches), skip=max(0, skip - before))
+    return before + of_clients, matches + [_client(client) for client in clients]
 
 
 def _session(session_id: str) -> _Match | None:
@@ -246,7 +270,11 @@ def _session(session_id: str) -> _Match | None:
 
 
 def _user(user: User) -> _Match:
-    detail: UserOfJson = {"scope": user.scope, "created_at": rfc3339(milliseconds(user.created_at))}
+    detail: UserOfJson = {
+        "scope": user.scope,
+        "administers": user.administers,
+        "created_at": rfc3339(milliseconds(user.created_at)),
+    }
     state = _always("disabled" if user.disabled else "active")
     return _Match(_handle("subject", user.username), {"user": detail}, state=state)
 
