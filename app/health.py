@@ -2,6 +2,10 @@
 
 This is asked and judged here, and shown in three places: at `/healthz` and `/readyz`, at `/admin/health`, and in the
 console.
+
+Keys, in the deny-list's namespace and so in its cluster slot:
+
+    app:noticed:<check>     string: since when (ms) a warning without an instant of its own has been seen
 """
 
 import math
@@ -12,11 +16,11 @@ from typing import Any, Literal
 import redis
 
 from app.audit_copier import AuditCopier
-from app.instants import milliseconds, rfc3339
+from app.instants import milliseconds
 from app.readiness import is_draining
 from app.users import ADMIN, Users
 from revocation import DenylistEmptyError, DenylistUnavailableError, Guard, RedisDenylist, RevocationSettings
-from revocation.doctor import glance
+from revocation.doctor import Finding, glance
 from revocation.redis.protocol import Head
 
 #: A follower that is older than this many seconds is slow; a beat takes a quarter of one at most.
@@ -24,6 +28,9 @@ _SLOW_SECONDS = 1.0
 
 #: For how long a restart of Redis is told, in seconds.
 _RESTART_SECONDS = 3600
+
+#: What nobody has looked at for so long counts as new when it is seen again, in milliseconds.
+_NOTICED_FOR_MS = 600_000
 
 #: How late the audit trail may be before a warning.
 _AUDIT_LATE_SECONDS = 60
@@ -92,15 +99,24 @@ class RedisServer:
 
 
 @dataclass(frozen=True, slots=True)
+class Warned:
+    """A warning for people: what is wrong, why that matters, what to do, and since when."""
+
+    finding: Finding
+    #: When it began, in milliseconds; where nothing tells, when somebody looked and saw it first.
+    since_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class SystemHealth:
-    """Everything that enforces revocations, and warnings for people, each with what to do."""
+    """Everything that enforces revocations, and what an administrator should look at."""
 
     epoch: Epoch
     followers: tuple[LivingFollower, ...]
     redis: RedisServer
     #: How old the oldest line of the log is that the audit trail lacks; None where no process copies the log.
     audit_behind_seconds: float | None
-    warnings: tuple[str, ...]
+    warnings: tuple[Warned, ...]
 
 
 class Health:
@@ -149,7 +165,8 @@ class Health:
         warnings = (
             *self._epoch_warnings(epoch),
             *_follower_warnings(followers),
-            *self._server_warnings(server),
+            *self._noticed(glance(self._denylist, settings=self._settings)),
+            *self._restart_warnings(server),
             *self._audit_warnings(behind),
         )
         return SystemHealth(epoch, followers, server, behind, warnings)
@@ -183,7 +200,29 @@ class Health:
             last_write_ok=info.get("aof_last_write_status", "ok") == "ok",
         )
 
-    def _epoch_warnings(self, epoch: Epoch) -> list[str]:
+    def _noticed(self, findings: list[Finding]) -> list[Warned]:
+        """Warnings of findings that do not say since when they are so."""
+        if not findings:
+            return []
+        now_ms = int(1000 * time.time())
+        keys = [self._denylist.key(f"app:noticed:{finding.check}") for finding in findings]
+
+        def note(client: Any) -> list[Any]:
+            pipeline = client.pipeline(transaction=False)
+            for key in keys:
+                pipeline.set(key, now_ms, nx=True, px=_NOTICED_FOR_MS)
+                pipeline.pexpire(key, _NOTICED_FOR_MS)
+                pipeline.get(key)
+            # A Redis that takes no writes is one of the findings, and its refusal is no reason not to tell them.
+            answers: list[Any] = pipeline.execute(raise_on_error=False)
+            return answers[2::3]
+
+        return [
+            Warned(finding, int(since) if isinstance(since, bytes) and since.isdigit() else now_ms)
+            for finding, since in zip(findings, self._denylist.link.call(note), strict=True)
+        ]
+
+    def _epoch_warnings(self, epoch: Epoch) -> list[Warned]:
         admin = self._users.get(ADMIN)
         # The first epoch is opened before the first account is made.
         if admin is None or milliseconds(admin.created_at) >= epoch.opened_ms:
@@ -191,33 +230,41 @@ class Health:
         if 1000 * time.time() - epoch.opened_ms > self._denylist.lifetimes.entry_ms("session"):
             return []
         return [
-            (
-                f"The deny-list was opened anew at {rfc3339(epoch.opened_ms)}: Redis had lost its data, or somebody "
-                "ran `revocation init --new-epoch`. Nothing issued before that is accepted, so everyone signs in again."
+            _warned(
+                "epoch",
+                "The deny-list was opened anew: Redis had lost its data, or somebody ran `init --new-epoch`.",
+                "Nothing issued before that is accepted, so everyone signs in again.",
+                "see the log of Redis, who restarted or flushed it, and whether it has an append-only file",
+                since_ms=epoch.opened_ms,
             )
         ]
 
-    def _server_warnings(self, server: RedisServer) -> list[str]:
-        warnings = [
-            f"{finding.what} {finding.why} To mend it: {finding.mend}"
-            for finding in glance(self._denylist, settings=self._settings)
-        ]
+    def _restart_warnings(self, server: RedisServer) -> list[Warned]:
         uptime = server.uptime_seconds
         # Redis counts whole seconds, and this process may have been made while Redis started.
-        if uptime is not None and uptime + 2 < min(time.monotonic() - self._since, _RESTART_SECONDS):
-            warnings.append(
-                f"Redis started again {uptime} s ago: it had ended while this service ran. See its log for the reason."
+        if uptime is None or uptime + 2 >= min(time.monotonic() - self._since, _RESTART_SECONDS):
+            return []
+        return [
+            _warned(
+                "restart",
+                "Redis started again: it had ended while this service ran.",
+                "What asked it meanwhile was refused with 503. The warning goes an hour after the start.",
+                "see the log of Redis for the reason",
+                since_ms=int(1000 * (time.time() - uptime)),
             )
-        return warnings
+        ]
 
-    def _audit_warnings(self, behind_seconds: float | None) -> list[str]:
+    def _audit_warnings(self, behind_seconds: float | None) -> list[Warned]:
         if behind_seconds is None or behind_seconds <= _AUDIT_LATE_SECONDS:
             return []
         reach = self._denylist.head().settings.horizon_ms // 1000
         return [
-            (
-                f"The audit trail is {behind_seconds:.0f} s behind: the database does not take what was revoked. Bring "
-                f"it back within {reach} s of its failure, which is how far the deny-list's log reaches back."
+            _warned(
+                "audit",
+                f"The audit trail is {behind_seconds:.0f} s behind: the database does not take what was revoked.",
+                f"The deny-list's log reaches {reach} s back; what is older waits in Redis, up to 100,000 lines.",
+                "see that the database of APP_DATABASE_URL runs and has room on its disk",
+                since_ms=int(1000 * (time.time() - behind_seconds)),
             )
         ]
 
@@ -226,14 +273,22 @@ def _epoch(head: Head) -> Epoch:
     return Epoch(head.epoch, head.birth_ms, head.everything_ms or None)
 
 
-def _follower_warnings(followers: tuple[LivingFollower, ...]) -> list[str]:
-    slow = [follower.id for follower in followers if follower.age_seconds > _SLOW_SECONDS]
+def _warned(check: str, what: str, why: str, mend: str, *, since_ms: int) -> Warned:
+    return Warned(Finding(check, "warning", what, why, mend), since_ms)
+
+
+def _follower_warnings(followers: tuple[LivingFollower, ...]) -> list[Warned]:
+    slow = [follower for follower in followers if follower.age_seconds > _SLOW_SECONDS]
     if not slow:
         return []
     return [
-        (
+        _warned(
+            "followers",
             f"{len(slow)} of {len(followers)} followers have not been heard of for more than {_SLOW_SECONDS:g} s: "
-            f"{', '.join(slow[:3])}. Their processes ask Redis meanwhile, or have ended."
+            f"{', '.join(follower.id for follower in slow[:3])}.",
+            "Their processes ask Redis meanwhile, or have ended; then their leases run out, and nobody waits for them.",
+            "see whether these processes run, and what their logs say of Redis",
+            since_ms=int(1000 * (time.time() - max(follower.age_seconds for follower in slow))),
         )
     ]
 

@@ -446,8 +446,12 @@ def test_what_silently_breaks_a_denylist_is_said_with_what_to_do(start_server: S
         server.client().config_set("maxmemory", server.client().info("memory")["used_memory"] + 1_000_000)
         server.client().config_set("maxmemory-policy", "allkeys-lru")
 
-        warnings = "\n".join(health(api, admin)["warnings"])
+        first = health(api, admin)["warnings"]
+        again = health(api, admin)["warnings"]
 
+    assert {each["check"]: each["since"] for each in again} == {each["check"]: each["since"] for each in first}
+    assert all(each["what"] and each["why"] and each["severity"] in ("problem", "warning") for each in first)
+    warnings = "\n".join(each["mend"] for each in first)
     for word in ("CONFIG SET maxmemory-policy noeviction", "CONFIG SET maxmemory ", "CONFIG SET appendonly yes"):
         assert word in warnings
 

@@ -59,9 +59,8 @@ def test_a_primary_without_the_replicas_that_must_confirm_is_no_healthy_denylist
     with replica_of(primary) as replica, prepared(settings) as api:
         admin = api.admin()
         well = api.get("/healthz").get_json()["denylist"]["status"]
-        (needed,) = [
-            each for each in api.get("/admin/health", token=admin).get_json()["warnings"] if "replicas" in each
-        ]
+        warnings = api.get("/admin/health", token=admin).get_json()["warnings"]
+        (needed,) = [each["what"] + each["why"] for each in warnings if "replicas" in each["what"]]
         replica.fall_behind()
         ill = api.get("/healthz").get_json()["denylist"]["status"]
         assert api.me(admin) == 503

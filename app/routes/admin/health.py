@@ -8,9 +8,11 @@ from pydantic import Field
 from typing_extensions import TypedDict  # pydantic cannot read the one of typing before 3.12
 
 from app.bearer import admin_required
+from app.instants import rfc3339
 from app.openapi import operation
 from app.routes.context import service
 from app.routes.formats import Instant, epoch_bounds
+from revocation.doctor import Severity
 
 routes = Blueprint("health", __name__)
 
@@ -50,6 +52,22 @@ class RedisJson(TypedDict):
     last_write_ok: bool
 
 
+class WarningJson(TypedDict):
+    """A warning for people, as the doctor says it."""
+
+    check: Annotated[str, Field(description="The stable name of what was looked at.", examples=["eviction"])]
+    severity: Annotated[
+        Severity,
+        Field(
+            description="`problem`: revoked tokens may work again, or good ones be refused; `warning`: after a fault."
+        ),
+    ]
+    what: Annotated[str, Field(examples=["maxmemory-policy is allkeys-lru."])]
+    why: Annotated[str, Field(description="Why it matters.")]
+    mend: Annotated[str, Field(description="What to do: a command, a setting, or where to look.")]
+    since: Annotated[Instant, Field(description="When it began; where nothing tells, when it was seen first.")]
+
+
 class SystemHealth(TypedDict):
     """Everything that enforces revocations."""
 
@@ -64,7 +82,7 @@ class SystemHealth(TypedDict):
             examples=[0.0],
         ),
     ]
-    warnings: Annotated[list[str], Field(description="For people: what somebody should look at, and what to do.")]
+    warnings: Annotated[list[WarningJson], Field(description="What somebody should look at.")]
 
 
 @routes.get("/health")
@@ -79,5 +97,7 @@ def health() -> SystemHealth:
         "followers": [cast("LivingFollowerJson", asdict(follower)) for follower in system.followers],
         "redis": cast("RedisJson", asdict(system.redis)),
         "audit_behind_seconds": system.audit_behind_seconds,
-        "warnings": list(system.warnings),
+        "warnings": [
+            cast("WarningJson", {**asdict(each.finding), "since": rfc3339(each.since_ms)}) for each in system.warnings
+        ],
     }

@@ -33,6 +33,13 @@ export function pulse(text, kind) {
   $("pulse").className = `chip ${kind}`;
 }
 
+/** What is wrong, why it matters, since when, and what to do. */
+const warning = ({ severity, what, why, mend, since }) =>
+  h("div", { class: `message ${severity === "problem" ? "refused" : "warn"}` },
+    h("p", {}, h("strong", {}, what), " ", why),
+    h("p", { class: "quiet small" }, "Since ", time(since), " (", distance(since), ")"),
+    mend && h("p", { class: "mend" }, "What to do: ", h("code", {}, mend)));
+
 function draw({ warnings, followers, redis, epoch }) {
   const slow = (one) => one.age_seconds > 1;
   const rows = followers.map((one) => row(COLUMNS, [
@@ -42,7 +49,7 @@ function draw({ warnings, followers, redis, epoch }) {
   ]));
   $("health-report").replaceChildren(
     ...(warnings.length
-      ? warnings.map((text) => h("p", { class: "message warn" }, text))
+      ? warnings.map(warning)
       : [h("p", { class: "message ok" }, "All well: every follower has read the log, and Redis keeps what it is told.")]),
     h("h3", {}, count(followers.length, "follower")),
     followers.length
