@@ -2,8 +2,8 @@
 
 import math
 import re
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final, Protocol, Self
 
 from revocation.claims import MAX_INSTANT, Claims
@@ -54,6 +54,8 @@ class Revocation:
     #: Where the actor did it from, and by which act of an application; empty where nobody said.
     address: str = ""
     action: str = ""
+    #: The same for all that one call took back together; empty where it was the only one.
+    batch: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +66,12 @@ class Note:
     reason: str = ""
     address: str = ""
     action: str = ""
+    #: Names what was taken back together.
+    batch: str = ""
 
     def checked(self) -> Self:
         """The note as it may be stored: ValueError where a text is too long or holds control characters."""
-        for text in (self.actor, self.reason, self.address, self.action):
+        for text in (self.actor, self.reason, self.address, self.action, self.batch):
             checked_note(text)
         return self
 
@@ -100,6 +104,8 @@ class Page:
 
     revocations: tuple[Revocation, ...]
     next_cursor: str | None
+    #: Of a page on which a batch stands as one: how many of each batch the page has passed.
+    batches: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

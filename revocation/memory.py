@@ -128,7 +128,8 @@ class MemoryDenylist:
     ) -> Receipt:
         """Revoke several handles."""
         checked_cutoffs(handles, issued_before_ms)
-        note = Note(actor, reason, address, action).checked()
+        batch = secrets.token_hex(8) if len(handles) > 1 else ""
+        note = Note(actor, reason, address, action, batch).checked()
         now = self.now_ms()
         if issued_before_ms is not None and issued_before_ms > now + 1:
             raise ValueError(AHEAD)
@@ -150,7 +151,7 @@ class MemoryDenylist:
                 self._count += 1
                 id_ = f"{now}-{self._count}-{secrets.token_hex(4)}"
                 own = replace(handle, expires_at=None)
-                twin = Revocation(id_, own, cutoff, expires_at_ms, now, reason, actor, address, action)
+                twin = Revocation(id_, own, cutoff, expires_at_ms, now, reason, actor, address, action, batch)
                 self._add(twin)
                 self._changes.append(Change(id_, False, twin, id_, now, note))
             standing.append(twin)

@@ -1,5 +1,6 @@
 """`revocation revoke`: take back a token, everything under a handle, or a file of handles."""
 
+import secrets
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -190,23 +191,25 @@ def _revoke_one(denylist: RedisDenylist, handle: Handle, order: _Order) -> int:
 
 def _revoke_all(denylist: RedisDenylist, handles: list[Handle], order: _Order) -> int:
     done = 0
+    batch = secrets.token_hex(8)
     written: list[Revocation] = []
     try:
         with Progress("Revoking", total=len(handles)) as progress:
             while done < len(handles):
-                batch = handles[done : done + _BATCH]
-                last = done + len(batch) == len(handles)
+                part = handles[done : done + _BATCH]
+                last = done + len(part) == len(handles)
                 if last:
                     progress.doing = "Revoking, and waiting for the followers"
                 receipt = denylist.revoke_many(
-                    batch,
+                    part,
                     reason=order.reason,
                     actor=operator(),
                     address=here(),
                     wait_seconds=order.wait_seconds if last else 0,
+                    batch=batch,
                 )
                 written += receipt.revocations
-                done += len(batch)
+                done += len(part)
                 progress.done = done
     except (DenylistUnavailableError, KeyboardInterrupt):
         notify(f"Stopped: {done} of {len(handles)} are revoked for certain. Run it again: revoking twice does no harm.")

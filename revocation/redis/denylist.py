@@ -249,13 +249,17 @@ class RedisDenylist:
         action: str = "",
         issued_before_ms: int | None = None,
         wait_seconds: float | None = None,
+        batch: str = "",
     ) -> Receipt:
-        """Revoke several handles; each batch of 256 is one step, and all are written when it returns."""
+        """Revoke several handles; each 256 are one step, and all are written when it returns.
+
+        Several calls with one `batch`, which is random, count as having revoked together (see `Revocation.batch`).
+        """
         checked_cutoffs(handles, issued_before_ms)
         self.signing_keys.protect(handles)
         return self._revoke_all(
             handles,
-            note=Note(actor, reason, address, action).checked(),
+            note=Note(actor, reason, address, action, batch).checked(),
             issued_before_ms=issued_before_ms,
             wait_seconds=wait_seconds,
         )
@@ -310,6 +314,8 @@ class RedisDenylist:
         indexes: Sequence[str] = (),
     ) -> Receipt:
         started = time.monotonic()
+        if len(handles) > 1 and not note.batch:
+            note = replace(note, batch=secrets.token_hex(8))
         self.epochs.inspect()
         revocations: list[Revocation] = []
         confirmations: list[Confirmation] = []
@@ -387,6 +393,7 @@ class RedisDenylist:
                 actor=note.actor,
                 address=note.address,
                 action=note.action,
+                batch=note.batch,
             )
             for handle, id_, cutoff_text, expiry in zip(handles, *(written[i::4] for i in range(3)), strict=True)
             if id_
@@ -448,12 +455,21 @@ class RedisDenylist:
         """The time of Redis, and the cut-offs and revocations of all the handles, from two round trips at the most."""
         return self._ledger.standing(handles)
 
-    def page(self, *, kind: Kind | None = None, cursor: str | None = None, limit: int = 50) -> Page:
+    def page(
+        self,
+        *,
+        kind: Kind | None = None,
+        matching: Callable[[Revocation], bool] = lambda _: True,
+        fold: bool = False,
+        cursor: str | None = None,
+        limit: int = 50,
+    ) -> Page:
         """Live revocations, newest first; those that outlive the log follow, the longest-lived first.
 
-        Raises ValueError for a cursor that did not come from a page.
+        With `fold` the first of a batch stands for those of it that follow on the page. A page may be short, and even
+        empty, and not be the last. Raises ValueError for a cursor that did not come from a page.
         """
-        return self._ledger.page(kind=kind, cursor=cursor, limit=limit)
+        return self._ledger.page(kind=kind, matching=matching, fold=fold, cursor=cursor, limit=limit)
 
     def changes(self, *, after: str | None = None, limit: int = 100) -> tuple[tuple[Change, ...], str]:
         """What the log says after a cursor, oldest first, and the cursor for the next question."""

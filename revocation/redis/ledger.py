@@ -1,7 +1,7 @@
 """Ledger: what administrators read in the deny-list: one revocation, those of a handle, all of them, what happened."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -46,6 +46,44 @@ class Standing:
     def of(self, handle: Handle) -> tuple[Revocation, ...]:
         """The live revocations of exactly this handle, oldest first; those that were merged are not told apart."""
         return self.revocations.get(handle.name, ())
+
+
+@dataclass(slots=True)
+class _Sheet:
+    """A page while it is filled."""
+
+    limit: int
+    wants: Callable[[Revocation], bool]
+    fold: bool
+    rows: list[Revocation] = field(default_factory=list)
+    batches: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether it takes no more whatever comes; one that folds may still take what is of a batch on it."""
+        return not self.fold and len(self.rows) == self.limit
+
+    def takes(self, revocation: Revocation) -> bool:
+        """Put the revocation on the page; False where it has no room."""
+        batch = revocation.batch if self.fold else ""
+        if batch not in self.batches:
+            if len(self.rows) == self.limit:
+                return False
+            self.rows.append(revocation)
+        if batch:
+            self.batches[batch] = self.batches.get(batch, 0) + 1
+        return True
+
+    def page(self, next_cursor: str | None) -> Page:
+        return Page(tuple(self.rows), next_cursor, self.batches)
+
+
+def _sizes(first: int) -> Iterator[int]:
+    """How many lines to read, time and again: a page whose every line counts asks for no more than it shows."""
+    read, size = 0, min(first, _READ_AT_ONCE)
+    while read < _READ_AT_MOST:
+        yield size
+        read, size = read + size, min(2 * size, _READ_AT_ONCE)
 
 
 class Ledger:
@@ -105,18 +143,29 @@ class Ledger:
         recorded, _ = self._records([id_ for named in ids.values() for id_ in named])
         return {name: tuple(recorded[id_] for id_ in named if id_ in recorded) for name, named in ids.items()}
 
-    def page(self, *, kind: Kind | None = None, cursor: str | None = None, limit: int = 50) -> Page:
+    def page(
+        self,
+        *,
+        kind: Kind | None = None,
+        matching: Callable[[Revocation], bool] = lambda _: True,
+        fold: bool = False,
+        cursor: str | None = None,
+        limit: int = 50,
+    ) -> Page:
         """Live revocations, newest first; those that outlive the log follow, the longest-lived first.
 
-        Raises ValueError for a cursor that did not come from a page.
+        With `fold` the first of a batch stands for those of it that follow on the page. A page may be short, and even
+        empty, and not be the last: so many lines are read for one at most. Raises ValueError for a cursor that did not
+        come from a page.
         """
         # A Redis that has lost its data has no empty list: the head raises.
         self._epochs.head()
+        sheet = _Sheet(limit, lambda revocation: kind in (None, revocation.handle.kind) and matching(revocation), fold)
         place, _, after = (cursor or "log:+").partition(":")
         if place == "log" and re.fullmatch(r"\+|[0-9]{1,19}-[0-9]{1,19}", after):
-            return Page((), "lasting:0") if re.fullmatch("0+-0+", after) else self._page_of_log(kind, after, limit)
+            return sheet.page("lasting:0") if re.fullmatch("0+-0+", after) else self._page_of_log(sheet, after)
         if place == "lasting" and re.fullmatch(r"[0-9]{1,9}", after):
-            return self._page_of_lasting(kind, int(after), limit)
+            return self._page_of_lasting(sheet, int(after))
         raise ValueError("this cursor did not come from a page")
 
     def changes(self, *, after: str | None = None, limit: int = 100) -> tuple[tuple[Change, ...], str]:
@@ -154,43 +203,51 @@ class Ledger:
         line = f"{entry_id.decode()}-{change['tag']}"
         return Change(line, True, self.recorded(undone), undone, int(change["at"]), note)
 
-    def _page_of_log(self, kind: Kind | None, after: str, limit: int) -> Page:
-        revocations: list[Revocation] = []
-        newest = after if after == "+" else f"({after}"
-        for _ in range(0, _READ_AT_MOST, _READ_AT_ONCE):
-            entries = self._log_before(newest)
+    def _page_of_log(self, sheet: "_Sheet", after: str) -> Page:
+        for number in _sizes(sheet.limit):
+            entries = self._log_before(after, number)
             read = [parse_logged(entry_id, fields) for entry_id, fields in entries]
-            for revocation in self._alive([r for r in read if r is not None and kind in (None, r.handle.kind)]):
-                revocations.append(revocation)
-                if len(revocations) == limit:
-                    return Page(tuple(revocations), f"log:{stream_id_of(revocation.id)}")
-            if len(entries) < _READ_AT_ONCE:
-                return Page(tuple(revocations), "lasting:0")
-            newest = f"({entries[-1][0].decode()}"
-        return Page(tuple(revocations), f"log:{newest[1:]}")
+            for revocation in self._alive([one for one in read if one is not None and sheet.wants(one)]):
+                if not sheet.takes(revocation):
+                    return sheet.page(f"log:{after}")
+                after = stream_id_of(revocation.id)
+                if sheet.is_full:
+                    return sheet.page(f"log:{after}")
+            if len(entries) < number:
+                return sheet.page("lasting:0")
+            after = entries[-1][0].decode()
+        return sheet.page(f"log:{after}")
 
-    def _log_before(self, newest: str) -> list[tuple[bytes, dict[bytes, bytes]]]:
-        entries: Any = self._link.call(
-            lambda client: client.xrevrange(self._namespace.log, newest, "-", count=_READ_AT_ONCE)
-        )
+    def _log_before(self, after: str, number: int) -> list[tuple[bytes, dict[bytes, bytes]]]:
+        newest = after if after == "+" else f"({after}"
+        entries: Any = self._link.call(lambda client: client.xrevrange(self._namespace.log, newest, "-", count=number))
         return list(entries)
 
-    def _page_of_lasting(self, kind: Kind | None, first: int, limit: int) -> Page:
+    def _page_of_lasting(self, sheet: "_Sheet", first: int) -> Page:
         oldest: Any = self._link.call(lambda client: client.xrange(self._namespace.log, "-", "+", count=1))
         in_log_from = order(oldest[0][0].decode()) if oldest else None
+        for number in _sizes(sheet.limit):
+            recorded = self._lasting(first, number)
+            wanted = [one for one in recorded if one is not None and sheet.wants(one)]
+            shown_before = self._logged([r.id for r in wanted if in_log_from and order(r.id) >= in_log_from])
+            places = {one.id: first + place for place, one in enumerate(recorded) if one is not None}
+            for revocation in self._alive([one for one in wanted if one.id not in shown_before]):
+                if not sheet.takes(revocation):
+                    return sheet.page(f"lasting:{places[revocation.id]}")
+                if sheet.is_full:
+                    return sheet.page(f"lasting:{places[revocation.id] + 1}")
+            if len(recorded) < number:
+                return sheet.page(None)
+            first += number
+        return sheet.page(f"lasting:{first}")
+
+    def _lasting(self, first: int, number: int) -> list[Revocation | None]:
+        """What outlives the log, the longest-lived first; None for an undone one, and for another version's."""
         ids: Any = self._link.call(
-            lambda client: client.zrevrange(self._namespace.lasting_expiry, first, first + _READ_AT_ONCE - 1)
+            lambda client: client.zrevrange(self._namespace.lasting_expiry, first, first + number - 1)
         )
         texts: Any = self._link.call(lambda client: client.hmget(self._namespace.lasting, ids)) if ids else []
-        recorded = [parse_revocation(id_.decode(), text) for id_, text in zip(ids, texts, strict=True) if text]
-        read = [revocation for revocation in recorded if revocation is not None]
-        shown_before = self._logged([r.id for r in read if in_log_from and order(r.id) >= in_log_from])
-        wanted = [r for r in read if r.id not in shown_before and kind in (None, r.handle.kind)]
-        revocations = list(self._alive(wanted))[:limit]
-        if len(revocations) == limit:
-            place = [id_.decode() for id_ in ids].index(revocations[-1].id) + 1
-            return Page(tuple(revocations), f"lasting:{first + place}")
-        return Page(tuple(revocations), f"lasting:{first + len(ids)}" if len(ids) == _READ_AT_ONCE else None)
+        return [parse_revocation(id_.decode(), text) if text else None for id_, text in zip(ids, texts, strict=True)]
 
     def _logged(self, ids: Sequence[str]) -> set[str]:
         """Those of the revocations that the log tells of; what was given back after a loss is not among them."""
@@ -248,14 +305,14 @@ class Ledger:
         if not recorded:
             return
 
-        def ask(client: Any) -> list[Any]:
-            pipeline = client.pipeline(transaction=False)
-            pipeline.mget([self._namespace.entry(revocation.handle) for revocation in recorded])
-            pipeline.hmget(self._namespace.lasting, [revocation.id for revocation in recorded])
-            answers: list[Any] = pipeline.execute()
-            return answers
-
-        for revocation, entry, mark in zip(recorded, *self._link.call(ask), strict=True):
-            how = standing_in(entry, revocation.id)
-            if how == "alone" or (how == "merged" and mark != UNDONE):
+        entries: Any = self._link.call(
+            lambda client: client.mget([self._namespace.entry(revocation.handle) for revocation in recorded])
+        )
+        how = [standing_in(entry, revocation.id) for revocation, entry in zip(recorded, entries, strict=True)]
+        # `lasting` repeats whole records, so it is asked only for what an entry does not tell.
+        merged = [revocation.id for revocation, word in zip(recorded, how, strict=True) if word == "merged"]
+        marks: Any = self._link.call(lambda client: client.hmget(self._namespace.lasting, merged)) if merged else []
+        undone = {id_ for id_, mark in zip(merged, marks, strict=True) if mark == UNDONE}
+        for revocation, entry, word in zip(recorded, entries, how, strict=True):
+            if word and revocation.id not in undone:
                 yield revocation, entry

@@ -16,7 +16,8 @@
                           random, op is revoke, undo or restore, at (ms) never decreases, expires (ms, counted from at,
                           or 'never') and entry are the result, '' if none is left. Later versions may say something
                           else behind the tag. about: JSON; of a revocation: [what was asked by whom, why, from
-                          where and by which act (an object), its cut-off, its expiry]. Ids only order
+                          where, by which act and together with what (an object), its cut-off, its expiry]. Ids only
+                          order
     <ns>:lasting          hash: id -> about, of revocations that outlive the log; '-' of those that were undone
     <ns>:lasting:expiry   sorted set: id by expiry (ms, +inf: never)
     <ns>:clock            string: '<highest iat handed out> <highest cut-off>', ms
@@ -315,13 +316,15 @@ def parse_undo(text: bytes) -> tuple[str, Note] | None:
 
 
 def _noted(note: Note) -> dict[str, str]:
-    # Address and action are left out where they are empty, as the first releases wrote all records.
-    more = {"address": note.address, "action": note.action}
+    # What is empty of these is left out, as the first releases wrote all records.
+    more = {"address": note.address, "action": note.action, "batch": note.batch}
     return {"actor": note.actor, "reason": note.reason, **{name: text for name, text in more.items() if text}}
 
 
 def _note_in(about: dict[str, str]) -> Note:
-    return Note(about["actor"], about["reason"], about.get("address", ""), about.get("action", ""))
+    return Note(
+        about["actor"], about["reason"], about.get("address", ""), about.get("action", ""), about.get("batch", "")
+    )
 
 
 def parse_revocation(revocation_id: str, text: bytes, *, at_ms: int | None = None) -> Revocation | None:
@@ -342,6 +345,7 @@ def parse_revocation(revocation_id: str, text: bytes, *, at_ms: int | None = Non
             actor=note.actor,
             address=note.address,
             action=note.action,
+            batch=note.batch,
         )
     except (ValueError, KeyError, TypeError):
         return None
