@@ -8,18 +8,21 @@ signed in. Where nothing changes, nothing is revoked.
 
 from collections.abc import Callable, Mapping
 from datetime import timedelta
-from typing import Literal
+from typing import Final, Literal
 
 from app.audit import Actor
 from app.clients import FIRST_PARTY, Client, looks_like_client_id
 from app.database import DatabaseUnavailableError, InvalidValueError
-from app.revocations import Revocations
+from app.revocations import RevocationNotFoundError, Revocations
 from app.sessions import Sessions
 from app.stores import Stores
 from app.throttle import Throttle
 from app.users import Changed, User
-from revocation import Handle, Key, Receipt, Revocation
+from revocation import ConflictError, Handle, Key, Receipt, Revocation
 from revocation.handles import Kind
+
+#: How many revocations of a batch one call takes back, which is one question each.
+_UNDONE_AT_ONCE: Final = 500
 
 #: Who proves an identity here.
 Holder = Literal["user", "client"]
@@ -220,6 +223,28 @@ class Accounts:
         self._check_client(self._revocations.get(revocation_id).handle)
         revocation = self._revocations.undo(revocation_id, reason=reason, actor=actor)
         return revocation, self._is_disabled(revocation.handle)
+
+    def undo_batch(
+        self, batch: str, *, reason: str, actor: Actor, cursor: str | None = None
+    ) -> tuple[int, int, str | None]:
+        """Take back what was revoked together: how many were, how many cannot be, and the cursor where there are more.
+
+        Raises InvalidValueError, and ValueError for a cursor that did not come from here.
+        """
+        page = self._stores.denylist.page(matching=lambda one: one.batch == batch, cursor=cursor, limit=_UNDONE_AT_ONCE)
+        undone = kept = 0
+        for revocation in page.revocations:
+            try:
+                self._check_client(revocation.handle)
+                self._revocations.undo(revocation.id, reason=reason, actor=actor)
+            except (ClientClosedError, ConflictError):
+                kept += 1
+            except RevocationNotFoundError:
+                # Somebody else was faster, or it has ended.
+                continue
+            else:
+                undone += 1
+        return undone, kept, page.next_cursor
 
     def check(self, handle: Handle, *, issued_before_ms: int | None, even_if_unknown: bool = False) -> None:
         """Raise an error where this must not be revoked, or not from this cut-off on, or where it names nobody.

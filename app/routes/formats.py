@@ -134,6 +134,10 @@ class RevocationJson(TypedDict):
     ]
     reason: Annotated[str, Field(examples=["laptop stolen"])]
     actor: Annotated[str, Field(description="Who revoked.", examples=["admin"])]
+    address: Annotated[str, Field(description="From where; empty where nobody said.", examples=["192.0.2.7"])]
+    batch: Annotated[
+        str | None, Field(description="The same for all that was revoked together; null: alone.", examples=[None])
+    ]
     created_at: Instant
 
 
@@ -206,6 +210,8 @@ def revocation_json(revocation: Revocation) -> RevocationJson:
         "expires_at": None if expiry is None else rfc3339(expiry),
         "reason": revocation.reason,
         "actor": revocation.actor,
+        "address": revocation.address,
+        "batch": revocation.batch or None,
         "created_at": rfc3339(revocation.created_at_ms),
     }
 

@@ -710,3 +710,105 @@ def test_the_pages_of_the_audit_log_are_the_whole_log(fresh: Api) -> None:
 @pytest.mark.parametrize("cursor", ["x", "%00", "MQ", "YXVkaXQ6MA", "%D9%A3"])
 def test_a_made_up_cursor_of_the_audit_log_is_refused(api: Api, admin: str, cursor: str) -> None:
     refused(api.get(f"/admin/audit?cursor={cursor}", token=admin), 400, "invalid")
+
+
+# What was revoked together
+
+
+def listed(api: Api, admin: str, **query: Any) -> dict[str, Any]:
+    answer = api.get("/admin/revocations", token=admin, query_string=query)
+    assert answer.status_code == 200, answer.text
+    told: dict[str, Any] = answer.get_json()
+    return told
+
+
+def test_a_batch_is_one_row_with_its_number_and_is_undone_together(fresh: Api) -> None:
+    admin, logins = fresh.admin(), [fresh.login() for _ in range(3)]
+    issuer = fresh.settings.issuer
+    before = fresh.revoke(admin, kind="session", value="before", even_if_unknown=True)
+    fresh.service.stores.denylist.revoke_many(
+        [Handle("session", login.session_id, issuer=issuer) for login in logins],
+        reason="the wrong list",
+        actor="operator ada",
+    )
+    assert [alive(fresh, login) for login in logins] == [(401, 401)] * 3
+
+    rows = listed(fresh, admin, fold="true")["revocations"]
+    assert [(row["stands_for"], row["reason"]) for row in rows] == [(3, "the wrong list"), (1, before["reason"])]
+    batch = rows[0]["batch"]
+    members = listed(fresh, admin, batch=batch)["revocations"]
+    assert {one["value"] for one in members} == {login.session_id for login in logins}
+
+    answer = fresh.delete(f"/admin/batches/{batch}", token=admin, query_string={"reason": "the right one is another"})
+
+    told = answer.get_json()
+    assert (told["undone"], told["kept"]) == (3, 0)
+    assert [alive(fresh, login) for login in logins] == [(200, 200)] * 3
+    assert [row["id"] for row in listed(fresh, admin, fold="true")["revocations"]] == [before["id"]]
+    undone = [one for one in fresh.audited(admin) if one["action"] == "revocation.undo"]
+    assert {one["reason"] for one in undone} == {"the right one is another"}
+    assert {one["revocation_id"] for one in undone} == {one["id"] for one in members}
+
+
+def test_a_batch_is_undone_five_hundred_at_a_time(fresh: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.accounts._UNDONE_AT_ONCE", 2)
+    admin, issuer = fresh.admin(), fresh.settings.issuer
+    handles = [Handle("session", f"s-{number}", issuer=issuer) for number in range(5)]
+    fresh.service.stores.denylist.revoke_many(handles, reason="x", actor="ada")
+    batch = listed(fresh, admin)["revocations"][0]["batch"]
+
+    undone, cursor = [], None
+    while not undone or cursor is not None:
+        query = {"cursor": cursor} if cursor else {}
+        told = fresh.delete(f"/admin/batches/{batch}", token=admin, query_string=query).get_json()
+        undone.append(told["undone"])
+        cursor = told["next_cursor"]
+
+    assert undone[:3] == [2, 2, 1]
+    assert listed(fresh, admin)["revocations"] == []
+
+
+def test_a_disabled_account_is_one_row_for_its_sessions(fresh: Api) -> None:
+    admin, name = fresh.admin(), fresh.add_user()
+    for _ in range(3):
+        fresh.login(name)
+
+    fresh.patch(f"/admin/users/{name}", token=admin, json={"disabled": True})
+
+    rows = listed(fresh, admin, fold="true")["revocations"]
+    assert [(row["kind"], row["stands_for"]) for row in rows] == [("session", 3), ("subject", 1)]
+
+
+@pytest.mark.parametrize("text", ["LAPTOP", "admin", "127.0.0.1", "stolen on the"])
+def test_revocations_are_found_by_reason_actor_and_address(fresh: Api, text: str) -> None:
+    admin = fresh.admin()
+    wanted = fresh.revoke(admin, kind="subject", value="x", even_if_unknown=True, reason="laptop stolen on the train")
+    other = Handle("subject", "other", issuer=fresh.settings.issuer)
+    fresh.service.stores.denylist.revoke(other, reason="left", actor="eve", address="192.0.2.7")
+
+    assert [one["id"] for one in listed(fresh, admin, text=text)["revocations"]] == [wanted["id"]]
+    assert [one["value"] for one in listed(fresh, admin, text="192.0.2")["revocations"]] == ["other"]
+
+
+def test_keys_are_listed_rotated_and_withdrawn(fresh: Api) -> None:
+    login = fresh.login("admin", ADMIN_PASSWORD)
+    (signing,) = fresh.get("/admin/keys", token=login.access_token).get_json()["keys"]
+    assert (signing["state"], signing["algorithm"]) == ("signs", fresh.settings.algorithm)
+
+    rotated = fresh.post("/admin/keys", token=login.access_token)
+    assert (rotated.status_code, rotated.get_json()["state"]) == (201, "next")
+    withdrawn = fresh.delete(f"/admin/keys/{signing['key_id']}", token=login.access_token).get_json()
+
+    assert withdrawn["withdrawn"] is True
+    assert (withdrawn["revocation"]["kind"], withdrawn["revocation"]["value"]) == ("key", signing["key_id"])
+    assert fresh.me(login.access_token) == 401
+    fresh.look_at_keys()
+    admin = fresh.refreshed(login).access_token
+    states = {one["key_id"]: one["state"] for one in fresh.get("/admin/keys", token=admin).get_json()["keys"]}
+    assert signing["key_id"] not in states
+    assert sorted(states.values()) == ["next", "signs"]
+    assert [one["action"] for one in fresh.audited(admin)][:2] == ["key.revoke", "key.rotate"]
+
+
+def test_what_no_key_can_be_called_is_refused(fresh: Api) -> None:
+    refused(fresh.delete(f"/admin/keys/{'x' * 300}", token=fresh.admin()), 400, "invalid")

@@ -147,6 +147,7 @@ ROWS: dict[tuple[str, str], Row] = {
     ("GET", "/admin/revocations"): Row(admins(200)),
     ("GET", "/admin/revocations/<revocation_id>"): Row(admins(200), path=revocation_path),
     ("DELETE", "/admin/revocations/<revocation_id>"): Row(admins(200), path=revocation_path, body=reason),
+    ("DELETE", "/admin/batches/<batch>"): Row(admins(200), path=lambda _: "/admin/batches/of-nothing", body=reason),
     ("GET", "/admin/sessions"): Row(admins(200), body=lambda w: {"query_string": {"subject": w.user.username}}),
     ("GET", "/admin/audit"): Row(admins(200)),
     ("GET", "/admin/changes"): Row(admins(200)),

@@ -187,6 +187,41 @@ def test_a_name_that_nobody_has_is_told_and_can_be_revoked_all_the_same(desk: Vi
     expect(dialog.get_by_role("status")).to_contain_text("Revoked.")
 
 
+def test_matches_beyond_the_first_page_are_counted_and_shown(desk: Visitor, service: Service) -> None:
+    page, token = desk.page, service.login()["access_token"]
+    for number in range(25):
+        service.post("/admin/clients", token=token, json={"name": f"nightly {number:02}"})
+
+    find(page, "nightly")
+
+    expect(page.get_by_text("25 found.")).to_be_visible()
+    cards = page.get_by_role("article", name="client ")
+    expect(cards).to_have_count(20)
+    page.get_by_role("button", name="More").click()
+    expect(cards).to_have_count(25)
+    expect(page.get_by_role("button", name="More")).to_have_count(0)
+    find(page, "admin")
+    expect(page.get_by_role("article", name="user admin")).to_contain_text("administrator")
+
+
+def test_health_says_what_is_wrong_since_when_and_what_to_do(
+    browser: Browser, start_server: StartServer, tmp_path: Path
+) -> None:
+    server = start_server("valkey")
+    env = {"REVOCATION_REDIS_URL": server.url, "APP_WORKERS": "1"}
+    with serving(tmp_path, **env) as service, visiting(browser, service.url) as visitor:
+        page = visitor.visit("/console#health")
+        sign_in(page)
+
+        told = page.locator("#health-report .message").filter(has_text="appendonly is no")
+
+        expect(told).to_contain_text("Since ")
+        expect(told).to_contain_text("What to do:")
+        expect(told.locator("code")).to_contain_text("CONFIG SET appendonly yes")
+        assert visitor.barriers() == []
+        visitor.keep("console-health-warning")
+
+
 def test_an_account_is_unlocked_disabled_and_enabled_by_clicking(desk: Visitor, service: Service) -> None:
     page = desk.page
     add_user(service, "bob")

@@ -1,5 +1,6 @@
 """Revocations: make, list, read and undo them."""
 
+from collections.abc import Callable
 from typing import Annotated, Literal, NotRequired
 
 from flask import Blueprint
@@ -22,7 +23,8 @@ from app.routes.formats import (
     receipt_json,
     revocation_json,
 )
-from revocation import Handle, InvalidTokenError
+from revocation import Handle, InvalidTokenError, Revocation
+from revocation.denylist import Page
 from revocation.handles import KINDS, Kind
 
 routes = Blueprint("revocations", __name__)
@@ -123,11 +125,32 @@ class Undone(TypedDict):
     ]
 
 
-class Revocations(TypedDict):
-    """A page of revocations."""
+class ListedRevocation(RevocationJson):
+    """A revocation, or a batch by the newest of it."""
 
-    revocations: list[RevocationJson]
+    stands_for: Annotated[
+        int, Field(ge=1, description="With `fold`: how many of its batch this page has passed.", examples=[1])
+    ]
+
+
+class Revocations(TypedDict):
+    """A page of revocations. It may be short, and even empty, and not be the last."""
+
+    revocations: list[ListedRevocation]
     next_cursor: Cursor
+
+
+class BatchUndone(TypedDict):
+    """How far a batch is undone."""
+
+    undone: Annotated[int, Field(ge=0, description="So many were taken back by this request.", examples=[300])]
+    kept: Annotated[
+        int,
+        Field(ge=0, description="So many were not: merged with others, or their client is disabled.", examples=[0]),
+    ]
+    next_cursor: Annotated[
+        str | None, Field(description="Where there are more: ask again with it as `cursor`.", examples=[None])
+    ]
 
 
 def _known(kind: object) -> object:
@@ -144,10 +167,25 @@ class RevocationsQuery(TypedDict):
     ]
     value: NotRequired[Annotated[str, Field(description="Only of this handle; needs its `kind`.", examples=["ada"])]]
     issuer: NotRequired[Annotated[str, Field(description="The issuer of the handle; left out: this service.")]]
+    text: NotRequired[
+        Annotated[
+            str,
+            Field(
+                description="Only with this in the value, the reason, the actor or the address, in any case.",
+                examples=["laptop"],
+            ),
+        ]
+    ]
+    batch: NotRequired[Annotated[str, Field(description="Only of this batch.", examples=["5f0c2b1e9a7d4c3b"])]]
+    fold: NotRequired[Annotated[bool, Field(description="One row for a batch.", examples=[True])]]
+    limit: NotRequired[Annotated[int, Field(description="So many rows at most.", ge=1, le=500, examples=[50])]]
     cursor: NotRequired[AtCursor]
 
 
 RevocationId = Annotated[str, Field(description="Its `id`.", examples=["1795539600000-0-5f0c2b1e"])]
+
+
+Batch = Annotated[str, Field(description="Its `batch`.", examples=["5f0c2b1e9a7d4c3b"])]
 
 
 class Undo(TypedDict):
@@ -156,6 +194,12 @@ class Undo(TypedDict):
     reason: NotRequired[
         Annotated[str, Field(description="Why. It stands in the audit log.", examples=["laptop found again"])]
     ]
+
+
+class UndoBatch(Undo):
+    """Why a batch is undone, and where to go on."""
+
+    cursor: NotRequired[AtCursor]
 
 
 @routes.post("/revocations")
@@ -195,17 +239,23 @@ def revoke(body: NewRevocation) -> tuple[Revoked, Literal[201]] | tuple[Unchange
 @admin_required
 @operation(refuses={400: "`invalid`: an unknown kind, a value that is none, or a cursor from elsewhere."})
 def revocations(query: RevocationsQuery) -> Revocations:
-    """The revocations in force, newest first; with a kind and a value, of exactly this handle."""
+    """The revocations in force, newest first; with a kind and a value, of exactly this handle.
+
+    Of many thousands a request reads a part; a page that is short names the next one.
+    """
     if "value" in query:
         return _of_handle(query.get("kind"), query["value"], issuer=query.get("issuer"))
     try:
-        page = service().stores.denylist.page(kind=query.get("kind"), cursor=query.get("cursor"), limit=PAGE_SIZE)
+        page = service().stores.denylist.page(
+            kind=query.get("kind"),
+            matching=_matching(query),
+            fold=query.get("fold", False),
+            cursor=query.get("cursor"),
+            limit=query.get("limit", PAGE_SIZE),
+        )
     except ValueError as error:
         raise Problem(400, str(error), reason="invalid") from error
-    return {
-        "revocations": [revocation_json(revocation) for revocation in page.revocations],
-        "next_cursor": page.next_cursor,
-    }
+    return _listed(page)
 
 
 @routes.get("/revocations/<revocation_id>")
@@ -239,6 +289,43 @@ def undo(revocation_id: RevocationId, query: Undo) -> Undone:
     return answer
 
 
+@routes.delete("/batches/<batch>")
+@admin_required
+@operation(refuses={400: "`invalid`: the reason is too long, or the cursor is from elsewhere."})
+def undo_batch(batch: Batch, query: UndoBatch) -> BatchUndone:
+    """Take back everything that was revoked together, each once; others of the same handles stay in force.
+
+    A request takes back five hundred at most.
+    """
+    try:
+        undone, kept, next_cursor = service().accounts.undo_batch(
+            batch, reason=query.get("reason", ""), actor=actor(bearer.claims.subject), cursor=query.get("cursor")
+        )
+    except ValueError as error:
+        raise Problem(400, str(error), reason="invalid") from error
+    return {"undone": undone, "kept": kept, "next_cursor": next_cursor}
+
+
+def _matching(query: RevocationsQuery) -> Callable[[Revocation], bool]:
+    text, batch = query.get("text", "").casefold(), query.get("batch")
+
+    def matches(revocation: Revocation) -> bool:
+        texts = (revocation.handle.value, revocation.reason, revocation.actor, revocation.address)
+        return batch in (None, revocation.batch) and (not text or any(text in one.casefold() for one in texts))
+
+    return matches
+
+
+def _listed(page: Page) -> Revocations:
+    return {
+        "revocations": [
+            {**revocation_json(revocation), "stands_for": page.batches.get(revocation.batch, 1)}
+            for revocation in page.revocations
+        ],
+        "next_cursor": page.next_cursor,
+    }
+
+
 def _handle_of(body: NewRevocation) -> Handle:
     if body.token is None:
         return _handle(body.kind or "token", body.value or "", issuer=body.issuer)
@@ -261,7 +348,7 @@ def _of_handle(kind: Kind | None, value: str, *, issuer: str | None) -> Revocati
     if kind is None:
         raise Problem(400, "Give the kind of the value as well.", reason="invalid")
     in_force = service().revocations.of_handle(_handle(kind, value, issuer=issuer))
-    return {"revocations": [revocation_json(revocation) for revocation in in_force], "next_cursor": None}
+    return _listed(Page(in_force, None))
 
 
 def _preview(handle: Handle, cutoff_ms: int | None, *, even_if_unknown: bool) -> Preview:

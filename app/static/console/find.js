@@ -32,19 +32,42 @@ export function clear() {
 
 async function find(text) {
   asked = text;
-  let found;
+  let page;
   try {
-    ({ found } = await api("POST", "/admin/search", { query: text }));
+    page = await api("POST", "/admin/search", { query: text });
   } catch (refusal) {
     $("found").replaceChildren();
     $("found-status").textContent = refusal.message;
     return;
   }
   if (asked !== text) return;
+  const { found, total } = page;
   // A whole token does not stay on the screen.
   if (text.includes(".") && (found[0]?.token || found[0]?.session)) $("query").value = found[0].value;
-  $("found-status").textContent = found.length ? `${found.length} found.` : "Nothing has this name or id. It may have ended, or belong to another issuer.";
-  $("found").replaceChildren(...found.map((one) => card(one, found.length)));
+  $("found-status").textContent = total ? `${total.toLocaleString("en-GB")} found.` : "Nothing has this name or id. It may have ended, or belong to another issuer.";
+  $("found").replaceChildren();
+  append(text, page);
+}
+
+/** Show a page of what was found, and a button for the next one. */
+function append(text, { found, total, next_cursor: cursor }) {
+  $("found").append(...found.map((one) => card(one, total)));
+  if (cursor === null) return;
+  const more = h("button", { type: "button", onclick: next }, "More");
+  $("found").append(more);
+
+  async function next() {
+    more.disabled = true;
+    let page;
+    try {
+      page = await api("POST", "/admin/search", { query: text, cursor });
+    } finally {
+      more.disabled = false;
+    }
+    if (asked !== text) return;
+    more.remove();
+    append(text, page);
+  }
 }
 
 const again = () => (asked ? find(asked) : undefined);
@@ -77,7 +100,7 @@ function details({ token, session, user, client, kind, value, state }) {
     return facts([["User", session.subject], ["Client", session.client_id], ["Signed in", time(session.created_at)], ["Last used", distance(session.last_used_at)],
       ["From", session.ip], ["With", session.user_agent]]);
   }
-  if (user) return facts([["Scope", user.scope || "none"], ["Made", time(user.created_at)]]);
+  if (user) return facts([["Scope", user.scope || "none"], ["Role", user.administers && chip("administrator", "warn")], ["Made", time(user.created_at)]]);
   if (client) return facts([["Id", code(value)], ["Scope", client.scope || "none"], ["Made", time(client.created_at)]]);
   if (kind === "token" && state === null) return h("p", { class: "quiet small" }, "Of tokens nothing is stored. If one has this jti, it can be revoked by it.");
   return null;
