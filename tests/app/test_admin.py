@@ -734,7 +734,7 @@ def test_a_batch_is_one_row_with_its_number_and_is_undone_together(fresh: Api) -
     assert [alive(fresh, login) for login in logins] == [(401, 401)] * 3
 
     rows = listed(fresh, admin, fold="true")["revocations"]
-    assert [(row["stands_for"], row["reason"]) for row in rows] == [(3, "the wrong list"), (1, before["reason"])]
+    assert [(row.get("stands_for"), row["reason"]) for row in rows] == [(3, "the wrong list"), (None, before["reason"])]
     batch = rows[0]["batch"]
     members = listed(fresh, admin, batch=batch)["revocations"]
     assert {one["value"] for one in members} == {login.session_id for login in logins}
@@ -757,10 +757,11 @@ def test_a_batch_is_undone_five_hundred_at_a_time(fresh: Api, monkeypatch: pytes
     fresh.service.stores.denylist.revoke_many(handles, reason="x", actor="ada")
     batch = listed(fresh, admin)["revocations"][0]["batch"]
 
-    undone, cursor = [], None
+    undone: list[int] = []
+    cursor = None
     while not undone or cursor is not None:
-        query = {"cursor": cursor} if cursor else {}
-        told = fresh.delete(f"/admin/batches/{batch}", token=admin, query_string=query).get_json()
+        place = f"?cursor={cursor}" if cursor else ""
+        told = fresh.delete(f"/admin/batches/{batch}{place}", token=admin).get_json()
         undone.append(told["undone"])
         cursor = told["next_cursor"]
 
@@ -776,7 +777,7 @@ def test_a_disabled_account_is_one_row_for_its_sessions(fresh: Api) -> None:
     fresh.patch(f"/admin/users/{name}", token=admin, json={"disabled": True})
 
     rows = listed(fresh, admin, fold="true")["revocations"]
-    assert [(row["kind"], row["stands_for"]) for row in rows] == [("session", 3), ("subject", 1)]
+    assert [(row["kind"], row.get("stands_for")) for row in rows] == [("session", 3), ("subject", None)]
 
 
 @pytest.mark.parametrize("text", ["LAPTOP", "admin", "127.0.0.1", "stolen on the"])

@@ -175,7 +175,7 @@ def test_a_deleted_user_is_gone_and_the_name_stays_taken(users: Users, database:
 
     assert users.get("ada") is None
     assert users.authenticate("ada", PASSWORD) is None
-    assert users.search("", limit=10) == users.page(limit=10) == (users.get(ADMIN),)
+    assert users.search("", limit=10) == (1, users.page(limit=10)) == (1, (users.get(ADMIN),))
     for act in (lambda: users.change("ada", disabled=False), lambda: users.delete("ada")):
         with pytest.raises(UserNotFoundError):
             act()

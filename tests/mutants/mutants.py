@@ -73,8 +73,8 @@ MUTANTS = (
     Mutant(
         "a list that was lost is taken for an empty one",
         "revocation/redis/ledger.py",
-        "        self._epochs.head()\n        place, _, after",
-        "        place, _, after",
+        "        self._epochs.head()\n        sheet = ",
+        "        sheet = ",
         ("tests/revocation/test_head.py",),
     ),
     Mutant(
@@ -446,8 +446,8 @@ MUTANTS = (
     Mutant(
         "what was undone counts as merged",
         "revocation/redis/ledger.py",
-        'if how == "alone" or (how == "merged" and mark != UNDONE):',
-        "if how:",
+        "if word and revocation.id not in undone:",
+        "if word:",
         ("tests/revocation/test_denylist.py::test_what_was_undone_before_the_others_were_merged_stays_undone",),
     ),
     # The service

@@ -1,7 +1,7 @@
 """Revocations: make, list, read and undo them."""
 
 from collections.abc import Callable
-from typing import Annotated, Literal, NotRequired
+from typing import Annotated, Literal, NotRequired, cast
 
 from flask import Blueprint
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
@@ -128,8 +128,11 @@ class Undone(TypedDict):
 class ListedRevocation(RevocationJson):
     """A revocation, or a batch by the newest of it."""
 
-    stands_for: Annotated[
-        int, Field(ge=1, description="With `fold`: how many of its batch this page has passed.", examples=[1])
+    stands_for: NotRequired[
+        Annotated[
+            int,
+            Field(ge=1, description="With `fold`, of a batch: how many of it this page has passed.", examples=[300]),
+        ]
     ]
 
 
@@ -317,13 +320,13 @@ def _matching(query: RevocationsQuery) -> Callable[[Revocation], bool]:
 
 
 def _listed(page: Page) -> Revocations:
-    return {
-        "revocations": [
-            {**revocation_json(revocation), "stands_for": page.batches.get(revocation.batch, 1)}
-            for revocation in page.revocations
-        ],
-        "next_cursor": page.next_cursor,
-    }
+    def told(revocation: Revocation) -> ListedRevocation:
+        listed = cast("ListedRevocation", revocation_json(revocation))
+        if revocation.batch in page.batches:
+            listed["stands_for"] = page.batches[revocation.batch]
+        return listed
+
+    return {"revocations": [told(revocation) for revocation in page.revocations], "next_cursor": page.next_cursor}
 
 
 def _handle_of(body: NewRevocation) -> Handle:
