@@ -13,6 +13,7 @@ from app.database import InvalidValueError
 from app.instants import milliseconds, rfc3339
 from app.settings import Settings
 from revocation import DenylistUnavailableError
+from revocation.cli.progress import Progress
 
 
 class _Instant(click.ParamType[datetime]):
@@ -62,7 +63,8 @@ def export(
     stores = stores_of(settings)
     with embedded_store(settings):
         try:
-            AuditCopier(stores.denylist, stores.audit, keep_seconds=settings.audit_retention_seconds).copy()
+            with Progress("Copying the newest revocations into the audit log"):
+                AuditCopier(stores.denylist, stores.audit, keep_seconds=settings.audit_retention_seconds).copy()
         except DenylistUnavailableError as error:
             click.echo(f"The newest revocations may be missing: {error}", err=True)
     for record in stores.audit.everything(after=after, wanted=wanted):

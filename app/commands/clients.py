@@ -57,8 +57,11 @@ def rotate_secret(settings: Settings, client_id: str, overlap: int) -> None:
 def disable_client(settings: Settings, client_id: str) -> None:
     """Refuse a client from now on, and take back the tokens it has."""
     with administering(settings) as accounts:
-        accounts.change_client(client_id, disabled=True, actor=operator())
-    click.echo(f"{client_id} is disabled, and its tokens are revoked.")
+        _, receipt = accounts.change_client(client_id, disabled=True, actor=operator())
+    if receipt is None:
+        click.echo(f"{client_id} was disabled already, so nothing was changed.")
+    else:
+        click.echo(f"{client_id} is disabled, and its tokens are revoked.")
 
 
 @clients.command("enable")

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from app.settings import Settings
 from revocation import ConfigurationError, EmbeddedServer
+from revocation.cli.progress import Progress
 
 
 @contextlib.contextmanager
@@ -17,7 +18,9 @@ def embedded_store(settings: Settings, *, alone: bool = False) -> Iterator[None]
     if not settings.is_embedded:
         yield
         return
-    with EmbeddedServer(settings.data_dir).owned() as owned:
+    with contextlib.ExitStack() as stack:
+        with Progress("Starting the embedded store"):
+            owned = stack.enter_context(EmbeddedServer(settings.data_dir).owned())
         if alone and not owned:
             raise ConfigurationError(f"another process serves from {settings.data_dir.resolve()} already")
         yield

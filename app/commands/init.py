@@ -1,11 +1,17 @@
 """`python -m app init`."""
 
+from typing import Final
+
 import click
 
 from app.commands.embedded_store import embedded_store
 from app.settings import Settings
 from app.startup import prepare
 from app.stores import Stores
+from revocation.cli.progress import Progress
+
+#: What `prepare` may wait for.
+PREPARING: Final = "Preparing: tables, keys, accounts, and the first epoch, which begins a second later"
 
 
 @click.command()
@@ -13,7 +19,9 @@ from app.stores import Stores
 def init(settings: Settings) -> None:
     """Make the database schema, the admin account, keys and secrets, and open the first epoch. Safe to repeat."""
     with embedded_store(settings):
-        show_password(prepare(Stores.of(settings), settings))
+        with Progress(PREPARING):
+            password = prepare(Stores.of(settings), settings)
+        show_password(password)
     click.echo("Ready to serve.")
 
 

@@ -39,5 +39,5 @@ def revoke_key(settings: Settings, kid: str) -> None:
     with administering(settings) as accounts:
         withdrawn, receipt = accounts.revoke_key(kid, actor=operator())
     where = "withdrawn" if withdrawn else "not among the keys here (any more)"
-    reach = f"{receipt.followers_confirmed} of {receipt.followers_total} processes have confirmed it"
-    click.echo(f"{kid} is {where}; everything it signed is refused: {reach}.")
+    reach = f", which {receipt.followers_confirmed} of {receipt.followers_total} processes have confirmed"
+    click.echo(f"{kid} is {where}; everything it signed is refused{reach if receipt.followers_total else ''}.")

@@ -17,6 +17,7 @@ from app.throttle import Throttle
 from app.users import LastAdministratorError, UserExistsError, UserNotFoundError
 from revocation.cli.operator import here
 from revocation.cli.operator import operator as name
+from revocation.cli.progress import Progress
 
 
 def operator() -> Actor:
@@ -27,7 +28,8 @@ def operator() -> Actor:
 def stores_of(settings: Settings) -> Stores:
     """The stores that the settings name, with the tables of this release."""
     stores = Stores.of(settings)
-    stores.database.migrate()
+    with Progress("Looking at the tables of the database, and making them those of this release"):
+        stores.database.migrate()
     return stores
 
 
@@ -50,7 +52,8 @@ def administering(settings: Settings, *, redis: bool = True) -> Iterator[Account
             issuer=settings.issuer,
         )
         try:
-            yield accounts
+            with Progress("Changing it, and waiting until every process has confirmed it"):
+                yield accounts
         except (
             ClientNotFoundError,
             InvalidValueError,

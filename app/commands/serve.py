@@ -13,6 +13,7 @@ import click
 from app.commands.embedded_store import embedded_store
 from app.metric_files import metric_files
 from app.settings import Settings
+from revocation.cli.progress import Progress
 
 _log = logging.getLogger(__name__)
 
@@ -32,7 +33,7 @@ def serve(settings: Settings) -> None:
 
         gc.disable()  # until the server listens
         from app import logs
-        from app.commands.init import show_password
+        from app.commands.init import PREPARING, show_password
         from app.server import Server
         from app.startup import prepare
         from app.stores import Stores
@@ -40,7 +41,8 @@ def serve(settings: Settings) -> None:
         # What goes wrong before the workers start is a record of the log as well.
         logging.config.dictConfig(logs.CONFIG)
         stores = Stores.of(settings)
-        password = prepare(stores, settings)
+        with Progress(PREPARING):
+            password = prepare(stores, settings)
         # The workers must not share an open connection.
         stores.close()
         if counters is None and settings.workers > 1:

@@ -43,7 +43,7 @@ def create_user(settings: Settings, username: str, scope: str, *, administers: b
     with administering(settings, redis=False) as accounts:
         words = f"{scope} {ADMIN_SCOPE}" if administers else scope
         user = accounts.create_user(username, password=password, scope=words, actor=operator())
-    click.echo(f"{user.username} may sign in, with the scope {user.scope!r}.")
+    click.echo(f"{user.username} may sign in, with {_scope(user)}.")
 
 
 @users.command("password")
@@ -64,8 +64,11 @@ def set_password(settings: Settings, username: str, password: str) -> None:
 def set_scope(settings: Settings, username: str, scope: str) -> None:
     """Set what the tokens of an account may do, space-separated, and take back those it has."""
     with administering(settings) as accounts:
-        user, _ = accounts.change_user(username, scope=scope, actor=operator())
-    click.echo(f"{user.username} has the scope {user.scope!r}.{_hint(user)}")
+        user, receipt = accounts.change_user(username, scope=scope, actor=operator())
+    if receipt is None:
+        click.echo(f"{user.username} had {_scope(user)} already, so nothing was changed.{_hint(user)}")
+    else:
+        click.echo(f"{user.username} has {_scope(user)} now, and the tokens of before are revoked.{_hint(user)}")
 
 
 @users.command("enable")
@@ -75,7 +78,7 @@ def enable_user(settings: Settings, username: str) -> None:
     """Let an account sign in again."""
     with administering(settings) as accounts:
         user, _ = accounts.change_user(username, disabled=False, actor=operator())
-    click.echo(f"{user.username} may sign in, with the scope {user.scope!r}.")
+    click.echo(f"{user.username} may sign in, with {_scope(user)}.")
 
 
 @users.command("disable")
@@ -84,8 +87,11 @@ def enable_user(settings: Settings, username: str) -> None:
 def disable_user(settings: Settings, username: str) -> None:
     """Keep an account from signing in, and take back the tokens it has."""
     with administering(settings) as accounts:
-        user, _ = accounts.change_user(username, disabled=True, actor=operator())
-    click.echo(f"{user.username} is disabled, and its tokens are revoked.")
+        user, receipt = accounts.change_user(username, disabled=True, actor=operator())
+    if receipt is None:
+        click.echo(f"{user.username} was disabled already, so nothing was changed.")
+    else:
+        click.echo(f"{user.username} is disabled, and its tokens are revoked.")
 
 
 @users.command("unlock")
@@ -114,6 +120,10 @@ def delete_user(settings: Settings, username: str) -> None:
     with administering(settings) as accounts:
         accounts.delete_user(username, actor=operator())
     click.echo(f"{username} is deleted, and its tokens are revoked.")
+
+
+def _scope(user: User) -> str:
+    return f"the scope {user.scope!r}" if user.scope else "no scope"
 
 
 def _hint(user: User) -> str:

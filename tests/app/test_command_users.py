@@ -1,5 +1,6 @@
 """`python -m app users` and `clients`: whatever became of an account, an empty terminal brings it back."""
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +11,10 @@ from app.commands import commands
 from app.settings import Settings
 from revocation import EmbeddedServer
 from tests.app.api import PASSWORD, Api, Machine, another, prepared, settings_for
-from tests.support.servers import Server
+from tests.support.command import environment
+from tests.support.processes import spawned
+from tests.support.pseudo_terminal import a_terminal
+from tests.support.servers import Server, binary
 
 NEW = "nobody forgets this one"
 
@@ -90,6 +94,39 @@ def test_accounts_are_made_listed_and_deleted(terminal: Terminal, api: Api) -> N
     assert "taken" in terminal("users", "create", "ada", typed=password, code=1)
     acts = [(one["action"], one["actor"].partition(" ")[0]) for one in api.audited(api.admin())]
     assert acts.count(("user.delete", "operator")) == 1
+
+
+def test_what_changes_nothing_says_so(terminal: Terminal, api: Api) -> None:
+    made = terminal("users", "create", "ada", typed=f"{PASSWORD}\n{PASSWORD}\n")
+    assert made.splitlines()[-1] == "ada may sign in, with no scope."
+    client = api.machine().client_id
+
+    for _ in range(2):
+        scope = terminal("users", "scope", "ada", "reports:read")
+        user = terminal("users", "disable", "ada")
+        machine = terminal("clients", "disable", client)
+
+    assert "had the scope 'reports:read' already, so nothing was changed" in scope
+    assert user == "ada was disabled already, so nothing was changed.\n"
+    assert machine == f"{client} was disabled already, so nothing was changed.\n"
+
+
+def test_the_preparation_of_a_new_service_is_shown_on_a_terminal(tmp_path: Path) -> None:
+    """Its first epoch begins a second after it was opened."""
+    binary("valkey")
+    env = environment({"APP_DATA_DIR": str(tmp_path / "data"), "TERM": "xterm"})
+    command = [sys.executable, "-m", "app", "init"]
+
+    with (
+        a_terminal() as terminal,
+        spawned(
+            command, env=env, cwd=Path(__file__).parents[2], stdout=terminal.theirs, stderr=terminal.theirs
+        ) as process,
+    ):
+        assert process.wait(60) == 0
+
+    assert b"Preparing" in terminal.shown
+    assert terminal.shown.endswith(b"Ready to serve.\r\n")
 
 
 @pytest.mark.parametrize(

@@ -1,14 +1,9 @@
 """Progress: a command says on a terminal what it waits for, and nothing of that elsewhere."""
 
 import io
-import os
-import pty
 import re
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 
 import pytest
 
@@ -18,6 +13,7 @@ from revocation.redis.denylist import RedisDenylist
 from tests.support.command import PROGRAM, environment
 from tests.support.denylists import opened
 from tests.support.processes import spawned
+from tests.support.pseudo_terminal import a_terminal
 from tests.support.servers import Server
 from tests.support.tokens import ISSUER
 
@@ -27,38 +23,6 @@ _LIMIT_SECONDS = 60
 @pytest.fixture
 def denylist(valkey: Server, namespace: str) -> RedisDenylist:
     return opened(valkey.client(), namespace)
-
-
-@dataclass
-class Terminal:
-    """A terminal: what programs write goes to `theirs`, and is kept in `shown`."""
-
-    theirs: int
-    shown: bytes = b""
-
-
-@contextmanager
-def a_terminal() -> Iterator[Terminal]:
-    """A terminal whose output is read until the block ends."""
-    ours, theirs = pty.openpty()
-    terminal = Terminal(theirs)
-
-    def read() -> None:
-        while True:
-            try:
-                read = os.read(ours, 10_000)
-            except OSError:  # Linux says so when the last writer has closed it
-                return
-            terminal.shown += read
-
-    reader = threading.Thread(target=read)
-    reader.start()
-    try:
-        yield terminal
-    finally:
-        os.close(theirs)
-        reader.join(_LIMIT_SECONDS)
-        os.close(ours)
 
 
 def test_a_wait_for_followers_is_shown_on_a_terminal_and_is_gone_in_the_end(
