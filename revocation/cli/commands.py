@@ -11,6 +11,7 @@ import click
 from revocation.cli import exits
 from revocation.cli.check import check
 from revocation.cli.chosen_denylist import ChosenDenylist
+from revocation.cli.completion import answer_shell, completion
 from revocation.cli.doctor import doctor
 from revocation.cli.init import init
 from revocation.cli.revocations import list_, show
@@ -28,6 +29,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
     An expected error ends in a message on standard error, without a traceback.
     """
+    if arguments is None and (code := answer_shell(commands)) is not None:
+        return code
     # The command itself says that the deny-list does not answer; the link's warning would say it twice.
     logging.getLogger("revocation.redis.link").addHandler(logging.NullHandler())
     try:
@@ -79,5 +82,5 @@ def commands(context: click.Context, *, directory: Path | None, namespace: str |
     context.obj = ChosenDenylist(directory=directory, namespace=namespace)
 
 
-for command in (init, check, revoke, list_, show, undo, watch, stats, doctor):
+for command in (init, check, revoke, list_, show, undo, watch, stats, doctor, completion):
     commands.add_command(command)

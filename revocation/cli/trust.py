@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from click.shell_completion import CompletionItem
 
 from revocation.cli.chosen_denylist import ChosenDenylist
 from revocation.verifier import TokenVerifier
@@ -67,6 +68,7 @@ def trust_options(command: Callable[..., T]) -> Callable[..., T]:
             "--jwks",
             envvar="REVOCATION_JWKS",
             show_envvar=True,
+            shell_complete=_jwks_that_begin,
             help="A JWKS document: a file, an https URL, or discover, for the one that the issuer's metadata names.",
         ),
         click.option(
@@ -88,6 +90,7 @@ def trust_options(command: Callable[..., T]) -> Callable[..., T]:
             multiple=True,
             default=("at+jwt",),
             show_default=True,
+            shell_complete=_types_that_begin,
             help="A type (`typ`); JWT for Auth0, Keycloak and the like. May be repeated.",
         ),
         click.option("--no-jti", is_flag=True, help="Accept tokens without `jti`."),
@@ -119,6 +122,16 @@ def trust_options(command: Callable[..., T]) -> Callable[..., T]:
     for option in reversed(options):
         decorated = option(decorated)
     return decorated
+
+
+def _jwks_that_begin(_context: click.Context, _option: click.Parameter, beginning: str) -> list[CompletionItem]:
+    if beginning and "discover".startswith(beginning):
+        return [CompletionItem("discover")]
+    return [CompletionItem(beginning, type="file")]
+
+
+def _types_that_begin(_context: click.Context, _option: click.Parameter, beginning: str) -> list[CompletionItem]:
+    return [CompletionItem(each) for each in ("at+jwt", "JWT") if each.startswith(beginning)]
 
 
 def _keys_beside(chosen: ChosenDenylist) -> Path | None:
