@@ -1,22 +1,15 @@
 """`revocation watch`: revocations as they happen, from the log."""
 
-import time
-from collections.abc import Iterator
 from typing import Any
 
 import click
 from rich.text import Text
 
 from revocation.cli.chosen_denylist import ChosenDenylist
+from revocation.cli.log_watch import LogWatch
 from revocation.cli.revocations import as_json
 from revocation.cli.terminal import instant, notify, print_json, safe, screen
 from revocation.denylist import Change
-from revocation.errors import DenylistEmptyError, DenylistUnavailableError
-from revocation.redis.denylist import RedisDenylist
-from revocation.redis.protocol import FOREIGN, order
-
-#: The pause between two looks at the log, in seconds.
-_LOOK_SECONDS = 0.2
 
 
 @click.command()
@@ -27,52 +20,20 @@ _LOOK_SECONDS = 0.2
 def watch(chosen: ChosenDenylist, *, from_start: bool, count: int | None, as_program: bool) -> None:
     """Show revocations as they happen, until Ctrl-C.
 
-    An outage does not end the command, which says so and goes on afterwards; a deny-list that this version cannot read
-    ends it.
+    An outage does not end the command, which says so, goes on afterwards where it was, and says whether changes are
+    missing; a deny-list that this version cannot read ends it.
     """
-    denylist = chosen.connected()
-    after = "0-0" if from_start else denylist.changes()[1]
+    log = LogWatch(chosen.connected(), say=notify, from_start=from_start)
     if not as_program:
         notify(f"Watching {chosen.place}, namespace {chosen.settings.namespace}. Ctrl-C ends it.")
     console = screen()
-    for shown, change in enumerate(_changes(denylist, after), 1):
+    for shown, change in enumerate(log.changes(), 1):
         if as_program:
             print_json(_as_json(change))
         else:
             console.print(_line(change))
         if shown == count:
             return
-
-
-def _changes(denylist: RedisDenylist, after: str) -> Iterator[Change]:
-    """Every change after a position in the log, without an end."""
-    down = False
-    while True:
-        try:
-            # After a loss of data the log begins anew, perhaps before this position, and would then seem quiet.
-            last = denylist.head().last_id
-            changes, cursor = denylist.changes(after=after)
-        except DenylistEmptyError:
-            raise
-        except DenylistUnavailableError as error:
-            if str(error) in FOREIGN or error.settings:
-                # Nothing changes that before somebody changes this process.
-                raise
-            if not down:
-                notify(f"{error} Trying again.")
-            down = True
-            time.sleep(_LOOK_SECONDS)
-            continue
-        if down:
-            notify("It answers again.")
-            down = False
-        yield from changes
-        if cursor == after:
-            if order(last) < order(after):
-                notify("The log ends before the position that was read: Redis has lost data. Going on from its end.")
-                cursor = last
-            time.sleep(_LOOK_SECONDS)
-        after = cursor
 
 
 def _as_json(change: Change) -> dict[str, Any]:

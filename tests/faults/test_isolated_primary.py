@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from revocation import (
     RevokedTokenError,
     connect,
 )
+from revocation.cli.log_watch import LogWatch
 from tests.support.proxy import Fault, swallowed
 from tests.support.sentinels import Sentinels, three_nodes
 from tests.support.servers import plain
@@ -125,9 +127,13 @@ def test_an_isolated_primary_with_too_few_replicas_accepts_nothing_that_was_revo
     print(f"cut off for {time.monotonic() - began:.1f} s: {wrong}")  # noqa: T201 (the figures)
 
 
-def test_followers_follow_a_failover_and_know_everything_that_was_acknowledged(nodes: Sentinels, opened: Open) -> None:
+def test_followers_and_watches_follow_a_failover_and_know_everything_that_was_acknowledged(
+    nodes: Sentinels, opened: Open
+) -> None:
     revoker = opened.denylist(nodes.url, min_replicas=1)
     revoker.open(accept_existing=True)
+    said: list[str] = []
+    watch = LogWatch(opened.denylist(nodes.url, min_replicas=1), say=said.append).changes()
     guard = opened.guard(nodes.url, min_replicas=1)
     before, after, good = claims(1), claims(2), claims(3)
     assert accepts(guard, before, max_staleness=BOUND_SECONDS)
@@ -147,3 +153,7 @@ def test_followers_follow_a_failover_and_know_everything_that_was_acknowledged(n
             time.sleep(0.05)
         assert not accepts(guard, before, max_staleness=0)
         assert not accepts(guard, after, max_staleness=0)
+        watched = set()
+        while after.token_id not in watched:
+            watched |= {change.revocation.handle.value for change in islice(watch, 1) if change.revocation}
+        assert before.token_id in watched

@@ -779,6 +779,13 @@ MUTANTS = (
         "for written in writes[-1:] if revocations else ():",
         _row("8: a bulk"),
     ),
+    Mutant(
+        "a watch does not look whether a line follows from the one before",
+        "revocation/cli/log_watch.py",
+        'if link["prev"] != position and not self._begins:',
+        "if False:",
+        ("tests/revocation/test_log_watch.py::test_a_line_that_somebody_took_away_is_missed_aloud[valkey]",),
+    ),
     # The audit is the log
     Mutant(
         "a line of the log that was copied before is counted again",
