@@ -19,6 +19,7 @@ from app.stores import Stores
 from app.throttle import Throttle
 from app.users import Changed, User
 from revocation import ConflictError, Handle, Key, Receipt, Revocation
+from revocation.denylist import checked_note
 from revocation.handles import Kind
 
 #: How many revocations of a batch one call takes back, which is one question each.
@@ -184,7 +185,7 @@ class Accounts:
             self._stores.audit.note("key.rotate", actor=actor, target=key.id)
         return key
 
-    def revoke_key(self, key_id: str, *, actor: Actor) -> tuple[bool, Receipt]:
+    def revoke_key(self, key_id: str, *, reason: str = "key revoked", actor: Actor) -> tuple[bool, Receipt]:
         """Withdraw a key that leaked and revoke what it signed; False where the key is not among the files.
 
         Redis is not asked first: the withdrawal alone makes this service refuse the key's tokens. The key is revoked
@@ -192,12 +193,13 @@ class Accounts:
         """
         try:
             Handle("key", key_id, issuer=self._issuer)
+            checked_note(reason)
         except ValueError as error:
-            raise InvalidValueError("key_id", str(error)) from error
+            raise InvalidValueError("key", str(error)) from error
         withdrawn = self._stores.keyring.withdraw(key_id)
         # Another key signs by now, so that this one can be revoked.
         self._stores.announce_keys(issuer=self._issuer)
-        return withdrawn, self._revoke("key", key_id, reason="key revoked", actor=actor, action="key.revoke")
+        return withdrawn, self._revoke("key", key_id, reason=reason, actor=actor, action="key.revoke")
 
     # Revocations by any handle
 

@@ -27,6 +27,7 @@ from app.routes.formats import SessionId
 from app.routes.pages import page
 from app.scopes import ADMIN_SCOPE
 from app.sessions import RefreshRefusedError
+from revocation.doctor import MEND_UNREACHABLE
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -80,7 +81,7 @@ def _own_origin_required(view: Callable[P, R]) -> Callable[P, R]:
 @routes.get("/console")
 def console() -> Response:
     """The page. It holds nothing: what it shows, it asks `/admin` for."""
-    return page("console.html", issuer=service().settings.issuer)
+    return page("console.html", issuer=service().settings.issuer, mend=MEND_UNREACHABLE)
 
 
 @routes.post(_PATH)

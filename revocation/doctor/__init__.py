@@ -20,10 +20,15 @@ from revocation.doctor.version import version
 from revocation.redis.denylist import RedisDenylist
 from revocation.settings import RevocationSettings
 
-__all__ = ["UNREACHABLE", "Finding", "Severity", "examine", "glance", "in_memory"]
+__all__ = ["MEND_UNREACHABLE", "UNREACHABLE", "Finding", "Severity", "examine", "glance", "in_memory"]
 
 #: The name of the check that fails where the server does not answer, so that no other check can run.
 UNREACHABLE: Final = "reach"
+
+#: What to do about a server that does not answer, where nothing more is known of it.
+MEND_UNREACHABLE: Final = (
+    "see that Redis runs, that REVOCATION_REDIS_URL names it, and that no firewall stops the connection"
+)
 
 _CHECKS: Final[tuple[Callable[[ExaminedServer], Iterator[Finding]], ...]] = (
     *(eviction, memory, persistence, fsync, replication, priorities),
@@ -140,5 +145,5 @@ def _unreachable(server: ExaminedServer, error: Exception) -> Finding:
                 "problem",
                 f"Redis does not answer: {error}",
                 why,
-                "see that Redis runs, that REVOCATION_REDIS_URL names it, and that no firewall stops the connection",
+                MEND_UNREACHABLE,
             )

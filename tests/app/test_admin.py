@@ -798,7 +798,14 @@ def test_keys_are_listed_rotated_and_withdrawn(fresh: Api) -> None:
 
     rotated = fresh.post("/admin/keys", token=login.access_token)
     assert (rotated.status_code, rotated.get_json()["state"]) == (201, "next")
-    withdrawn = fresh.delete(f"/admin/keys/{signing['key_id']}", token=login.access_token).get_json()
+    why = {"reason": "a backup was public"}
+    too_long = {"reason": "x" * 300}
+    refused(
+        fresh.delete(f"/admin/keys/{signing['key_id']}", token=login.access_token, query_string=too_long),
+        400,
+        "invalid",
+    )
+    withdrawn = fresh.delete(f"/admin/keys/{signing['key_id']}", token=login.access_token, query_string=why).get_json()
 
     assert withdrawn["withdrawn"] is True
     assert (withdrawn["revocation"]["kind"], withdrawn["revocation"]["value"]) == ("key", signing["key_id"])
@@ -808,7 +815,8 @@ def test_keys_are_listed_rotated_and_withdrawn(fresh: Api) -> None:
     states = {one["key_id"]: one["state"] for one in fresh.get("/admin/keys", token=admin).get_json()["keys"]}
     assert signing["key_id"] not in states
     assert sorted(states.values()) == ["next", "signs"]
-    assert [one["action"] for one in fresh.audited(admin)][:2] == ["key.revoke", "key.rotate"]
+    told = [(one["action"], one["reason"]) for one in fresh.audited(admin)][:2]
+    assert told == [("key.revoke", "a backup was public"), ("key.rotate", "")]
 
 
 def test_what_no_key_can_be_called_is_refused(fresh: Api) -> None:

@@ -145,31 +145,6 @@ def test_a_user_takes_a_second_click_and_everyone_takes_typing(desk: Visitor, se
     expect(dialog).to_have_count(0)
 
 
-def test_who_revoked_everyone_keeps_the_receipt_and_the_way_back_behind_the_next_door(
-    desk: Visitor, service: Service
-) -> None:
-    page, other = desk.page, service.login()
-    page.get_by_text("Revoke what cannot be found here").click()
-    page.get_by_label("Kind").first.select_option("issuer")
-    page.locator("#any-handle").get_by_role("button", name="Revoke…").click()
-    dialog = page.get_by_role("dialog")
-    dialog.get_by_label("Reason").fill("the wrong window")
-    dialog.get_by_label("To confirm").fill(service.url.removeprefix("http://"))
-    dialog.get_by_role("button", name="Revoke", exact=True).click()
-    expect(page.get_by_role("alert")).to_contain_text("Your session has ended")
-
-    sign_in(page)
-
-    dialog = page.get_by_role("dialog", name="You revoked everyone")
-    expect(dialog.get_by_role("status")).to_contain_text("Enforced by 2 of 2 processes")
-    dialog.get_by_role("button", name="Undo…").click()
-    dialog = page.get_by_role("dialog", name="Undo the revocation of everyone")
-    dialog.get_by_label("Reason").fill("a mistake")
-    dialog.get_by_role("button", name="Undo", exact=True).click()
-    expect(dialog.get_by_role("status")).to_contain_text("Undone.")
-    assert service.get("/api/me", token=other["access_token"]).status_code == 200
-
-
 def test_a_name_that_nobody_has_is_told_and_can_be_revoked_all_the_same(desk: Visitor, service: Service) -> None:
     page = desk.page
     add_user(service, "r11")
@@ -242,6 +217,62 @@ def test_an_account_is_unlocked_disabled_and_enabled_by_clicking(desk: Visitor, 
     card.get_by_role("button", name="Enable").click()
     expect(card).to_contain_text("active")
     service.login("bob", PASSWORD)
+
+
+def test_what_was_revoked_together_is_one_row_that_unfolds_and_is_undone_together(
+    desk: Visitor, service: Service
+) -> None:
+    page, admin = desk.page, service.login()["access_token"]
+    add_user(service, "ida")
+    sessions = [service.login("ida", PASSWORD)["session_id"] for _ in range(3)]
+    page.get_by_role("link", name="Revocations").click()
+    page.get_by_label("With").fill("ACCOUNT CHANGED")
+    with page.expect_response("**/admin/changes*"):
+        page.get_by_role("button", name="Search").click()
+
+    # It arrives while somebody looks.
+    service.request("PATCH", "/admin/users/ida", token=admin, json={"disabled": True})
+
+    line = page.get_by_role("row").filter(has_text="3 sessions together")
+    expect(line).to_contain_text("account changed: disabled")
+    page.get_by_role("button", name="Search").click()
+    expect(line).to_have_count(1)
+    line.get_by_role("button", name="Show them").click()
+    for session in sessions:
+        expect(page.get_by_role("row").filter(has_text=session)).to_be_visible()
+    assert desk.barriers() == []
+    desk.keep("console-batch")
+    line.get_by_role("button", name="Hide them").click()
+    expect(page.get_by_role("row").filter(has_text=sessions[0])).to_have_count(0)
+
+    line.get_by_role("button", name="Undo all…").click()
+    dialog = page.get_by_role("dialog", name="Undo what was revoked together")
+    expect(dialog).to_contain_text("It undoes 3 revocations of kind session.")
+    dialog.get_by_label("Reason").fill("the wrong ida")
+    dialog.get_by_role("button", name="Undo all").click()
+    dialog.get_by_role("button", name="Yes, undo all of them").click()
+    expect(dialog.get_by_role("status")).to_contain_text("3 revocations undone.")
+    dialog.get_by_role("button", name="Close").click()
+    expect(line).to_have_count(0)
+    page.get_by_label("With").fill("said by nobody")
+    page.get_by_role("button", name="Search").click()
+    expect(page.get_by_text("Nothing in force has this")).to_be_visible()
+
+
+def test_the_next_key_is_published_once(desk: Visitor) -> None:
+    page = desk.page
+    page.get_by_role("link", name="Keys").click()
+    page.get_by_role("button", name="Rotate…").click()
+    dialog = page.get_by_role("dialog", name="Rotate the key")
+    desk.keep("console-rotate", full_page=False)
+    dialog.get_by_role("button", name="Publish the next key").click()
+    expect(dialog.get_by_role("status")).to_contain_text("is published, and signs from")
+    dialog.get_by_role("button", name="Close").click()
+
+    expect(page.get_by_role("row").filter(has_text="is next")).to_have_count(1)
+    page.get_by_role("button", name="Rotate…").click()
+    expect(dialog).to_contain_text("It is published already")
+    expect(dialog.get_by_role("button", name="Publish the next key")).to_be_disabled()
 
 
 def test_a_pasted_token_is_found_with_all_it_can_be_revoked_by_and_not_kept_on_the_screen(
@@ -404,6 +435,10 @@ def test_it_can_be_used_by_keyboard_alone(visitor: Visitor, service: Service) ->
     expect(page.get_by_role("dialog")).to_have_count(0)
 
 
+#: Each view, and a heading in it.
+_VIEWS = (("Revocations", "In force"), ("Keys", "Signing keys"), ("Audit", "Audit log"), ("Health", "Redis"))
+
+
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 1280), ("light", 390), ("dark", 390)])
 def test_nothing_stands_in_anybodys_way(
     browser: Browser, service: Service, scheme: Literal["light", "dark"], width: int
@@ -418,7 +453,7 @@ def test_nothing_stands_in_anybodys_way(
         expect(page.get_by_role("article", name="user admin")).to_contain_text("living session")
         assert visitor.barriers() == []
         visitor.keep(f"{name}-find")
-        for view, there in (("Revocations", "In force"), ("Audit", "Audit log"), ("Health", "Redis")):
+        for view, there in _VIEWS:
             page.get_by_role("link", name=view).click()
             expect(page.get_by_role("heading", name=there)).to_be_visible()
             assert visitor.barriers() == []
@@ -444,9 +479,16 @@ def test_an_outage_of_redis_is_said_and_ends_by_itself(
         expect(page.get_by_label("Find a user")).to_be_visible()
 
         with server.paused():
-            expect(page.get_by_role("alert")).to_contain_text("Redis does not answer")
+            alarm = page.get_by_role("alert")
+            expect(alarm).to_contain_text("Redis does not answer")
+            expect(alarm).to_contain_text(re.compile(r"Since \d+ \w+, [\d:]+\."))
+            expect(alarm).to_contain_text("What to do: see that Redis runs, that REVOCATION_REDIS_URL names it")
             expect(page.get_by_role("link", name="not well")).to_be_visible()
             visitor.keep("console-outage")
+            with visiting(browser, service.url) as late:
+                sign_in(late.visit("/console"))
+                expect(late.page.get_by_role("alert")).to_contain_text("What to do: see that Redis runs")
+                late.troubles[:] = [one for one in late.troubles if "status of 503" not in one]
 
         expect(page.get_by_role("alert")).to_have_count(0)
         page.reload()

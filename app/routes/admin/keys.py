@@ -1,6 +1,6 @@
 """Keys: what tokens are signed with, the next one, and withdrawing one that leaked."""
 
-from typing import Annotated
+from typing import Annotated, NotRequired
 
 from flask import Blueprint
 from pydantic import Field
@@ -37,6 +37,14 @@ class Keys(TypedDict):
     keys: list[KeyJson]
 
 
+class Withdrawal(TypedDict):
+    """Why a key is withdrawn."""
+
+    reason: NotRequired[
+        Annotated[str, Field(description="Why. It stands in the audit log.", examples=["backup was public"])]
+    ]
+
+
 class KeyWithdrawn(TypedDict):
     """Withdrawn: everything that the key signed is refused, and another one signs."""
 
@@ -66,14 +74,21 @@ def rotate_key() -> KeyJson:
 
 @routes.delete("/keys/<key_id>")
 @admin_required
-@operation(refuses={400: "`invalid`: no key can have this id.", 409: "`conflict`: no more keys can be revoked."})
-def withdraw_key(key_id: KeyId) -> KeyWithdrawn:
+@operation(
+    refuses={
+        400: "`invalid`: no key can have this id, or the reason is too long.",
+        409: "`conflict`: no more keys can be revoked.",
+    }
+)
+def withdraw_key(key_id: KeyId, query: Withdrawal) -> KeyWithdrawn:
     """Withdraw a key that leaked: another one signs at once, and everything that this one signed is refused.
 
     Sessions go on, and get tokens of the key that signs now. For up to five seconds some processes sign with the old
     key; who gets such a token refreshes once more.
     """
-    withdrawn, receipt = service().accounts.revoke_key(key_id, actor=actor(bearer.claims.subject))
+    withdrawn, receipt = service().accounts.revoke_key(
+        key_id, reason=query.get("reason", "key revoked"), actor=actor(bearer.claims.subject)
+    )
     # The processes look at the files every few seconds; this one need not wait.
     service().keys.refreshed()
     return {

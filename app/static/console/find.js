@@ -2,6 +2,7 @@
 
 import { account } from "./account.js";
 import { $, chip, code, count, distance, facts, h, row, table, time } from "./dom.js";
+import { withdraw } from "./keys.js";
 import { revoke, undo } from "./revoke.js";
 import { api } from "./session.js";
 import * as words from "./words.js";
@@ -80,7 +81,9 @@ function card(one, among) {
     h("header", { class: "bar" },
       h("h3", {}, h("span", { class: "kind" }, words.name(one.kind)), " ", h("span", { class: "mono" }, one.client?.name ?? one.value ?? one.issuer)),
       one.state && chip(one.state, STATES[one.state]),
-      h("button", { type: "button", class: "danger small", onclick: () => revoke(one, again) }, "Revoke…")),
+      one.kind === "key" && one.issuer === $("desk").dataset.issuer
+        ? h("button", { type: "button", class: "danger small", onclick: () => withdraw(one.value, again) }, "Withdraw…")
+        : h("button", { type: "button", class: "danger small", onclick: () => revoke(one, again) }, "Revoke…")),
     details(one),
     among <= 5 && account(one, again),
     one.revocations.length > 0 && h("ul", { class: "in-force" }, one.revocations.map((revocation) =>

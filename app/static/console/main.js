@@ -1,14 +1,15 @@
-// The console: a door, and behind it four views. What one looks at stands in the address.
+// The console: a door, and behind it the views. What one looks at stands in the address.
 
-import { $ } from "./dom.js";
+import { $, h, time } from "./dom.js";
 import * as audit from "./audit.js";
 import * as find from "./find.js";
 import * as health from "./health.js";
+import * as keys from "./keys.js";
 import * as revocations from "./revocations.js";
-import { remember } from "./revoke.js";
-import { events, resume, signIn, signOut, username } from "./session.js";
+import { farewell, forget, remember } from "./revoke.js";
+import { events, heard, resume, signIn, signOut, username } from "./session.js";
 
-const VIEWS = ["find", "revocations", "audit", "health"];
+const VIEWS = ["find", "revocations", "keys", "audit", "health"];
 const FOLLOW_MS = 2000;
 const HEALTH_MS = 5000;
 
@@ -32,6 +33,7 @@ function turn({ focus }) {
     revocations.seen();
     attempt(revocations.show);
   }
+  if (now === "keys") attempt(keys.show);
   if (now === "audit") attempt(audit.show);
   if (now === "health") attempt(health.look);
 }
@@ -49,12 +51,30 @@ async function attempt(task) {
 }
 
 function alarm(refusal) {
-  const text = refusal.status === 0 ? "The service cannot be reached. Trying again."
-    : refusal.reason === "denylist_unavailable" ? "Redis does not answer. Nothing can be seen or revoked until it does; requests that have to ask it are refused with 503, not let in. Trying again."
-    : refusal.message;
-  if ($("alarm").textContent !== text || $("alarm").hidden) $("alarm").textContent = text;
-  $("alarm").hidden = false;
+  explain($("alarm"), refusal);
   if (refusal.status === 0 || refusal.status === 503) health.pulse("not well", "refused");
+}
+
+/** Say what was refused, and of an outage since when it is one and what to do. */
+function explain(place, refusal) {
+  const isOut = refusal.reason === "denylist_unavailable";
+  const text = refusal.status === 0 ? "The service cannot be reached. Trying again."
+    : isOut ? "Redis does not answer. Nothing can be seen or revoked until it does; requests that have to ask it are refused with 503, not let in. Trying again."
+    : refusal.message;
+  // What is read aloud is drawn once, and not with each attempt.
+  if (place.dataset.said === text && !place.hidden) return;
+  place.dataset.said = text;
+  place.replaceChildren(h("p", {}, text));
+  place.hidden = false;
+  if (isOut) outage(place);
+}
+
+/** Since when Redis is silent, by what a process of the service last heard of it, and what to do about it. */
+async function outage(place) {
+  const mend = h("p", { class: "mend" }, `What to do: ${$("desk").dataset.mend}. `, h("code", {}, "revocation doctor"), " on a host of the service says more.");
+  place.append(mend);
+  const last = await heard();
+  if (last !== null && mend.isConnected) mend.before(h("p", { class: "quiet small" }, "Since ", time(last), "."));
 }
 
 /** Again and again, one after the other, while somebody is signed in and can see the page. */
@@ -86,14 +106,15 @@ function enter() {
 function leave(message) {
   inside = false;
   for (const dialog of document.querySelectorAll("dialog")) dialog.close();
-  for (const part of [find, revocations, audit, health]) part.clear();
+  for (const part of [find, revocations, keys, audit, health]) part.clear();
   $("desk").hidden = $("account").hidden = true;
   $("door").hidden = false;
-  say(message);
+  say(farewell() || message);
   $("username").focus();
 }
 
 function say(message) {
+  delete $("door-message").dataset.said;
   $("door-message").textContent = message;
   $("door-message").hidden = !message;
 }
@@ -108,7 +129,8 @@ $("sign-in").addEventListener("submit", async (event) => {
     $("password").value = "";
     enter();
   } catch (refusal) {
-    say(refusal.message);
+    if (refusal.status === undefined) throw refusal;
+    explain($("door-message"), refusal);
     $("password").select();
   } finally {
     button.disabled = false;
@@ -118,6 +140,7 @@ $("sign-in").addEventListener("submit", async (event) => {
 $("sign-out").addEventListener("click", async () => {
   try {
     await signOut();
+    forget();
     leave("");
   } catch (refusal) {
     alarm(refusal);
@@ -135,10 +158,13 @@ window.addEventListener("unhandledrejection", (event) => {
 
 find.begin();
 revocations.begin();
+keys.begin();
 audit.begin();
 try {
   if (await resume()) enter();
   else leave("");
 } catch (refusal) {
-  leave(refusal.message);
+  if (refusal.status === undefined) throw refusal;
+  leave("");
+  explain($("door-message"), refusal);
 }

@@ -1,8 +1,8 @@
 // Revoking and undoing: what it hits, why, and a confirmation that grows with the damage.
 
 import { open } from "./dialog.js";
-import { h } from "./dom.js";
-import { api } from "./session.js";
+import { count, h } from "./dom.js";
+import { api, username } from "./session.js";
 import * as words from "./words.js";
 
 const REASONS = ["Token leaked", "Device lost or stolen", "Suspicious activity", "Left the organisation", "Asked for by the user"];
@@ -68,7 +68,7 @@ export function revoke(handle, changed) {
     try {
       const answer = await api("POST", "/admin/revocations", { ...body, reason: reason.value });
       // The desk closes at the next question; what was done is told again behind the next door.
-      if (endsOwn) kept = answer;
+      if (endsOwn && answer.revocation) keep(answer);
       done(answer);
       changed();
     } catch (refusal) {
@@ -99,15 +99,33 @@ function told({ revocation, receipt }, leave, changed) {
   return { parts: [said, h("div", { class: "row end" }, back, close)], close };
 }
 
-let kept = null;
+// What ended one's own session is kept in this tab until one has read of it behind the next door: the id of the
+// revocation and its receipt, which open nothing.
+const PLACE = "revoked";
 
-/** Tell who signs in again of the revocation that ended their session, once. */
+const keep = (answer) => sessionStorage.setItem(PLACE, JSON.stringify({ who: username(), answer }));
+
+const kept = () => JSON.parse(sessionStorage.getItem(PLACE) ?? "null");
+
+export const forget = () => sessionStorage.removeItem(PLACE);
+
+/** What the door says to whoever has ended their own session. */
+export function farewell() {
+  const last = kept();
+  return last && `You revoked ${words.title(last.answer.revocation)}, and your own session with it. Sign in again: what it has reached, and the way back, is shown then.`;
+}
+
+/** Tell who signs in again of the revocation that ended their session, until they have closed it. */
 export function remember(changed) {
-  if (!kept) return;
-  const answer = kept;
-  kept = null;
-  const { parts, close } = told(answer, () => dialog.close(), changed);
-  const dialog = open(`You revoked ${words.title(answer.revocation)}`, h("div", {}, parts));
+  const last = kept();
+  if (!last || last.who !== username()) return;
+  const leave = () => {
+    forget();
+    dialog.close();
+  };
+  const { parts, close } = told(last.answer, leave, changed);
+  const dialog = open(`You revoked ${words.title(last.answer.revocation)}`, h("div", {}, parts));
+  dialog.addEventListener("cancel", forget);
   close.focus();
 }
 
@@ -139,6 +157,78 @@ export function undo(revocation, changed) {
     const close = h("button", { class: "primary", onclick: () => dialog.close() }, "Close");
     form.replaceWith(h("p", { class: "message ok", role: "status" }, h("strong", {}, "Undone. "), "It is not revoked by this any more.",
       answer.still_disabled && ` But ${revocation.value} is disabled, and stays out until somebody enables it.`),
+      h("div", { class: "row end" }, close));
+    close.focus();
+    changed();
+  }
+}
+
+/** Ask twice, and take back everything that was revoked together with this. */
+export function undoTogether(revocation, changed) {
+  const reason = h("input", { maxlength: "256", autocomplete: "off", autofocus: true });
+  const preview = h("p", { class: "preview", role: "status" }, "Counting them…");
+  const problem = h("p", { class: "message refused", role: "alert", hidden: true });
+  const button = h("button", { class: "primary", disabled: true }, "Undo all");
+  const form = h("form", { onsubmit: submit },
+    h("p", {}, "What they took comes back, unless other revocations took it too. They were revoked by ",
+      h("strong", {}, revocation.actor || "nobody"), ": ", h("q", {}, revocation.reason)), preview,
+    h("label", {}, "Reason", reason), problem,
+    h("div", { class: "row end" }, h("button", { type: "button", onclick: () => dialog.close() }, "Cancel"), button));
+  const dialog = open("Undo what was revoked together", form);
+  const address = `/admin/batches/${encodeURIComponent(revocation.batch)}`;
+  const noun = words.name(revocation.kind);
+  let asked = false;
+  look();
+  return dialog;
+
+  async function look() {
+    let number = 0;
+    const query = new URLSearchParams({ batch: revocation.batch, fold: true });
+    try {
+      do {
+        const page = await api("GET", `/admin/revocations?${query}`);
+        for (const one of page.revocations) number += one.stands_for ?? 1;
+        query.set("cursor", page.next_cursor ?? "");
+      } while (query.get("cursor") && dialog.isConnected);
+      preview.replaceChildren(h("strong", {}, `It undoes ${count(number, "revocation")} of kind ${noun}.`));
+      button.disabled = false;
+    } catch (refusal) {
+      say(refusal.message);
+    }
+  }
+
+  function say(text) {
+    problem.textContent = text;
+    problem.hidden = false;
+  }
+
+  async function submit(event) {
+    event.preventDefault();
+    if (!asked) {
+      asked = true;
+      button.textContent = "Yes, undo all of them";
+      return;
+    }
+    button.disabled = true;
+    let undone = 0;
+    let stuck = 0;
+    const query = new URLSearchParams({ reason: reason.value });
+    try {
+      do {
+        const answer = await api("DELETE", `${address}?${query}`);
+        undone += answer.undone;
+        stuck += answer.kept;
+        preview.textContent = `${count(undone, "revocation")} undone so far…`;
+        query.set("cursor", answer.next_cursor ?? "");
+      } while (query.get("cursor"));
+    } catch (refusal) {
+      button.disabled = false;
+      say(`${refusal.message} ${count(undone, "revocation")} undone so far: undo all again, and it goes on.`);
+      return;
+    }
+    const close = h("button", { class: "primary", onclick: () => dialog.close() }, "Close");
+    form.replaceWith(h("p", { class: "message ok", role: "status" }, h("strong", {}, `${count(undone, "revocation")} undone. `),
+      stuck > 0 && `${count(stuck, "revocation")} cannot be undone: merged with others of the same ${noun}, or of a client that is disabled.`),
       h("div", { class: "row end" }, close));
     close.focus();
     changed();
