@@ -2,7 +2,8 @@
 
 import secrets
 import sys
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -191,6 +192,7 @@ def _revoke_one(denylist: RedisDenylist, handle: Handle, order: _Order) -> int:
 
 def _revoke_all(denylist: RedisDenylist, handles: list[Handle], order: _Order) -> int:
     done = 0
+    began = time.monotonic()
     batch = secrets.token_hex(8)
     written: list[Revocation] = []
     try:
@@ -214,6 +216,7 @@ def _revoke_all(denylist: RedisDenylist, handles: list[Handle], order: _Order) -
     except (DenylistUnavailableError, KeyboardInterrupt):
         notify(f"Stopped: {done} of {len(handles)} are revoked for certain. Run it again: revoking twice does no harm.")
         raise
+    receipt = replace(receipt, elapsed_seconds=time.monotonic() - began)
     if order.as_program:
         print_json(
             {

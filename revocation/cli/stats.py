@@ -1,14 +1,13 @@
 """`revocation stats`: the deny-list in figures."""
 
-from collections import Counter
 from typing import Any
 
 import click
 import redis
 
 from revocation.cli.chosen_denylist import ChosenDenylist
+from revocation.cli.live_count import count_live
 from revocation.cli.progress import Progress
-from revocation.cli.revocations import live
 from revocation.cli.terminal import instant, print_facts, print_json, span
 from revocation.handles import KINDS
 from revocation.redis.denylist import RedisDenylist
@@ -18,7 +17,10 @@ from revocation.redis.denylist import RedisDenylist
 @click.option("--json", "as_program", is_flag=True, help="One JSON document, for programs.")
 @click.pass_obj
 def stats(chosen: ChosenDenylist, *, as_program: bool) -> None:
-    """Show the deny-list in figures."""
+    """Show the deny-list in figures.
+
+    Counts each revocation that is in force at the instant shown.
+    """
     denylist = chosen.connected()
     figures = _figures(denylist)
     if as_program:
@@ -26,6 +28,8 @@ def stats(chosen: ChosenDenylist, *, as_program: bool) -> None:
         return
     revocations, epoch, followers = figures["revocations"], figures["epoch"], figures["followers"]
     by_kind = ", ".join(f"{count} {kind}" for kind, count in revocations["by_kind"].items() if count)
+    uncertain = revocations["uncertain"]
+    more = f", give or take the {uncertain} that were undone while they were counted" if uncertain else ""
     cut_off = f"; nothing issued before {epoch['cutoff']} is accepted" if epoch["cutoff"] else ""
     ages = ", ".join(span(follower["age_seconds"]) for follower in followers)
     memory = figures["memory_bytes"]
@@ -33,7 +37,8 @@ def stats(chosen: ChosenDenylist, *, as_program: bool) -> None:
         {
             "server": chosen.place,
             "namespace": chosen.settings.namespace,
-            "live revocations": f"{revocations['total']}" + (f" ({by_kind})" if by_kind else ""),
+            "live revocations": f"{revocations['total']}{more}{f' ({by_kind})' if by_kind else ''}",
+            "as of": revocations["as_of"],
             "log": f"{figures['log_entries']} entries",
             "epoch": f"{epoch['id']}, since {epoch['opened_at']}{cut_off}",
             "followers": f"{len(followers)}" + (f", last beats {ages} ago" if ages else ""),
@@ -47,9 +52,15 @@ def stats(chosen: ChosenDenylist, *, as_program: bool) -> None:
 def _figures(denylist: RedisDenylist) -> dict[str, Any]:
     head = denylist.head()
     log_entries = denylist.link.call(lambda client: _length(client, denylist.key("log")))
-    counted = _counted(denylist, at_most=log_entries)
+    with Progress("Counting") as progress:
+        counted = count_live(denylist, progress)
     return {
-        "revocations": {"total": counted.total(), "by_kind": {kind: counted[kind] for kind in KINDS}},
+        "revocations": {
+            "total": counted.by_kind.total(),
+            "by_kind": {kind: counted.by_kind[kind] for kind in KINDS},
+            "as_of": instant(counted.as_of_ms),
+            "uncertain": counted.uncertain,
+        },
         "log_entries": log_entries,
         "epoch": {
             "id": head.epoch,
@@ -60,16 +71,6 @@ def _figures(denylist: RedisDenylist) -> dict[str, Any]:
         "followers": [{"id": id_, "age_seconds": age} for id_, age in sorted(denylist.leases.ages().items())],
         "memory_bytes": denylist.link.call(_memory),
     }
-
-
-def _counted(denylist: RedisDenylist, *, at_most: int) -> Counter[str]:
-    """How many revocations are in force, by kind. `at_most` is about how many there can be, for the progress."""
-    counted: Counter[str] = Counter()
-    with Progress("Counting", total=at_most) as progress:
-        for revocation in live(denylist):
-            counted[revocation.handle.kind] += 1
-            progress.done += 1
-    return counted
 
 
 def _length(client: "redis.Redis", log: str) -> int:
