@@ -19,8 +19,8 @@ _ENDING_MS: Final = 300_000
 #: So often a count begins anew because something was undone meanwhile.
 _TRIES: Final = 3
 
-#: Revocations that are made while `lasting` is read move its ranks, so that the last ones of a page come again.
-_REPEATED: Final = 2_000
+#: Revocations that are made while `lasting` is read move its ranks, so that the last ones of so many pages come again.
+_REPEATED: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,13 +82,14 @@ def _made_until(began: Head, denylist: RedisDenylist) -> Iterator[Revocation]:
     """Every revocation in force that was made up to the end of the log as this head names it, each once."""
     milliseconds, number = order(began.last_id)
     cursor: str | None = f"log:{milliseconds}-{number + 1}"
-    before: deque[str] = deque(maxlen=_REPEATED)
+    before: deque[set[str]] = deque(maxlen=_REPEATED)
     while cursor is not None:
         page = denylist.page(cursor=cursor, limit=_PAGE)
         for revocation in page.revocations:
-            if revocation.id not in before and order(revocation.id) <= (milliseconds, number):
+            is_new = not any(revocation.id in ids for ids in before)
+            if is_new and order(revocation.id) <= (milliseconds, number):
                 yield revocation
-        before.extend(revocation.id for revocation in page.revocations)
+        before.append({revocation.id for revocation in page.revocations})
         cursor = page.next_cursor
 
 
