@@ -14,7 +14,13 @@ from typing import Any, Final, Literal, TypeGuard
 from revocation.claims import MAX_INSTANT, Claims
 from revocation.cli.terminal import instant, span
 from revocation.denylist import UNCONDITIONAL, is_revoked
-from revocation.errors import DenylistUnavailableError, InvalidTokenError
+from revocation.errors import (
+    DenylistUnavailableError,
+    InsufficientScopeError,
+    InvalidTokenError,
+    RevocationError,
+    RevokedTokenError,
+)
 from revocation.redis.denylist import RedisDenylist
 from revocation.verifier import TokenVerifier
 
@@ -53,8 +59,15 @@ class Explanation:
 
     steps: tuple[Step, ...]
     verdict: Verdict
-    #: The slug of the refusal, as in logs and metrics; `denylist_unavailable` where Redis did not answer.
-    reason: str | None = None
+    #: What a guard raises; None where it accepts the token.
+    error: RevocationError | None = None
+
+    @property
+    def reason(self) -> str | None:
+        """The slug of the refusal, as in answers, logs and metrics."""
+        if self.error is None:
+            return None
+        return self.error.reason if isinstance(self.error, InvalidTokenError) else self.error.slug
 
 
 def step_of(reason: str) -> str:
@@ -67,9 +80,10 @@ def explain(
     verifier: TokenVerifier,
     denylist: Callable[[], RedisDenylist],
     *,
+    scope: str | None = None,
     clock: Callable[[], float] = time.time,
 ) -> Explanation:
-    """Decide about a token as a strict guard does, and keep the facts of every step.
+    """Decide about a token as a strict guard and a route that needs this scope do, and keep the facts of every step.
 
     Asks the deny-list only about a token that is good by itself.
     """
@@ -78,14 +92,25 @@ def explain(
     try:
         claims = verifier.verify(token)
     except InvalidTokenError as error:
-        return Explanation(tuple(_until(error, seen)), "refused", error.reason)
+        return Explanation(tuple(_until(error, seen)), "refused", error)
     passed = [Step(name, "passed", seen[name]) for name in REASONS]
     try:
         answers = _ask(denylist(), claims)
     except DenylistUnavailableError as error:
-        return Explanation((*passed, Step("deny-list", "unknown", str(error))), "unknown", error.slug)
-    revoked = any(step.outcome == "failed" for step in answers)
-    return Explanation((*passed, *answers), "refused" if revoked else "accepted", "revoked" if revoked else None)
+        return Explanation((*passed, Step("deny-list", "unknown", str(error))), "unknown", error)
+    steps = (*passed, *answers)
+    if any(step.outcome == "failed" for step in answers):
+        return Explanation(steps, "refused", RevokedTokenError())
+    if scope is None:
+        return Explanation(steps, "accepted")
+    missing = sorted(set(scope.split()) - claims.scope)
+    if missing:
+        return Explanation(
+            (*steps, Step("scope", "failed", f"{' '.join(missing)} is missing")),
+            "refused",
+            InsufficientScopeError(scope),
+        )
+    return Explanation((*steps, Step("scope", "passed", scope)), "accepted")
 
 
 def _until(error: InvalidTokenError, seen: dict[str, str]) -> Iterator[Step]:

@@ -23,6 +23,8 @@ def read_token(given: str | None = None) -> str:
 
 
 def _without_scheme(text: str) -> str:
-    """The token without the word `Bearer`: people copy the two together from a header."""
-    text = text.strip()
-    return text[7:].strip() if text[:7].lower() == "bearer " else text
+    """The token without the words `Authorization: Bearer`: people copy them together from a request."""
+    for word in ("authorization:", "bearer "):
+        text = text.strip()
+        text = text[len(word) :] if text.lower().startswith(word) else text
+    return text.strip()

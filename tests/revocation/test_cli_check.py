@@ -3,6 +3,7 @@
 import ast
 import json
 import time
+from base64 import urlsafe_b64encode
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,22 @@ from typing import Any
 import pytest
 
 import revocation
-from revocation import Handle, KeySet, RedisDenylist, TokenIssuer
+from revocation import (
+    ConflictError,
+    Handle,
+    InsufficientScopeError,
+    InvalidRequestError,
+    InvalidTokenError,
+    KeySet,
+    MissingTokenError,
+    RedisDenylist,
+    TokenIssuer,
+)
+from revocation.bearer import STATUS, Bearer
 from revocation.cli import exits
 from revocation.cli.explanation import REASONS, step_of
+from revocation.cli.refusals import REFUSALS, refusal
+from tests.adapters.scenarios import CALM, Cast, Scenario
 from tests.support.certificates import certificates
 from tests.support.command import Terminal
 from tests.support.denylists import can_mint, opened, until
@@ -113,6 +127,87 @@ def test_a_bad_token_fails_at_its_step(
     assert set(outcomes[place + 1 :]) == {"not reached"}
     assert token not in done.out + done.err
     assert "REFUSED" in terminal("check", stdin=token).out
+
+
+#: What the routes of the scenarios need.
+_SCOPES = {"/me": "me", "/both": "me reports:read"}
+
+
+def _replies() -> list[Scenario]:
+    """Scenarios of the adapters that send one token: what they answer, `check` must answer."""
+    return [
+        scenario
+        for scenario in CALM
+        if scenario.source in ("none", "follower")
+        and scenario.path in ("/me", "/both")
+        and scenario.name != "two headers"
+    ]
+
+
+@pytest.mark.parametrize("scenario", _replies(), ids=lambda scenario: scenario.name)
+def test_it_answers_as_every_adapter_does(
+    terminal: Terminal, denylist: RedisDenylist, tmp_path: Path, scenario: Scenario
+) -> None:
+    cast = Cast()
+    cast.forge.clock.advance(time.time() - cast.forge.clock())
+    keys = tmp_path / "cast"
+    keys.mkdir()
+    for number, secret in enumerate(cast.secrets):
+        (keys / f"{number}.secret").write_bytes(urlsafe_b64encode(bytes.fromhex(secret)))
+    [(_, sent)] = [header for header in scenario.headers(cast) if header[0] == "Authorization"]
+
+    done = terminal("check", "--keys-dir", str(keys), "--scope", _SCOPES[scenario.path], "--json", stdin=sent)
+
+    if scenario.error is None:
+        assert (done.json["verdict"], done.json["answer"]) == ("accepted", None)
+        return
+    wanted = Bearer().answer(scenario.error)
+    assert done.json["answer"]["status"] == wanted.status
+    assert done.json["reason"] == json.loads(wanted.body)["reason"]
+    assert refusal(done.json["reason"]) is not None
+
+
+def test_the_verdict_comes_last_and_the_answer_of_the_adapters_before_it(
+    terminal: Terminal, denylist: RedisDenylist, forge: Forge
+) -> None:
+    *_, answer, mend, verdict = terminal("check", "--scope", "no such", stdin=forge.token()).out.splitlines()
+
+    assert answer == (
+        'The adapters answer 403 Forbidden, WWW-Authenticate: Bearer realm="api", error="insufficient_scope", '
+        """error_description="This needs the scope 'no such'.", scope="no such\""""
+    )
+    assert mend.startswith("To mend it: ")
+    assert verdict == "REFUSED (insufficient_scope)."
+
+
+def test_every_reason_that_an_adapter_answers_with_is_explained() -> None:
+    errors = [one for one in vars(revocation.errors).values() if isinstance(one, type) and issubclass(one, Exception)]
+    answered = tuple(STATUS)
+    slugs = {one.slug for one in errors if issubclass(one, answered) and not issubclass(one, InvalidTokenError)}
+    of_tokens = {reason for reasons in REASONS.values() for reason in reasons} | {"revoked", "key_id", "claims"}
+
+    assert REFUSALS.keys() == slugs | of_tokens
+    assert refusal("missing_jti") is refusal("claim_sub") is REFUSALS["claims"]
+    for error in (MissingTokenError(""), InvalidRequestError(""), InsufficientScopeError("x"), ConflictError("")):
+        assert REFUSALS[error.slug].status == Bearer().answer(error).status
+
+
+def test_a_reason_is_explained_without_a_token(terminal: Terminal) -> None:
+    done = terminal("check", "--reason", "insufficient_scope")
+
+    assert (done.code, done.out.count("\n")) == (exits.OK, 1)
+    assert done.out.startswith("403 insufficient_scope: The token is good, and lacks")
+    assert terminal("check", "--reason", "type", "--json").json["status"] == 401
+    unknown = terminal("check", "--reason", "no such")
+    assert unknown.code == exits.USAGE
+    assert "missing_token" in unknown.err
+
+
+@pytest.mark.parametrize("before", ["Bearer ", "bearer  ", "Authorization: Bearer ", "authorization:Bearer "])
+def test_a_header_that_was_copied_whole_is_a_token(
+    terminal: Terminal, denylist: RedisDenylist, forge: Forge, before: str
+) -> None:
+    assert terminal("check", stdin=f"{before}{forge.token()}\n").code == exits.OK
 
 
 def test_every_reason_of_the_verifier_has_its_step() -> None:
