@@ -1,5 +1,6 @@
 """Script: a packaged Lua script, run by its hash, and loaded where the server does not know it yet."""
 
+import contextlib
 import hashlib
 import logging
 import math
@@ -19,6 +20,10 @@ _log = logging.getLogger(__name__)
 
 #: Every request meets the reason for which nobody may write or mint; the log has it again only after this.
 _BETWEEN_WARNINGS_SECONDS: Final = 10.0
+
+
+#: A script is loaded so often for one call: somebody may flush the scripts in between, or another server take over.
+_LOADS: Final = 2
 
 
 class Caller:
@@ -92,11 +97,12 @@ class Script:
         return word, answer[1:]
 
     def _run(self, client: "redis.Redis", keys: Sequence[str], args: Sequence[str | int]) -> Any:
-        try:
-            return self._evaluate(client, keys, args)
-        except redis.exceptions.NoScriptError:
+        for _ in range(_LOADS):
+            # A script that the server does not know has not run, so running it again runs it once.
+            with contextlib.suppress(redis.exceptions.NoScriptError):
+                return self._evaluate(client, keys, args)
             client.script_load(self._text)
-            return self._evaluate(client, keys, args)
+        return self._evaluate(client, keys, args)
 
     def _evaluate(self, client: "redis.Redis", keys: Sequence[str], args: Sequence[str | int]) -> Any:
         if not self._link.min_replicas:

@@ -96,3 +96,28 @@ def test_a_minimum_that_is_no_majority_is_refused(replica: Replica) -> None:
         with pytest.raises(ConfigurationError, match="no majority of 4"):
             denylist.open()
         assert not client.exists(denylist.key("head"))
+
+
+def test_a_server_that_has_forgotten_the_scripts_is_given_them_again_and_runs_each_once(
+    replica: Replica, denylist: RedisDenylist, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where somebody makes it forget them between the loading and the running."""
+    client = replica.primary.client()
+    load = type(denylist.link.client).script_load
+    flushes = iter((True,))
+
+    def forgotten(loading: Any, text: str) -> Any:
+        loaded = load(loading, text)
+        if next(flushes, False):
+            client.script_flush()
+        return loaded
+
+    monkeypatch.setattr(type(denylist.link.client), "script_load", forgotten)
+    client.script_flush()
+
+    receipt = denylist.revoke(ADA)
+
+    assert receipt.written
+    assert client.xlen(denylist.key("log")) == 1
+    assert replica.server.client().exists(denylist.key(ADA.name))
+    assert denylist.latest_cutoff([ADA]) > 0

@@ -50,4 +50,6 @@ def replica_of(primary: Server) -> Iterator[Replica]:
         while client.info("replication")["master_link_status"] != "up":
             assert time.monotonic() < deadline, "the replica does not get in sync"
             time.sleep(0.02)
+        # The primary counts it from its first acknowledgement on, which may come a second later.
+        assert primary.client().wait(1, 8_000) == 1, "the primary does not count the replica"
         yield Replica(primary, server, link)
