@@ -264,7 +264,7 @@ class Accounts:
     def _check_cutoff(self, handle: Handle, issued_before_ms: int | None) -> None:
         if issued_before_ms is None:
             return
-        if handle.unconditional:
+        if self._stores.denylist.is_unconditional(handle.kind):
             raise InvalidValueError(
                 "issued_before", f"Revoking a {handle.kind} is unconditional: leave issued_before out."
             )

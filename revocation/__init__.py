@@ -24,6 +24,7 @@ from revocation.errors import (
     SigningKeyError,
 )
 from revocation.guard import Accepted, Decision, Guard, Refused, Verifying
+from revocation.handle_kinds import ClaimHandle, HandleKinds
 from revocation.handles import Handle
 from revocation.memory import MemoryDenylist
 
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Accepted",
     "Change",
+    "ClaimHandle",
     "ClaimNames",
     "Claims",
     "ConfigurationError",
@@ -56,6 +58,7 @@ __all__ = [
     "Following",
     "Guard",
     "Handle",
+    "HandleKinds",
     "InsufficientRoleError",
     "InsufficientScopeError",
     "InvalidRequestError",

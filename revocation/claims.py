@@ -8,6 +8,7 @@ from functools import cached_property, lru_cache
 from typing import Any, Final
 
 from revocation.errors import ConfigurationError, InvalidTokenError
+from revocation.handle_kinds import MAX_VALUES, HandleKinds, values_of
 from revocation.handles import CONTROL, MAX_IDENTIFIER_LENGTH, MAX_ISSUER_LENGTH, Handle, Kind
 
 #: Instants beyond this (the year 2286, in seconds) are mistakes: milliseconds, usually.
@@ -77,9 +78,26 @@ class Claims:
         """
         return _own_copy(self._raw)
 
+    def handles_by(self, kinds: HandleKinds) -> tuple[Handle, ...]:
+        """Everything this token can be revoked by, with kinds of one's own; the claims keep them for the next time.
+
+        A claim that names a handle is a string, a whole number, or a list of them; one that is missing or null names
+        none. Raises InvalidTokenError for any other: what cannot be revoked must not be accepted.
+        """
+        kept: tuple[HandleKinds, tuple[Handle, ...]] | None = self.__dict__.get("_by_kinds")
+        if kept is None or kept[0] is not kinds:
+            own = [
+                _shared(kind, value, self.issuer)
+                for kind, claim in kinds.own.items()
+                for value in _named_values(*values_of(self._raw, claim))
+            ]
+            # Frozen fields do not change; what is derived from them may be kept beside them.
+            kept = self.__dict__["_by_kinds"] = (kinds, (*self.handles, *own))
+        return kept[1]
+
     @cached_property
     def handles(self) -> tuple[Handle, ...]:
-        """Everything this token can be revoked by."""
+        """Everything this token can be revoked by, of the built-in kinds."""
         issuer = self.issuer
         made = []
         if self.token_id:
@@ -204,6 +222,22 @@ def _subject(mapping: Mapping[str, Any], claim: str, *, integer: bool) -> str | 
     if integer and isinstance(value, int) and not isinstance(value, bool):
         return _identifier({claim: str(value)}, claim)
     return _identifier(mapping, claim)
+
+
+def _named_values(claim: str, value: Any) -> tuple[str, ...]:
+    """The values of handles that a claim names; numbers are read as their digits."""
+    if value is None:
+        return ()
+    members = value if isinstance(value, list | tuple) else (value,)
+    if len(members) > MAX_VALUES:
+        raise _malformed(claim, f"names more than {MAX_VALUES} handles")
+    return tuple(dict.fromkeys(_value(claim, member) for member in members))
+
+
+def _value(claim: str, member: Any) -> str:
+    if isinstance(member, int) and not isinstance(member, bool) and member.bit_length() <= MAX_IDENTIFIER_LENGTH:
+        member = str(member)
+    return _identifier({claim: member}, claim) or _missing({claim: member}, claim)
 
 
 def _token_id(mapping: Mapping[str, Any], claim: str) -> str | None:

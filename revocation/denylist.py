@@ -8,7 +8,8 @@ from typing import Final, Protocol, Self
 
 from revocation.claims import MAX_INSTANT, Claims
 from revocation.errors import InvalidTokenError
-from revocation.handles import Handle, Kind
+from revocation.handle_kinds import HandleKinds
+from revocation.handles import UNCONDITIONAL_KINDS, Handle, Kind
 
 #: The cut-off of an entry that needs none: later than every `iat`.
 UNCONDITIONAL: Final = math.inf
@@ -217,6 +218,16 @@ class Denylist(Protocol):
     def lifetimes(self) -> Lifetimes:
         """How long its entries live, and so which tokens it can vouch for."""
 
+    @property
+    def handle_kinds(self) -> HandleKinds | None:
+        """The kinds of handles that a guard looks for in tokens; None where this process decides about none."""
+
+    def kinds(self) -> tuple[Kind, ...]:
+        """The kinds by which can be revoked now: the built-in ones, and those that every process was told of."""
+
+    def is_unconditional(self, kind: Kind) -> bool:
+        """Whether revoking a handle of this kind takes back everything under it. ValueError for one not declared."""
+
     def now_ms(self) -> int:
         """The time for a token that is minted now, in milliseconds; an error while nothing may be minted."""
 
@@ -304,5 +315,10 @@ def checked_cutoffs(handles: Iterable[Handle], issued_before_ms: int | None) -> 
         if not 0 <= issued_before_ms < 1000 * MAX_INSTANT:
             raise ValueError(f"issued_before is an instant in milliseconds, not {issued_before_ms}")
         for handle in handles:
-            if handle.unconditional:
-                raise ValueError(f"revoking a {handle.kind} is unconditional: it takes no issued_before")
+            if handle.kind in UNCONDITIONAL_KINDS:
+                raise takes_no_cutoff(handle.kind)
+
+
+def takes_no_cutoff(kind: Kind) -> ValueError:
+    """The error of whoever gives a cut-off where everything under the handle is taken back."""
+    return ValueError(f"revoking a {kind} is unconditional: it takes no issued_before")

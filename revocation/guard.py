@@ -17,6 +17,7 @@ from revocation.errors import (
     InvalidTokenError,
     RevokedTokenError,
 )
+from revocation.handle_kinds import HandleKinds
 from revocation.handles import Handle
 from revocation.keys_pending import KeysPendingError
 
@@ -62,6 +63,8 @@ class _Question:
     """What memory cannot decide: the deny-list has to be asked."""
 
     claims: Claims
+    #: Everything that the token can be revoked by.
+    handles: tuple[Handle, ...]
     verify_seconds: float
     #: When the look into memory began, on the performance counter.
     started: float
@@ -124,6 +127,7 @@ class Guard:
         self.follower = follower
         self._ask = denylist.latest_cutoffs if follower is None else follower.ask
         self._asker = Asker(self._ask)
+        self._kinds = _looked_for(denylist)
         if verifier is not None:
             _require_agreement(verifier, denylist)
 
@@ -176,10 +180,11 @@ class Guard:
             claims = read(claims, iat_tolerance_seconds=leeway)
         if key_id is not None:
             claims = self._with_key(claims, key_id)
+        handles = self.handles_of(claims)
         if self._clock() >= claims.expires_at + leeway:
             decision = self._reported(Refused(ExpiredTokenError(), claims, "none", 0.0, 0.0))
         else:
-            decision = self._answered(self._judged(claims, bound, verify_seconds=0.0))
+            decision = self._answered(self._judged(claims, handles, bound, verify_seconds=0.0))
         if isinstance(decision, Refused):
             raise decision.error
 
@@ -219,7 +224,7 @@ class Guard:
         if not isinstance(decision, _Question):
             return decision
         try:
-            cutoff = await self._asker.latest_cutoff(decision.claims.handles)
+            cutoff = await self._asker.latest_cutoff(decision.handles)
         except DenylistUnavailableError as error:
             return self._ruled(decision, "redis", error)
         return self._ruled(decision, "redis", cutoff)
@@ -254,21 +259,28 @@ class Guard:
         started = time.perf_counter()
         try:
             claims = self.verifier.verify(token)
+            handles = self.handles_of(claims)
         except InvalidTokenError as error:
             if isinstance(error, KeysPendingError) and not last:
                 raise
             return self._reported(Refused(error, None, "none", time.perf_counter() - started, 0.0))
-        return self._judged(claims, bound, verify_seconds=time.perf_counter() - started)
+        return self._judged(claims, handles, bound, verify_seconds=time.perf_counter() - started)
 
-    def _judged(self, claims: Claims, bound: float, *, verify_seconds: float) -> Decision | _Question:
+    def handles_of(self, claims: Claims) -> tuple[Handle, ...]:
+        """Everything that the token can be revoked by. Raises InvalidTokenError where a claim names no handle."""
+        return claims.handles if self._kinds is None else claims.handles_by(self._kinds)
+
+    def _judged(
+        self, claims: Claims, handles: tuple[Handle, ...], bound: float, *, verify_seconds: float
+    ) -> Decision | _Question:
         """The decision, where memory is enough for it."""
         if bound == math.inf:
             return self._reported(Accepted(claims, "none", verify_seconds, 0.0))
-        question = _Question(claims, verify_seconds, time.perf_counter())
+        question = _Question(claims, handles, verify_seconds, time.perf_counter())
         if self.follower is None:
             return question
         try:
-            cutoff, age = self.follower.look_up(claims.handles)
+            cutoff, age = self.follower.look_up(handles)
         except DenylistUnavailableError as error:
             return self._ruled(question, "redis", error)
         # What was taken back once is refused, also by knowledge that is too old to accept with.
@@ -282,7 +294,7 @@ class Guard:
         if not isinstance(decision, _Question):
             return decision
         try:
-            [cutoff] = self._ask([decision.claims.handles])
+            [cutoff] = self._ask([decision.handles])
         except DenylistUnavailableError as error:
             return self._ruled(decision, "redis", error)
         return self._ruled(decision, "redis", cutoff)
@@ -320,6 +332,14 @@ def checked_staleness(seconds: float) -> float:
     if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds >= 0:
         raise ConfigurationError(f"max_staleness is a number of seconds from 0 to inf, not {seconds!r}")
     return seconds
+
+
+def _looked_for(denylist: Denylist) -> HandleKinds | None:
+    """The kinds of one's own that the guard looks for in tokens; None where there are none."""
+    kinds = denylist.handle_kinds
+    if kinds is None:
+        raise ConfigurationError("this deny-list was made with decides=False: a guard needs one that decides")
+    return kinds or None
 
 
 def _require_agreement(verifier: Verifying, denylist: Denylist) -> None:

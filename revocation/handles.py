@@ -5,10 +5,13 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Final, Literal, Protocol, get_args
+from typing import Final, Protocol
 
-Kind = Literal["token", "session", "subject", "client", "key", "issuer"]
-KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
+#: The name of a kind of handle: a built-in one, or one of an application's own (see handle_kinds.py).
+Kind = str
+
+#: The built-in kinds.
+KINDS: Final[tuple[Kind, ...]] = ("token", "session", "subject", "client", "key", "issuer")
 
 #: Revoking one of these takes back everything under it; revoking one of the others, what is older than a cut-off.
 UNCONDITIONAL_KINDS: Final[frozenset[Kind]] = frozenset({"token", "session", "key"})
@@ -23,6 +26,14 @@ MAX_ISSUER_LENGTH: Final = 1024
 CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 _READABLE = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+#: The form of an application's own kind.
+OWN_KIND: Final = re.compile(r"^[a-z][a-z0-9_-]{0,31}$")
+
+
+def is_own_kind(name: str) -> bool:
+    """Whether an application's own kind of handle may have this name, as far as its form goes."""
+    return OWN_KIND.fullmatch(name) is not None
 
 
 class Identified(Protocol):
@@ -58,7 +69,8 @@ class Handle:
     """One thing a token can be revoked by, within one issuer.
 
     `Handle("subject", "ada", issuer="https://auth.example")` names it by value, `Handle.session(claims)` takes it
-    from a token. Raises ValueError for an unknown kind, and for a value that is empty or that no token could carry.
+    from a token. Raises ValueError for what can be no kind, and for a value that is empty or that no token could carry;
+    whether the deny-list declares a kind of an application's own is seen when it is asked to revoke by it.
     """
 
     kind: Kind
@@ -72,8 +84,8 @@ class Handle:
     number: int = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        if self.kind not in KINDS:
-            raise ValueError(f"unknown kind of handle {self.kind!r}; known are {', '.join(KINDS)}")
+        if self.kind not in KINDS and not is_own_kind(self.kind):
+            raise ValueError(f"unknown kind of handle {self.kind!r}; built in are {', '.join(KINDS)}")
         if (self.kind == "issuer") != (self.value == ""):
             raise ValueError(
                 "a handle of kind 'issuer' takes no value, the issuer is enough"
@@ -111,11 +123,6 @@ class Handle:
     def __reduce__(self) -> tuple[Callable[..., "Handle"], tuple[object, ...]]:
         # `number` is a hash of this process, so unpickling computes it anew.
         return _unpickled, (self.kind, self.value, self.issuer, self.expires_at)
-
-    @property
-    def unconditional(self) -> bool:
-        """Whether revoking it needs no cut-off."""
-        return self.kind in UNCONDITIONAL_KINDS
 
     @classmethod
     def token(cls, claims: Identified) -> "Handle":

@@ -2,7 +2,7 @@
 
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from revocation.denylist import (
@@ -20,8 +20,10 @@ from revocation.denylist import (
     Receipt,
     Revocation,
     checked_cutoffs,
+    takes_no_cutoff,
 )
 from revocation.errors import ConflictError, DenylistEmptyError
+from revocation.handle_kinds import ClaimHandle, HandleKinds
 from revocation.handles import Handle, Kind
 
 
@@ -41,7 +43,14 @@ class _Entry:
 class MemoryDenylist:
     """A deny-list in a dict. It forgets with the process, so it is for tests and never for production."""
 
-    def __init__(self, *, lifetimes: Lifetimes | None = None, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        *,
+        lifetimes: Lifetimes | None = None,
+        handles: "Mapping[str, str | tuple[str, ...] | ClaimHandle] | HandleKinds | None" = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._told = handles if isinstance(handles, HandleKinds) else HandleKinds(handles)
         self._lifetimes = lifetimes or Lifetimes()
         self._clock = clock
         self._entries: dict[str, _Entry] = {}
@@ -55,6 +64,19 @@ class MemoryDenylist:
         """How long entries live."""
         return self._lifetimes
 
+    @property
+    def handle_kinds(self) -> HandleKinds:
+        """The kinds of handles that a guard looks for in tokens."""
+        return self._told
+
+    def kinds(self) -> tuple[Kind, ...]:
+        """The kinds by which can be revoked."""
+        return self._told.names
+
+    def is_unconditional(self, kind: Kind) -> bool:
+        """Whether revoking a handle of this kind takes back everything under it."""
+        return self._told.is_unconditional(kind)
+
     def __len__(self) -> int:
         return len(self._entries)
 
@@ -65,7 +87,7 @@ class MemoryDenylist:
 
     def copy(self) -> "MemoryDenylist":
         """What it holds now, on its own."""
-        copied = MemoryDenylist(lifetimes=self._lifetimes, clock=self._clock)
+        copied = MemoryDenylist(lifetimes=self._lifetimes, handles=self._told, clock=self._clock)
         copied._entries = {
             name: _Entry(list(entry.revocations), list(entry.merged), entry.expires_at_ms)
             for name, entry in self._entries.items()
@@ -131,6 +153,9 @@ class MemoryDenylist:
         batch = secrets.token_hex(8) if len(handles) > 1 else ""
         note = Note(actor, reason, address, action, batch).checked()
         now = self.now_ms()
+        for kind in {handle.kind for handle in handles}:
+            if self.is_unconditional(kind) and issued_before_ms is not None:
+                raise takes_no_cutoff(kind)
         if issued_before_ms is not None and issued_before_ms > now + 1:
             raise ValueError(AHEAD)
         new_keys = sum(
@@ -142,7 +167,9 @@ class MemoryDenylist:
         standing = []
         count = self._count
         for handle in handles:
-            cutoff = None if handle.unconditional else now + 1 if issued_before_ms is None else issued_before_ms
+            cutoff = None
+            if not self.is_unconditional(handle.kind):
+                cutoff = now + 1 if issued_before_ms is None else issued_before_ms
             must, expires_at_ms = self._ends(handle, max(now, cutoff or 0))
             if must is not None and must <= now:
                 continue

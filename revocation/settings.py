@@ -12,6 +12,7 @@ from revocation.claims import ClaimNames
 from revocation.denylist import Denylist, Lifetimes
 from revocation.errors import ConfigurationError, RevocationError
 from revocation.guard import Decision, Guard, Verifying
+from revocation.handle_kinds import HandleKinds
 from revocation.key_directory import KeyDirectory
 from revocation.keys import KeySet, KeySource
 from revocation.redis.url import RedisUrl, redact
@@ -152,6 +153,7 @@ VARIABLES: Final = {
     "min_replicas": "REVOCATION_MIN_REPLICAS",
     "allow_eviction": "REVOCATION_ALLOW_EVICTION",
     "token_cache_size": "REVOCATION_TOKEN_CACHE_SIZE",
+    "handles": "REVOCATION_HANDLES",
     "issuer": "REVOCATION_ISSUER",
     "audience": "REVOCATION_AUDIENCE",
     "keys_dir": "REVOCATION_KEYS_DIR",
@@ -187,6 +189,8 @@ class RevocationSettings:
     min_replicas: int = 0
     allow_eviction: bool = False
     token_cache_size: int = 10_000
+    #: The claims of one's own by which tokens are revoked.
+    handles: HandleKinds = HandleKinds()  # noqa: RUF009 (it cannot be changed)
     #: Whose tokens a verifier takes, where the application does not say so itself.
     issuer: str | None = None
     audience: tuple[str, ...] = ()
@@ -234,6 +238,7 @@ class RevocationSettings:
             token_cache_size=reader.integer(
                 "REVOCATION_TOKEN_CACHE_SIZE", default.token_cache_size, low=0, high=1_000_000, unit="tokens"
             ),
+            handles=_read_handles(reader, "REVOCATION_HANDLES"),
             issuer=reader.value("REVOCATION_ISSUER"),
             audience=tuple((reader.value("REVOCATION_AUDIENCE") or "").split()),
             keys_dir=reader.value("REVOCATION_KEYS_DIR"),
@@ -287,6 +292,7 @@ class RevocationSettings:
         own_token_seconds: int = 0,
         wait_seconds: float = 0.0,
         timeout_seconds: float | None = None,
+        decides: bool = True,
     ) -> "RedisDenylist":
         """The deny-list at `redis_url`. It asks nothing yet. `timeout_seconds` stands in for that of the settings.
 
@@ -309,6 +315,8 @@ class RevocationSettings:
             min_replicas=self.min_replicas,
             own_token_seconds=own_token_seconds if self.max_token_lifetime_seconds is None else None,
             own_session_seconds=own_session_seconds,
+            handles=self.handles,
+            decides=decides,
         )
 
     def keys(self) -> KeySource:
@@ -403,6 +411,14 @@ def _read_redis_url(reader: SettingsReader, name: str) -> str:
     except ValueError as error:
         reader.refuse(name, allowed=str(error))
     return url
+
+
+def _read_handles(reader: SettingsReader, name: str) -> HandleKinds:
+    try:
+        return HandleKinds.parse(reader.value(name) or "")
+    except ConfigurationError as error:
+        reader.refuse(name, allowed=f"kinds and their claims, such as org=org_id device*=cnf.jkt: {error}")
+        return HandleKinds()
 
 
 def _is_url(jwks: str) -> bool:

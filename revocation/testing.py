@@ -9,6 +9,7 @@ from revocation.claims import Claims
 from revocation.denylist import FollowerState, Lifetimes, Receipt
 from revocation.errors import DenylistUnavailableError
 from revocation.guard import Guard
+from revocation.handle_kinds import ClaimHandle, HandleKinds
 from revocation.handles import Handle
 from revocation.issuer import TokenIssuer
 from revocation.keys import Key, KeySet
@@ -34,8 +35,8 @@ class Clock:
 class FaultyDenylist(MemoryDenylist):
     """A deny-list whose server can be taken away."""
 
-    def __init__(self, *, lifetimes: Lifetimes, clock: Clock) -> None:
-        super().__init__(lifetimes=lifetimes, clock=clock)
+    def __init__(self, *, lifetimes: Lifetimes, handles: HandleKinds | None = None, clock: Clock) -> None:
+        super().__init__(lifetimes=lifetimes, handles=handles, clock=clock)
         self.down = False
 
     def latest_cutoff(self, handles: Sequence[Handle]) -> float:
@@ -116,12 +117,13 @@ class Sandbox:
         max_staleness: float = 1.0,
         longest_staleness: float = 60.0,
         lifetimes: Lifetimes | None = None,
+        handles: Mapping[str, str | tuple[str, ...] | ClaimHandle] | None = None,
         clock: Clock | None = None,
     ) -> None:
         self.clock = clock or Clock()
         keys = KeySet([Key.from_secret(secrets.token_bytes(32))])
         chosen = lifetimes or Lifetimes()
-        self.denylist = FaultyDenylist(lifetimes=chosen, clock=self.clock)
+        self.denylist = FaultyDenylist(lifetimes=chosen, handles=HandleKinds(handles), clock=self.clock)
         self.issuer = TokenIssuer(keys, issuer=issuer, audience=audience, clock=self.clock)
         self.verifier = TokenVerifier(
             keys,

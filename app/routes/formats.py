@@ -15,7 +15,7 @@ from app.health import Epoch
 from app.instants import rfc3339
 from app.sessions import Session
 from revocation import Receipt, Revocation
-from revocation.handles import Kind
+from revocation.handles import KINDS, OWN_KIND, Kind
 
 T = TypeVar("T")
 
@@ -111,12 +111,22 @@ class AtSession(TypedDict):
     cursor: NotRequired[AtCursor]
 
 
+KindName = Annotated[
+    Kind,
+    Field(
+        description=f"What it goes by: {', '.join(KINDS)}, or a kind of an application's own.",
+        pattern=OWN_KIND.pattern,
+        examples=["subject"],
+    ),
+]
+
+
 class RevocationJson(TypedDict):
     """One revocation in force."""
 
     id: Annotated[str, Field(description="Names it for undoing.", examples=["1795539600000-0-5f0c2b1e"])]
     issuer: Issuer
-    kind: Annotated[Kind, Field(description="What it goes by.", examples=["subject"])]
+    kind: KindName
     value: Annotated[str | None, Field(description="Whose; null for kind `issuer`.", examples=["ada"])]
     issued_before: Annotated[
         Instant | None,

@@ -1,6 +1,7 @@
 """`revocation check`: why a guard would accept or refuse a token."""
 
 from dataclasses import asdict
+from functools import partial
 from typing import Final
 
 import click
@@ -48,7 +49,7 @@ def check(
     if reason is not None:
         return _explain_reason(reason, as_program=as_program)
     verifier = trust.verifier(chosen)
-    explanation = explain(read_token(token), verifier, chosen.connected, scope=scope)
+    explanation = explain(read_token(token), verifier, partial(chosen.connected, decides=True), scope=scope)
     code, sentence = _VERDICTS[explanation.verdict]
     answer = None if explanation.error is None else Bearer().answer(explanation.error)
     if as_program:

@@ -60,8 +60,10 @@ class ChosenDenylist:
         """The place of the server, without a password."""
         return f"unix://{socket_path(self.directory)}" if self.directory else redact(self.settings.redis_url)
 
-    def connected(self, *, session_seconds: int = 0) -> RedisDenylist:
+    def connected(self, *, session_seconds: int = 0, decides: bool = False) -> RedisDenylist:
         """The deny-list itself; `session_seconds` is the longest session life that it is to be opened for (0: 30 days).
+
+        A command that `decides` about tokens has to be told of every kind of handle that the deny-list declares.
 
         Raises ConfigurationError where the deny-list is in the memory of another process, and DenylistUnavailableError
         where no service runs the embedded store: the command never starts a server of its own.
@@ -75,7 +77,9 @@ class ChosenDenylist:
         if self.directory and not EmbeddedServer(self.directory).answers():
             raise DenylistUnavailableError(_nothing_runs(self.directory))
         return replace(settings, redis_url=self.url).denylist(
-            longest_session_seconds=session_seconds, timeout_seconds=max(settings.timeout_seconds, PATIENCE_SECONDS)
+            longest_session_seconds=session_seconds,
+            timeout_seconds=max(settings.timeout_seconds, PATIENCE_SECONDS),
+            decides=decides,
         )
 
 

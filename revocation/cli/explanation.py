@@ -21,6 +21,7 @@ from revocation.errors import (
     RevocationError,
     RevokedTokenError,
 )
+from revocation.handle_kinds import HandleKinds
 from revocation.redis.denylist import RedisDenylist
 from revocation.verifier import TokenVerifier
 
@@ -96,6 +97,8 @@ def explain(
     passed = [Step(name, "passed", seen[name]) for name in REASONS]
     try:
         answers = _ask(denylist(), claims)
+    except InvalidTokenError as error:
+        return Explanation((*passed, Step("deny-list", "failed", str(error))), "refused", error)
     except DenylistUnavailableError as error:
         return Explanation((*passed, Step("deny-list", "unknown", str(error))), "unknown", error)
     steps = (*passed, *answers)
@@ -127,7 +130,8 @@ def _until(error: InvalidTokenError, seen: dict[str, str]) -> Iterator[Step]:
 
 
 def _ask(denylist: RedisDenylist, claims: Claims) -> list[Step]:
-    head, cutoffs = denylist.ask([[handle] for handle in claims.handles])
+    handles = claims.handles_by(denylist.handle_kinds or HandleKinds())
+    head, cutoffs = denylist.ask([[handle] for handle in handles])
     refused_by_epoch = is_revoked(claims, head.everything_ms)
     since = (
         f"everything issued before {instant(head.everything_ms)} is cut off"
@@ -135,7 +139,7 @@ def _ask(denylist: RedisDenylist, claims: Claims) -> list[Step]:
         else "nothing is cut off"
     )
     steps = [Step("deny-list: epoch", "failed" if refused_by_epoch else "passed", f"{head.epoch}: {since}")]
-    for handle, cutoff in zip(claims.handles, cutoffs, strict=True):
+    for handle, cutoff in zip(handles, cutoffs, strict=True):
         prefix = f"{handle.value}: " if handle.value else ""
         # The cut-off of everything counts for every handle; the step of the epoch has already shown it.
         if cutoff <= head.everything_ms or not is_revoked(claims, cutoff):

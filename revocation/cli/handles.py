@@ -4,13 +4,35 @@ import sys
 from pathlib import Path
 
 import click
+from click.shell_completion import CompletionItem
 
 from revocation.claims import Claims
 from revocation.cli.chosen_denylist import ChosenDenylist
 from revocation.cli.token_input import read_token
 from revocation.cli.trust import Trust
 from revocation.errors import InvalidTokenError
-from revocation.handles import Handle, Kind
+from revocation.handle_kinds import HandleKinds
+from revocation.handles import KINDS, Handle, Kind, is_own_kind
+
+
+class KindOfHandle(click.ParamType[Kind]):
+    """The name of a built-in kind, or of one that the deny-list may declare."""
+
+    name = "kind"
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
+        """The built-in kinds, and that there may be others."""
+        return f"[{'|'.join(KINDS)}|OWN]"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> Kind:
+        """The kind, as far as its form goes."""
+        if value not in KINDS and not is_own_kind(value):
+            self.fail(f"{value!r} is no kind of handle; built in are {', '.join(KINDS)}.", param, ctx)
+        return value
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """The built-in kinds that begin so."""
+        return [CompletionItem(kind) for kind in KINDS if kind.startswith(incomplete)]
 
 
 def issuer_of(trust: Trust) -> str:
@@ -37,17 +59,26 @@ def from_token(kind: Kind, trust: Trust, chosen: ChosenDenylist) -> Handle:
         claims = verifier.verify_ignoring_expiry(read_token())
     except InvalidTokenError as error:
         raise click.UsageError(f"{error} `revocation check` says more; --value names what to revoke.") from error
-    return _of_kind(claims, kind)
+    return _of_kind(claims, kind, chosen.settings.handles)
 
 
-def _of_kind(claims: Claims, kind: Kind) -> Handle:
+def _of_kind(claims: Claims, kind: Kind, kinds: HandleKinds) -> Handle:
     if kind == "token" and claims.token_id:
         return Handle.token(claims)
-    handle = next((handle for handle in claims.handles if handle.kind == kind), None)
-    if handle is None:
-        kinds = ", ".join(handle.kind for handle in claims.handles)
-        raise click.UsageError(f"This token has no {kind}: it has {kinds}.")
-    return handle
+    try:
+        handles = claims.handles_by(kinds)
+    except InvalidTokenError as error:
+        raise click.UsageError(str(error)) from error
+    of_kind = [handle for handle in handles if handle.kind == kind]
+    if not of_kind:
+        told = "" if kind in kinds.names else " Only REVOCATION_HANDLES says which claim names one."
+        raise click.UsageError(
+            f"This token has no {kind}: it has {', '.join(handle.kind for handle in handles)}.{told}"
+        )
+    if kind not in KINDS and len(of_kind) > 1:
+        values = ", ".join(handle.value for handle in of_kind)
+        raise click.UsageError(f"This token has several of kind {kind} ({values}): name one with --value.")
+    return of_kind[0]
 
 
 def from_file(path: Path, kind: Kind, issuer: str) -> list[Handle]:

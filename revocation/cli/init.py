@@ -1,5 +1,7 @@
 """`revocation init`: open the deny-list."""
 
+import sys
+
 import click
 
 from revocation.cli.chosen_denylist import ChosenDenylist
@@ -33,6 +35,21 @@ _LONGEST_BOUND_SECONDS = 86_400
     type=click.IntRange(0, 100),
     help="How many replicas there are from now on, where there were more before.",
 )
+@click.option(
+    "--declare",
+    multiple=True,
+    metavar="KIND",
+    help="A kind of handle of your own by which can be revoked from now on, such as org, or 'device*' where revoking "
+    "one is unconditional. Processes that were not told of it (REVOCATION_HANDLES) answer nothing from then on. May "
+    "be repeated.",
+)
+@click.option(
+    "--withdraw",
+    multiple=True,
+    metavar="KIND",
+    help="A declared kind by which nothing is revoked, and by which can be revoked no longer. May be repeated.",
+)
+@click.option("--yes", is_flag=True, help="Do not ask again before declaring a kind while processes follow.")
 @click.pass_obj
 def init(
     chosen: ChosenDenylist,
@@ -42,20 +59,29 @@ def init(
     session_seconds: int | None,
     bound_seconds: float | None,
     replicas: int | None,
+    declare: tuple[str, ...],
+    withdraw: tuple[str, ...],
+    yes: bool,
 ) -> None:
     """Open the deny-list: from then on it accepts nothing issued before.
 
-    The deny-list keeps the longest token life, the leeway, the margin and the longest session life for every process.
-    An open deny-list stays as it is, unless --new-epoch is given.
+    The deny-list keeps the longest token life, the leeway, the margin and the longest session life for every process,
+    and the kinds of handles besides the built-in ones: a first epoch declares those in REVOCATION_HANDLES. An open
+    deny-list stays as it is, unless --new-epoch, --declare or --withdraw is given.
     """
     if accept_existing and new_epoch:
         raise click.UsageError("--accept-existing and --new-epoch contradict each other.")
     own_bound = chosen.settings.max_staleness
-    head, opened = chosen.connected(session_seconds=session_seconds or 0).open(
+    denylist = chosen.connected(session_seconds=session_seconds or 0)
+    if declare and not yes:
+        _ask_again(declare, following=len(denylist.leases.living()))
+    head, opened = denylist.open(
         accept_existing=accept_existing,
         new_epoch=new_epoch,
         longest_bound_seconds=bound_seconds if bound_seconds is not None else min(own_bound, _LONGEST_BOUND_SECONDS),
         replicas=replicas,
+        declare=declare,
+        withdraw=withdraw,
     )
     name = f"{chosen.place}, namespace {chosen.settings.namespace}"
     if not opened:
@@ -66,3 +92,19 @@ def init(
         click.echo(f"Opened: {name}, epoch {head.epoch}. It accepts tokens from before.")
     else:
         click.echo(f"Opened: {name}, epoch {head.epoch}. It accepts nothing issued before this moment.")
+    if declare or withdraw:
+        kinds = ", ".join(word.removesuffix("*") for word in head.kinds)
+        click.echo(f"Kinds of handles besides the built-in ones: {kinds or 'none'}.")
+
+
+def _ask_again(kinds: tuple[str, ...], *, following: int) -> None:
+    """Ask once more where processes follow, because those that were not told of a kind would stop answering."""
+    if not following:
+        return
+    question = (
+        f"{following} processes follow. Those that were not told of {', '.join(kinds)} (REVOCATION_HANDLES) will "
+        "answer 503 from now on."
+    )
+    if not sys.stdin.isatty():
+        raise click.UsageError(f"{question} Add --yes when all of them were.")
+    click.confirm(f"{question} Were all of them?", abort=True, err=True)

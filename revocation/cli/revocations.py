@@ -9,9 +9,10 @@ import click
 
 from revocation.cli import exits
 from revocation.cli.chosen_denylist import ChosenDenylist
+from revocation.cli.handles import KindOfHandle
 from revocation.cli.terminal import instant, notify, print_facts, print_json, print_table, span
 from revocation.denylist import Revocation
-from revocation.handles import KINDS, Handle, Kind
+from revocation.handles import Handle, Kind
 from revocation.redis.denylist import RedisDenylist
 
 _PAGE = 500
@@ -69,13 +70,16 @@ def facts(revocation: Revocation) -> dict[str, str]:
 
 
 @click.command("list")
-@click.option("--kind", type=click.Choice(KINDS), help="Only revocations of this kind.")
+@click.option("--kind", type=KindOfHandle(), help="Only revocations of this kind.")
 @click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="The most revocations to show.")
 @click.option("--json", "as_program", is_flag=True, help="One JSON document, for programs.")
 @click.pass_obj
 def list_(chosen: ChosenDenylist, *, kind: Kind | None, limit: int, as_program: bool) -> None:
     """List the revocations in force, the newest first."""
-    newest = list(islice(live(chosen.connected(), kind=kind), limit + 1))
+    denylist = chosen.connected()
+    if kind is not None and kind not in (known := denylist.kinds()):
+        raise click.UsageError(f"The deny-list declares no kind {kind!r}; it knows {', '.join(known)}.")
+    newest = list(islice(live(denylist, kind=kind), limit + 1))
     shown, more = newest[:limit], len(newest) > limit
     if as_program:
         print_json({"revocations": [as_json(revocation) for revocation in shown], "more": more})

@@ -11,7 +11,7 @@ import click
 
 from revocation.cli import exits
 from revocation.cli.chosen_denylist import ChosenDenylist
-from revocation.cli.handles import from_file, from_token, issuer_of, named
+from revocation.cli.handles import KindOfHandle, from_file, from_token, issuer_of, named
 from revocation.cli.operator import here, operator
 from revocation.cli.progress import Progress
 from revocation.cli.revocations import as_json, named_in_words
@@ -47,9 +47,11 @@ class _Order:
 
 
 @click.command(epilog=f"{_EXAMPLES}\n{exits.HELP}")
-@click.option("--kind", type=click.Choice(KINDS), default="token", show_default=True, help="The kind of the handle.")
+@click.option("--kind", type=KindOfHandle(), default="token", show_default=True, help="The kind of the handle.")
 @click.option(
-    "--value", help="The jti, sid, user, client or key id. Without it, the command reads a token from standard input."
+    "--value",
+    help="The jti, sid, user, client or key id, or the value of a claim of your own. Without it, the command reads a "
+    "token from standard input.",
 )
 @click.option(
     "--file",
@@ -59,7 +61,7 @@ class _Order:
 )
 @click.option("--reason", default="", help="The reason; it stays in the log.")
 @click.option("--dry-run", is_flag=True, help="Say what the command would revoke, and change nothing.")
-@click.option("--yes", is_flag=True, help="Do not ask again before revoking a client, a key or an issuer.")
+@click.option("--yes", is_flag=True, help="Do not ask again before revoking what concerns many people.")
 @click.option(
     "--wait",
     "wait_seconds",
@@ -89,7 +91,8 @@ def revoke(
 
     Waits until every process that follows refuses it. The command checks a token's signature and ignores its expiry.
     Revoking a token, a session or a key takes back everything under it; revoking a subject, a client or an issuer
-    takes back everything issued before now.
+    takes back everything issued before now. A kind of your own (see `revocation init --declare`) does the one or the
+    other, as it was declared.
     """
     order = _Order(_checked(reason), wait_seconds, as_program)
     if path is not None and value is not None:
@@ -101,10 +104,14 @@ def revoke(
     else:
         handles = [from_token(kind, trust, chosen)]
     denylist = chosen.connected()
+    try:
+        is_unconditional = denylist.is_unconditional(kind)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
     if dry_run:
-        code = _rehearse(denylist, handles, order)
+        code = _rehearse(denylist, handles, order, is_unconditional=is_unconditional)
     else:
-        if kind in _WIDE and not yes:
+        if (kind in _WIDE or kind not in KINDS) and not yes:
             _ask_again(handles)
         code = _revoke_all(denylist, handles, order) if path else _revoke_one(denylist, handles[0], order)
     if value and not as_program:
@@ -132,7 +139,7 @@ def _ask_again(handles: list[Handle]) -> None:
     )
 
 
-def _rehearse(denylist: RedisDenylist, handles: list[Handle], order: _Order) -> int:
+def _rehearse(denylist: RedisDenylist, handles: list[Handle], order: _Order, *, is_unconditional: bool) -> int:
     standing: dict[Handle, tuple[Revocation, ...]] = {}
     with Progress("Looking", total=len(handles)) as progress:
         for first in range(0, len(handles), _BATCH):
@@ -159,7 +166,7 @@ def _rehearse(denylist: RedisDenylist, handles: list[Handle], order: _Order) -> 
         return exits.OK
     if len(handles) == 1:
         handle = handles[0]
-        effect = "everything under it" if handle.unconditional else "everything issued before now"
+        effect = "everything under it" if is_unconditional else "everything issued before now"
         already = ", ".join(revocation.id for revocation in standing[handle])
         standing_now = f"It is revoked already: {already}." if already else "It is not revoked so far."
         click.echo(safe(f"Would revoke {named_in_words(handle)}: {effect}. {standing_now} Nothing was changed."))

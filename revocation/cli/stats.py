@@ -9,7 +9,6 @@ from revocation.cli.chosen_denylist import ChosenDenylist
 from revocation.cli.live_count import count_live
 from revocation.cli.progress import Progress
 from revocation.cli.terminal import instant, print_facts, print_json, span
-from revocation.handles import KINDS
 from revocation.redis.denylist import RedisDenylist
 
 
@@ -57,7 +56,7 @@ def _figures(denylist: RedisDenylist) -> dict[str, Any]:
     return {
         "revocations": {
             "total": counted.by_kind.total(),
-            "by_kind": {kind: counted.by_kind[kind] for kind in KINDS},
+            "by_kind": {kind: counted.by_kind[kind] for kind in denylist.kinds()},
             "as_of": instant(counted.as_of_ms),
             "uncertain": counted.uncertain,
         },

@@ -54,6 +54,7 @@ def epoch(server: ExaminedServer) -> Iterator[Finding]:
         )
         return
     yield from _lifetime(server, head)
+    yield _handles(server, head)
     yield from _age(server, head)
 
 
@@ -77,6 +78,28 @@ def _lifetime(server: ExaminedServer, head: Head) -> Iterator[Finding]:
             "Entries would end before the tokens that this process accepts: it refuses to take part, with 503.",
             f"export REVOCATION_{name}={theirs}",
         )
+
+
+def _handles(server: ExaminedServer, head: Head) -> Finding:
+    told = server.settings.handles.words
+    missing, waiting = (sorted(set(one) - set(other)) for one, other in ((head.kinds, told), (told, head.kinds)))
+    if missing:
+        return Finding(
+            "handles",
+            "problem",
+            f"The deny-list declares handles of the kind {', '.join(missing)}, and this environment does not.",
+            "A process with it would accept what was revoked by them: it answers nothing, with 503.",
+            "name their claims in REVOCATION_HANDLES, such as " + " ".join(f"{word}=CLAIM" for word in missing),
+        )
+    if waiting:
+        return Finding(
+            "handles",
+            "warning",
+            f"This environment knows handles of the kind {', '.join(waiting)}, and the deny-list does not declare it.",
+            "Nothing can be revoked by it.",
+            "when every process was told of it: revocation init " + " ".join(f"--declare '{word}'" for word in waiting),
+        )
+    return fine("handles", "By every kind of handle that is declared this environment looks for tokens.")
 
 
 def _age(server: ExaminedServer, head: Head) -> Iterator[Finding]:

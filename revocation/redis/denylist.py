@@ -19,9 +19,11 @@ from revocation.denylist import (
     Receipt,
     Revocation,
     checked_cutoffs,
+    takes_no_cutoff,
 )
-from revocation.errors import ConflictError, DenylistUnavailableError
-from revocation.handles import Handle, Kind
+from revocation.errors import ConfigurationError, ConflictError, DenylistUnavailableError
+from revocation.handle_kinds import ClaimHandle, HandleKinds, checked_words, undeclared
+from revocation.handles import KINDS, UNCONDITIONAL_KINDS, Handle, Kind
 from revocation.redis.epochs import Epochs
 from revocation.redis.exchange import Command
 from revocation.redis.follower import Follower
@@ -30,6 +32,7 @@ from revocation.redis.ledger import Ledger, Standing
 from revocation.redis.link import Link
 from revocation.redis.protocol import (
     CLOCKS_DIFFER_MS,
+    EVERY_KIND,
     HANDLES_PER_CALL,
     Head,
     Namespace,
@@ -37,6 +40,7 @@ from revocation.redis.protocol import (
     about_undo,
     cutoff_in,
     mark_of,
+    told_text,
 )
 from revocation.redis.script import Caller, Script
 from revocation.redis.signing import SigningKeys
@@ -61,6 +65,10 @@ class RedisDenylist:
     process that takes the longest token life from the head, whatever it wishes: the longest life of the tokens that it
     mints itself (0: it mints none, which is so where no `lifetimes` are given). `own_session_seconds` is the longest
     life of sessions whose refresh tokens this process judges by the same entries (0: there are none).
+
+    `handles` are the claims of one's own by which tokens are revoked, such as `{"org": "org_id"}`: the guard looks for
+    them, and a process that is not told of a kind that the head declares gets no answer. `decides=False` is for a
+    process that only administers: it is content with whatever the head declares, and no guard takes it.
     """
 
     def __init__(
@@ -74,8 +82,12 @@ class RedisDenylist:
         min_replicas: int = 0,
         own_token_seconds: int | None = None,
         own_session_seconds: int = 0,
+        handles: "Mapping[str, str | tuple[str, ...] | ClaimHandle] | HandleKinds | None" = None,
+        decides: bool = True,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        self._told = handles if isinstance(handles, HandleKinds) else HandleKinds(handles)
+        self._decides = decides
         self._lifetimes = lifetimes or Lifetimes()
         self.namespace = Namespace(namespace)
         self.link = Link(client, slot_key=self.namespace.prefix, min_replicas=min_replicas)
@@ -87,7 +99,8 @@ class RedisDenylist:
             max_token_seconds=self._lifetimes.max_token_seconds if own_token_seconds is None else own_token_seconds,
             session_seconds=own_session_seconds,
         )
-        self.caller = Caller(self.link, claimed=claimed, clock=clock)
+        told = told_text(self._told.words) if decides else EVERY_KIND
+        self.caller = Caller(self.link, claimed=claimed, told=told, clock=clock)
         self.leases = Leases(self.caller, self.namespace)
         self.epochs = Epochs(
             self.caller, self.namespace, self.leases, wished=self._lifetimes, allow_eviction=allow_eviction
@@ -110,6 +123,24 @@ class RedisDenylist:
         if life is not None and life != self._lifetimes.max_token_seconds:
             self._lifetimes = replace(self._lifetimes, max_token_seconds=life)
         return self._lifetimes
+
+    @property
+    def handle_kinds(self) -> HandleKinds | None:
+        """The kinds of handles that a guard looks for in tokens; None where this process decides about none."""
+        return self._told if self._decides else None
+
+    def kinds(self) -> tuple[Kind, ...]:
+        """The kinds by which can be revoked now: the built-in ones, and those that the head declares."""
+        return (*KINDS, *(word.removesuffix("*") for word in self.head().kinds))
+
+    def is_unconditional(self, kind: Kind) -> bool:
+        """Whether revoking a handle of this kind takes back everything under it. ValueError for one not declared."""
+        if kind in KINDS:
+            return kind in UNCONDITIONAL_KINDS
+        declared = self.head().kinds
+        if kind not in declared and f"{kind}*" not in declared:
+            raise undeclared(kind, declared)
+        return kind not in declared
 
     def key(self, name: str) -> str:
         """A key of this namespace, for state of the caller's own that scripts judge by the same entries."""
@@ -190,18 +221,50 @@ class RedisDenylist:
         new_epoch: bool = False,
         longest_bound_seconds: float | None = None,
         replicas: int | None = None,
+        declare: Iterable[str] = (),
+        withdraw: Iterable[Kind] = (),
     ) -> tuple[Head, bool]:
         """Open the deny-list: see Epochs.open. Returns the head in force, and whether this call opened it.
 
-        The longest bound is by default that of this process's guards, and 1.0 s where it has none.
+        The longest bound is by default that of this process's guards, and 1.0 s where it has none. A first epoch
+        declares the kinds of handles that this process was told of; an open deny-list takes those in `declare` (such as
+        `org`, or `device*` for an unconditional one), and from then on every process that was not told of one of them
+        answers nothing. `withdraw` takes kinds away by which nothing is revoked. Raises ConfigurationError where
+        something is.
         """
+        words = checked_words(declare)
+        for word in words if self._decides else ():
+            if word not in self._told.words:
+                raise ConfigurationError(
+                    f"this process was not told of handles of the kind {word!r}, and would answer nothing once it is "
+                    "declared: tell it first",
+                    settings=["handles"],
+                )
+        withdrawn, as_of = self._withdrawable(tuple(withdraw))
         own_seconds = max(1.0, self.leases.longest_bound_ms / 1000)
         return self.epochs.open(
             accept_existing=accept_existing,
             new_epoch=new_epoch,
             longest_bound_seconds=own_seconds if longest_bound_seconds is None else longest_bound_seconds,
             replicas=replicas,
+            told=self._told.words,
+            declare=words,
+            withdraw=withdrawn,
+            withdrawn_as_of=as_of,
         )
+
+    def _withdrawable(self, kinds: Sequence[Kind]) -> tuple[list[str], str]:
+        """The words of kinds by which nothing is revoked, and the end of the log up to which that is so."""
+        if not kinds:
+            return [], ""
+        names, head = self._ledger.standing_by(kinds)
+        if names:
+            listed = " or ".join(f"`revocation list --kind {kind}`" for kind in kinds)
+            raise ConfigurationError(
+                f"{len(names)} handles of the kind {' or '.join(kinds)} are revoked ({listed}): undo it, or wait until "
+                "it has expired, before the kind is withdrawn"
+            )
+        return [word for word in head.kinds if word.removesuffix("*") in kinds], head.end
 
     def now_ms(self) -> int:
         """The `iat` of a token that is minted now, in milliseconds; an error while nothing may be minted.
@@ -256,6 +319,11 @@ class RedisDenylist:
         Several calls with one `batch`, which is random, count as having revoked together (see `Revocation.batch`).
         """
         checked_cutoffs(handles, issued_before_ms)
+        if len(handles) > HANDLES_PER_CALL:
+            # The script checks each batch, and the ones before it would be written by then.
+            for kind in {handle.kind for handle in handles}.difference(KINDS):
+                if self.is_unconditional(kind) and issued_before_ms is not None:
+                    raise takes_no_cutoff(kind)
         self.signing_keys.protect(handles)
         return self._revoke_all(
             handles,
@@ -362,7 +430,7 @@ class RedisDenylist:
         args: list[str | int] = [secrets.token_hex(4), *self.caller.server, len(handles)]
         mark = mark_of(actor=note.actor, reason=note.reason)
         for handle in handles:
-            cutoff = "*" if handle.unconditional else "now" if issued_before_ms is None else str(issued_before_ms)
+            cutoff = _asked_cutoff(handle.kind, issued_before_ms)
             end = "" if handle.expires_at is None else str(handle.expires_at)
             if records is not None:
                 end = f"record {handle.value}"
@@ -373,12 +441,8 @@ class RedisDenylist:
             keys += [self.key(records[handle]) for handle in handles]
             keys += map(self.key, indexes)
         word, answer = self._revoke(keys=keys, args=args)
-        if word == "full":
-            raise ConflictError(
-                f"{MAX_REVOKED_KEYS} keys are revoked already. Undo those that no token names any more."
-            )
-        if word == "ahead":
-            raise ValueError(AHEAD)
+        if word != "ok":
+            raise self._not_revoked(word, *(detail.decode() for detail in answer))
         now, reign, birth, run, replid, followers, position, *written = answer
         if reign:
             self.caller.server = (run.decode(), replid.decode())
@@ -412,6 +476,20 @@ class RedisDenylist:
             reign_ms=int(reign) if reign else None,
         )
         return revocations, last, any(map(int, written[3::4]))
+
+    def _not_revoked(self, word: str, kind: Kind = "") -> Exception:
+        """The error of a revocation that the script did not write, by its word and the kind of handle that it names."""
+        match word:
+            case "full":
+                return ConflictError(
+                    f"{MAX_REVOKED_KEYS} keys are revoked already. Undo those that no token names any more."
+                )
+            case "ahead":
+                return ValueError(AHEAD)
+            case "unconditional":
+                return takes_no_cutoff(kind)
+            case _:
+                return undeclared(kind, self.head().kinds)
 
     def undo(
         self, revocation_id: str, *, reason: str = "", actor: str = "", address: str = "", action: str = ""
@@ -478,3 +556,11 @@ class RedisDenylist:
     def read_lines(self, lines: Sequence[tuple[bytes, dict[bytes, bytes]]]) -> tuple[Change, ...]:
         """What lines of the log say that the caller has kept, each with its id and its fields."""
         return self._ledger.read_lines(lines)
+
+
+def _asked_cutoff(kind: Kind, issued_before_ms: int | None) -> str:
+    """The cut-off that is asked of the script: of a kind of one's own the head knows whether it has one."""
+    if kind in UNCONDITIONAL_KINDS:
+        return "*"
+    cutoff = "now" if issued_before_ms is None else str(issued_before_ms)
+    return cutoff if kind in KINDS else f"own {cutoff}"

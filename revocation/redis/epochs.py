@@ -78,7 +78,7 @@ class Epochs:
     def accept(self, head: Head) -> Head:
         """The head, if entries outlive what this process accepts; else DenylistUnavailableError."""
         self._last = head
-        head.admits(self._caller.claimed, min_replicas=self._link.min_replicas)
+        head.admits(self._caller.claimed, min_replicas=self._link.min_replicas, told=self._caller.told)
         self._leases.note_bound(head.bound_ms)
         return head
 
@@ -104,8 +104,16 @@ class Epochs:
         new_epoch: bool = False,
         longest_bound_seconds: float = 1.0,
         replicas: int | None = None,
+        told: Sequence[str] = (),
+        declare: Sequence[str] = (),
+        withdraw: Sequence[str] = (),
+        withdrawn_as_of: str = "",
     ) -> tuple[Head, bool]:
         """Open the first epoch; nothing issued before it is accepted, unless `accept_existing`.
+
+        A first head declares the kinds of handles that this process was `told` of (`*` ends the name of an
+        unconditional one). An open one takes those in `declare` besides its own, and gives up those in `withdraw` if
+        the log still ends where it did when nothing was revoked by these.
 
         The head then holds the lifetimes of this process, and the longest bound that any process may decide with.
         Where one is open already, only that bound is raised, and `replicas` says how many there are at the most,
@@ -132,6 +140,9 @@ class Epochs:
                 settings=["max_token_lifetime_seconds", "leeway_seconds", "margin_seconds"],
             )
         mode = "first" if text is None else "new" if new_epoch else "keep"
+        if standing is None:
+            declare = [*told, *(word for word in declare if word not in told)]
+        _require_one_meaning(told if standing is None else standing.kinds, declare)
         head, opened, _ = self._opened(
             mode,
             seen=epoch_seen,
@@ -141,12 +152,20 @@ class Epochs:
             bound_ms=round(1000 * longest_bound_seconds),
             replicas=replicas,
             older_keys=older_keys,
+            declare=declare,
+            withdraw=withdraw,
+            withdrawn_as_of=withdrawn_as_of,
         )
         if not opened and head.settings != self._wished:
             _log.warning(
                 "The deny-list is open with other lifetimes, and they stay: %s. This process is set to %s.",
                 _told(head.settings),
                 _told(self._wished),
+            )
+        if waiting := [word for word in told if word not in head.kinds]:
+            _log.warning(
+                "Nothing can be revoked by %s yet: when every process was told of it, run `revocation init --declare`.",
+                ", ".join(waiting),
             )
         try:
             self.accept(head)
@@ -174,6 +193,7 @@ class Epochs:
             keys=keys,
             bound_ms=self._leases.longest_bound_ms,
             settings=None if last is None else last.settings,
+            declare=() if last is None else last.kinds,
             # A head that is there says it itself.
             replicas=None if last is None or seen else last.replicas,
         )
@@ -222,20 +242,26 @@ class Epochs:
         keys: Mapping[str, tuple[str, str]] | None = None,
         older_keys: Sequence[str] = (),
         settings: Lifetimes | None = None,
+        declare: Sequence[str] = (),
+        withdraw: Sequence[str] = (),
+        withdrawn_as_of: str = "",
     ) -> tuple[Head, bool, list[str]]:
         wished = settings or self._wished
         given = [(id_, *record) for id_, record in (keys or {}).items()][:_KEYS_PER_CALL]
         given += [("", name, about_taken_over(name)) for name in older_keys]
-        _, answer = self._init(
+        word, answer = self._init(
             keys=[*self._namespace.written, *(self._namespace.key(name) for _, name, _ in given)],
             args=[
                 *(mode, seen, secrets.token_hex(8), int(accept_existing), int(new_log), secrets.token_hex(4)),
                 ",".join(own) or "-",
                 *(wished.max_token_seconds, wished.leeway_seconds, wished.margin_seconds, wished.session_seconds),
                 *(bound_ms, "" if replicas is None else replicas, clock, *self._caller.server),
+                *(",".join(declare), ",".join(withdraw), withdrawn_as_of),
                 *(part for record in given for part in record),
             ],
         )
+        if word == "moved":
+            raise ConfigurationError("somebody revoked something at this moment: run it again")
         head = Head.parse(bytes(answer[0]) or None)
         if answer[1]:
             self._remember(head.server[0].encode(), head.server[1].encode())
@@ -297,6 +323,17 @@ def _seen(text: bytes | None, *, new_epoch: bool) -> tuple[Head | None, str, lis
         return None, words[1] if len(words) > 1 else "", keys_of_older(words)
     head = Head.parse(text)
     return head, head.epoch, []
+
+
+def _require_one_meaning(standing: Sequence[str], declare: Sequence[str]) -> None:
+    """A kind is unconditional for everybody or for nobody."""
+    for word in declare:
+        other = word.removesuffix("*") if word.endswith("*") else f"{word}*"
+        if other in (*standing, *declare):
+            raise ConfigurationError(
+                f"the deny-list declares {other!r} already, so {word!r} would give its revocations another meaning: "
+                "take another name, or withdraw it first"
+            )
 
 
 def _told(settings: Lifetimes) -> str:

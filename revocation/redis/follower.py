@@ -27,7 +27,7 @@ from revocation.redis.clock import boottime
 from revocation.redis.connect import with_timeout
 from revocation.redis.epochs import Epochs
 from revocation.redis.leases import Leases, lease_ms
-from revocation.redis.link import Link, is_wrong_server
+from revocation.redis.link import AloneError, Link, is_wrong_server
 from revocation.redis.protocol import FROM_START, Head, Namespace, order
 from revocation.redis.script import Caller
 from revocation.redis.view import View
@@ -288,9 +288,9 @@ class Follower:
             self._link.breaker.trip()
         if self._failures == 2:  # noqa: PLR2004 (the first may be a connection that was closed, and is tried again)
             _log.warning("The follower cannot read the deny-list's log: %s", self._link.fault(error) or error)
-            if not isinstance(error, DenylistEmptyError | redis.ResponseError):
-                # A server that answers may answer checks, too: an empty one waits to be opened, and a full one only
-                # takes no lease.
+            if isinstance(error, AloneError) or not isinstance(error, DenylistUnavailableError | redis.ResponseError):
+                # A server that answers may answer checks, too, or they say why it does not: an empty one waits to be
+                # opened, a full one only takes no lease, and settings that differ are no matter of waiting.
                 self._link.breaker.trip()
         if not isinstance(error, redis.RedisError | OSError | DenylistUnavailableError):
             _log.error("The follower failed.", exc_info=error)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from revocation.denylist import NO_CUTOFF, Change, Note, Page, Revocation
+from revocation.errors import DenylistUnavailableError
 from revocation.handles import Handle, Kind
 from revocation.redis.epochs import Epochs
 from revocation.redis.link import Link
@@ -13,6 +14,7 @@ from revocation.redis.protocol import (
     CHANGE,
     REVOCATION_ID,
     UNDONE,
+    Head,
     Namespace,
     cutoff_in,
     ids_in,
@@ -23,10 +25,16 @@ from revocation.redis.protocol import (
     standing_in,
     stream_id_of,
 )
+from revocation.redis.view import View
 
 #: Log entries read at a time, and at most, for one page of the live list.
 _READ_AT_ONCE: Final = 500
 _READ_AT_MOST: Final = 10_000
+
+_NOT_WHOLE: Final = (
+    "The log of the deny-list misses lines, so that nobody knows what is revoked. A process that follows notices it, "
+    "and opens a new epoch; `revocation init --new-epoch` does it by hand."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +189,53 @@ class Ledger:
             raise ValueError("this cursor did not come from a list of changes")
         entries: Any = self._link.call(lambda client: client.xrange(self._namespace.log, f"({after}", "+", count=limit))
         return self.read_lines(entries), entries[-1][0].decode() if entries else after
+
+    def standing_by(self, kinds: Iterable[Kind]) -> tuple[list[str], Head]:
+        """The names of all entries of some kinds that stand, and the head as of which there are no others.
+
+        Raises DenylistUnavailableError where the log misses lines: then nobody knows what is revoked.
+        """
+        head, prefixes = self._epochs.head(), tuple(f"{kind}:" for kind in kinds)
+        told = {name for name in (*self._logged_names(head), *self._lasting_names()) if name.startswith(prefixes)}
+        names, standing = sorted(told), []
+        for first in range(0, len(names), _READ_AT_ONCE):
+            batch = names[first : first + _READ_AT_ONCE]
+            entries = self._entries(batch)
+            standing += [name for name, entry in zip(batch, entries, strict=True) if entry is not None]
+        return standing, head
+
+    def _entries(self, names: Sequence[str]) -> list[bytes | None]:
+        found: Any = self._link.call(lambda client: client.mget([self._namespace.key(name) for name in names]))
+        return list(found)
+
+    def _logged_names(self, head: Head) -> Iterator[str]:
+        """The names that the whole log tells of, up to this head or further."""
+        view, after = View(), "-"
+        is_reached = order(head.end) <= order(head.floor)
+        while lines := self._log_after(after):
+            for entry_id, fields in lines:
+                if view.apply(entry_id, fields, head=head, now=0.0) in ("break", "unknown"):
+                    raise DenylistUnavailableError(_NOT_WHOLE)
+                change = CHANGE.fullmatch(fields.get(b"change", b"").decode("utf-8", "replace"))
+                if change is not None:
+                    yield change["name"]
+                is_reached = is_reached or view.position == head.end
+            after = f"({lines[-1][0].decode()}"
+        if not is_reached:
+            raise DenylistUnavailableError(_NOT_WHOLE)
+
+    def _log_after(self, oldest: str) -> list[tuple[bytes, dict[bytes, bytes]]]:
+        entries: Any = self._link.call(
+            lambda client: client.xrange(self._namespace.log, oldest, "+", count=_READ_AT_ONCE)
+        )
+        return list(entries)
+
+    def _lasting_names(self) -> Iterator[str]:
+        """The names of what outlives the log."""
+        first = 0
+        while recorded := self._lasting(first, _READ_AT_ONCE):
+            yield from (revocation.handle.name for revocation in recorded if revocation is not None)
+            first += len(recorded)
 
     def read_lines(self, lines: Sequence[tuple[bytes, dict[bytes, bytes]]]) -> tuple[Change, ...]:
         """What lines of the log say, each with its id and its fields, as somebody who watches sees it."""

@@ -22,6 +22,10 @@ T = TypeVar("T")
 _BETWEEN_DROPS_SECONDS: Final = 1.0
 
 
+class AloneError(DenylistUnavailableError):
+    """Too few replicas are with the server: it may be a primary that was replaced."""
+
+
 class Link:
     """Calls Redis through a breaker. Everything that goes wrong is a DenylistUnavailableError with its cause."""
 
@@ -119,9 +123,9 @@ class Link:
         return answers[: len(commands)]
 
     def require_replicas(self, reached: int) -> None:
-        """Raise DenylistUnavailableError where fewer replicas than asked for have it."""
+        """Raise AloneError where fewer replicas than asked for have it."""
         if reached < self.min_replicas:
-            raise DenylistUnavailableError(
+            raise AloneError(
                 f"Only {reached} of {self.min_replicas} replicas answer Redis: this may be a primary that was replaced."
             )
 

@@ -10,7 +10,9 @@
                           <last tag> <instant of the last line, ms> <floor> <cut-off of everything, ms> <run id>
                           <replication id> <since when that server reigns, ms> <longest token life, s> <leeway, s>
                           <margin, s> <longest session life, s> <longest bound, ms> <most replicas> <birth of the epoch,
-                          ms>'. The floor is the id of the last chained line that was trimmed
+                          ms>[ <kinds of handles of one's own, comma-separated, '*' behind an unconditional one>]'. The
+                          floor is the id of the last chained line that was trimmed. Whoever does not know the last
+                          word, or one of its kinds, answers nothing
     <ns>:log              stream: every change in order, with two fields. change: '<prev> <tag> <op> @<at> <expires>
                           <name> <entry>', where prev names the line before as '<id>-<tag>' ('0-0--': none), tag is
                           random, op is revoke, undo or restore, at (ms) never decreases, expires (ms, counted from at,
@@ -66,6 +68,9 @@ CLOCKS_DIFFER_MS: Final = 1000
 #: The word in place of an epoch while clocks are too far apart for anybody to open one.
 CLOSED: Final = "closed"
 
+#: What a process is told of that decides about no token: whatever the head declares.
+EVERY_KIND: Final = "*"
+
 #: What stands in `lasting` for a revocation that was undone.
 UNDONE: Final = b"-"
 
@@ -98,6 +103,10 @@ FOREIGN: Final = (OLDER, UNREADABLE)
 _ENTRY = re.compile(rb"(\*|\d+)(?: \+?\d+-\d+-[0-9A-Za-z]+=(?:\*|\d+)(?:/[0-9a-f]{8})?)+")
 _KEY_NAME = re.compile(r"key(?::(?:[A-Za-z0-9_-]{1,64}|~[0-9a-f]{64})){2}")
 _LEASE = re.compile(rb"(\d+-\d+-[^ ]*) (\d+)")
+
+#: The last words of a head: so many numbers, then the kinds of handles of one's own, where there are any.
+_NUMBERS_OF_HEAD: Final = 7
+_KINDS = re.compile(r"(?:[a-z][a-z0-9_-]{0,31}\*?(?:,(?=[a-z]))?)*")
 
 #: A head of the first version names, behind its first seven words, the entries of all revoked keys.
 _KEYS_OF_OLDER: Final = 7
@@ -164,6 +173,8 @@ class Head:
     #: The most replicas that were ever connected.
     replicas: int
     birth_ms: int
+    #: The kinds of handles besides the built-in ones; `*` ends the name of an unconditional one.
+    kinds: tuple[str, ...]
     #: As it stands in Redis.
     text: str
 
@@ -177,9 +188,10 @@ class Head:
             raise DenylistUnavailableError(OLDER)
         try:
             version, epoch, before, last, tag, at, floor, everything, run, replid, reign, *rest = words
-            life, leeway, margin, session, bound, replicas, birth = map(int, rest)
+            life, leeway, margin, session, bound, replicas, birth = map(int, rest[:_NUMBERS_OF_HEAD])
+            kinds = _KINDS.fullmatch(" ".join(rest[_NUMBERS_OF_HEAD:]))
             order(last), order(floor)
-            if version == "2":
+            if version == "2" and kinds is not None:
                 return cls(
                     epoch,
                     () if before == "-" else tuple(before.split(",")),
@@ -196,6 +208,7 @@ class Head:
                     bound,
                     replicas,
                     birth,
+                    tuple(kinds[0].split(",")) if kinds[0] else (),
                     text.decode(),
                 )
         except ValueError:
@@ -212,8 +225,11 @@ class Head:
         """Whether nobody vouches for the deny-list until somebody whose clock agrees with Redis' opens an epoch."""
         return self.epoch == CLOSED
 
-    def admits(self, claimed: Lifetimes, *, min_replicas: int) -> None:
-        """Raise DenylistUnavailableError where a process accepts what entries do not outlive, or asks too few."""
+    def admits(self, claimed: Lifetimes, *, min_replicas: int, told: str) -> None:
+        """Raise DenylistUnavailableError where a process accepts what entries do not outlive, or asks too few.
+
+        `told` are the kinds of handles that it was told of, as `told_text` writes them.
+        """
         if self.is_closed:
             raise DenylistUnavailableError(
                 "Redis lost revocations while its clock and a process's were too far apart: nothing is accepted until "
@@ -225,9 +241,17 @@ class Head:
             ("session", claimed.session_seconds, self.settings.session_seconds),
         ):
             if ours > theirs:
-                raise other_settings(name, theirs, ours)
+                raise other_settings(name, str(theirs), str(ours))
+        for kind in self.kinds if told != EVERY_KIND else ():
+            if kind not in told.split(","):
+                raise other_settings("handles", kind, told)
         if min_replicas and min_replicas < majority(self.replicas):
             raise too_few_replicas(self.replicas, min_replicas)
+
+
+def told_text(words: Sequence[str]) -> str:
+    """The kinds of handles that a process was told of, as scripts take them."""
+    return ",".join(words) or "-"
 
 
 def order(stream_id: str) -> tuple[int, int]:
@@ -401,7 +425,7 @@ def too_few_replicas(replicas: int, asked: int) -> DenylistUnavailableError:
     )
 
 
-#: How each setting of the head is told to a person, and which field of RevocationSettings a process claims it with.
+#: How each lifetime of the head is told to a person, and which field of RevocationSettings a process claims it with.
 _SETTINGS: Final = {
     "life": ("the longest token life", "max_token_lifetime_seconds"),
     "leeway": ("the leeway", "leeway_seconds"),
@@ -409,8 +433,15 @@ _SETTINGS: Final = {
 }
 
 
-def other_settings(name: str, theirs: object, ours: object) -> DenylistUnavailableError:
-    """The error of a process that accepts tokens for longer than entries live."""
+def other_settings(name: str, theirs: str, ours: str) -> DenylistUnavailableError:
+    """The error of a process that accepts tokens for longer than entries live, or by kinds it does not look for."""
+    if name == "handles":
+        return DenylistUnavailableError(
+            f"The deny-list declares handles of the kind {theirs.removesuffix('*')!r}, and this process was not told "
+            f"which claim names one ({_told(theirs, ours)}): it would accept what was revoked by it. Tell it, as every "
+            "other process.",
+            settings=["handles"],
+        )
     what, field = _SETTINGS[name]
     return DenylistUnavailableError(
         f"The deny-list was opened for {theirs} seconds as {what}, and this process is set to {ours}: entries would "
@@ -418,3 +449,10 @@ def other_settings(name: str, theirs: object, ours: object) -> DenylistUnavailab
         "value.",
         settings=[field],
     )
+
+
+def _told(word: str, ours: str) -> str:
+    other = word.removesuffix("*") if word.endswith("*") else f"{word}*"
+    if other in ours.split(","):
+        return "it was told that revoking one is " + ("not unconditional" if word.endswith("*") else "unconditional")
+    return f"it was told of {ours.replace(',', ', ')}" if ours != "-" else "it was told of none"

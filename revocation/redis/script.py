@@ -29,9 +29,11 @@ _LOADS: Final = 2
 class Caller:
     """Who runs the scripts: its own clock, what it accepts, and the server that it saw last."""
 
-    def __init__(self, link: Link, *, claimed: Lifetimes, clock: Callable[[], float]) -> None:
+    def __init__(self, link: Link, *, claimed: Lifetimes, told: str, clock: Callable[[], float]) -> None:
         self.link = link
         self.claimed = claimed
+        #: The kinds of handles of one's own that it was told of, as scripts take them.
+        self.told = told
         self.clock = clock
         #: Run id and replication id of the server that answered last; empty where none has told.
         self.server = ("", "")
@@ -50,11 +52,11 @@ class Caller:
         return int(self.clock() * 1000)
 
     @property
-    def arguments(self) -> list[int]:
+    def arguments(self) -> list[int | str]:
         """The first arguments of every script."""
         claimed = self.claimed
         lives = (claimed.max_token_seconds, claimed.leeway_seconds, claimed.session_seconds)
-        return [*LIMITS, self.now_ms, *lives, self.link.min_replicas]
+        return [*LIMITS, self.now_ms, *lives, self.link.min_replicas, self.told]
 
 
 class Script:

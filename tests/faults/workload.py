@@ -268,7 +268,7 @@ class Workload:
             is_enforced = False
             try:
                 receipt = self.denylist.revoke(
-                    Handle(kind, value.get(kind, ""), issuer=issuer),  # type: ignore[arg-type]  # one of the kinds
+                    Handle(kind, value.get(kind, ""), issuer=issuer),
                     wait_seconds=1.0 if self.by_receipt else chance.choice((0.0, 0.2)),
                 )
                 is_enforced = receipt.enforced

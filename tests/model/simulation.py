@@ -11,7 +11,7 @@ import fakeredis
 import greenlet  # type: ignore[import-untyped]  # ships no types
 import pytest
 
-from revocation import Guard, Lifetimes, RedisDenylist
+from revocation import Guard, HandleKinds, Lifetimes, RedisDenylist
 from revocation.redis import denylist as redis_denylist_module
 from revocation.redis import follower as follower_module
 from revocation.redis import leases as leases_module
@@ -19,6 +19,7 @@ from revocation.redis.follower import Follower
 from revocation.redis.view import View
 
 LIFETIMES = Lifetimes(max_token_seconds=300, leeway_seconds=2, margin_seconds=5)
+ORGANISATION = HandleKinds({"org": "org_id"})
 BOUNDS = (0.0, 0.05, 1.0, 2.0, 60.0)
 
 
@@ -122,6 +123,8 @@ class Process:
     name: str
     offset: float
     follows: bool = True
+    #: Whether it was told that tokens are revoked by their organisation, too.
+    told: bool = True
     beating: Paused | None = None
     #: Whether Redis, as it is since it was last restored, knows this follower's lease.
     leased: bool = False
@@ -130,7 +133,12 @@ class Process:
     read_now: Callable[[], set[Any]] = set
 
     def __post_init__(self) -> None:
-        self.denylist = RedisDenylist(self.world.client(), lifetimes=LIFETIMES, clock=self.world.host_time)
+        self.denylist = RedisDenylist(
+            self.world.client(),
+            lifetimes=LIFETIMES,
+            handles=ORGANISATION if self.told else None,
+            clock=self.world.host_time,
+        )
         self.denylist.link.breaker._clock = lambda: self.world.now
         self.follower: SteppedFollower | None = None
         if self.follows:

@@ -16,6 +16,7 @@ class Mutant:
     tests: tuple[str, ...]
 
 
+_KINDS = ("tests/revocation/test_handle_kinds.py",)
 _BY_STEP = ("tests/revocation/test_follower_by_step.py",)
 _IN_MEMORY = ("tests/revocation/test_view.py",)
 _DENYLIST = ("tests/revocation/test_denylist.py",)
@@ -47,6 +48,49 @@ def _row(name: str) -> tuple[str, ...]:
 
 
 MUTANTS = (
+    # Kinds of an application's own
+    Mutant(
+        "a strict check passes over a kind that its process was not told of",
+        "revocation/redis/protocol.py",
+        "for kind in self.kinds if told != EVERY_KIND else ():",
+        "for kind in ():",
+        _KINDS,
+    ),
+    Mutant(
+        "a script passes over a kind that its caller was not told of",
+        _PRELUDE,
+        "    if not has_kind(TOLD, kind) then",
+        "    if false then",
+        _KINDS,
+    ),
+    Mutant(
+        "a kind is withdrawn while something is revoked by it",
+        _STRICT,
+        "        if names:\n            listed",
+        "        if False:\n            listed",
+        _KINDS,
+    ),
+    Mutant(
+        "a kind is withdrawn whatever was revoked meanwhile",
+        _INIT,
+        "if head and ARGV[19] ~= '' and head.last",
+        "if head and false and head.last",
+        _KINDS,
+    ),
+    Mutant(
+        "a log that misses lines is taken for the whole one",
+        "revocation/redis/ledger.py",
+        "        if not is_reached:\n",
+        "        if False:\n",
+        _KINDS,
+    ),
+    Mutant(
+        "a claim that can name no handle is passed over",
+        "revocation/claims.py",
+        "    return _identifier({claim: member}, claim) or _missing({claim: member}, claim)",
+        "    return str(member)",
+        _KINDS,
+    ),
     # Who cannot ask
     Mutant(
         "an error is taken for yes",
@@ -615,8 +659,8 @@ MUTANTS = (
     Mutant(
         "an event loop waits for Redis",
         "revocation/guard.py",
-        "cutoff = await self._asker.latest_cutoff(decision.claims.handles)\n",
-        "cutoff = self._ask([decision.claims.handles])[0]\n",
+        "cutoff = await self._asker.latest_cutoff(decision.handles)\n",
+        "cutoff = self._ask([decision.handles])[0]\n",
         ("tests/revocation/test_asker.py",),
     ),
     # What followers hold

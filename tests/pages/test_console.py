@@ -10,9 +10,12 @@ from typing import Literal
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from revocation import Guard, RedisDenylist, RevokedTokenError, connect
+from revocation.redis.embedded import socket_path
 from tests.pages.browsers import Visitor, visiting
 from tests.support.servers import StartServer
 from tests.support.service import ADMIN_PASSWORD, Service, serving
+from tests.support.tokens import claims_of
 
 PASSWORD = "a password of somebody"
 
@@ -494,3 +497,54 @@ def test_an_outage_of_redis_is_said_and_ends_by_itself(
         page.reload()
         expect(page.get_by_label("Find a user")).to_be_visible()
         visitor.troubles[:] = [one for one in visitor.troubles if "status of 503" not in one]
+
+
+def test_an_organisation_of_a_thousand_is_revoked_with_one_entry_seen_and_let_in_again(
+    browser: Browser, tmp_path: Path
+) -> None:
+    issuer = "https://other.example"
+    with serving(tmp_path, REVOCATION_HANDLES="org=org_id") as service, visiting(browser, service.url) as desk:
+        page = desk.page
+        sign_in(desk.visit("/console"))
+        # A web API that takes tokens of another issuer, and was told which claim names an organisation.
+        denylist = RedisDenylist(
+            connect(f"unix://{socket_path(service.directory / 'data')}"), handles={"org": "org_id"}
+        )
+        guard = Guard(None, denylist, max_staleness=0.0)
+        people = [
+            claims_of(issued_at_ms=denylist.now_ms(), iss=issuer, sub=f"u{n}", sid=f"s{n}", org_id="acme")
+            for n in range(1000)
+        ]
+        for claims in people[:3]:
+            guard.check(claims)
+
+        page.get_by_text("Revoke what cannot be found here").click()
+        page.get_by_label("Kind").first.select_option("org")
+        page.get_by_label("Value").fill("acme")
+        page.get_by_label("Issuer").fill(issuer)
+        page.locator("#any-handle").get_by_role("button", name="Revoke…").click()
+        dialog = page.get_by_role("dialog", name="Revoke org acme")
+        expect(dialog).to_contain_text("Every token issued before now that names this org is refused.")
+        expect(dialog).to_contain_text("How many tokens name it is not known here.")
+        dialog.get_by_label("Reason").fill("contract ended")
+        dialog.get_by_label("To confirm").fill("acme")
+        desk.keep("console-organisation", full_page=False)
+        dialog.get_by_role("button", name="Revoke", exact=True).click()
+        expect(dialog.get_by_role("status")).to_contain_text("Enforced by 2 of 2 processes")
+        dialog.get_by_role("button", name="Close").click()
+
+        for claims in people:
+            with pytest.raises(RevokedTokenError):
+                guard.check(claims)
+        page.get_by_role("link", name="Revocations").click()
+        page.locator("#kind").select_option("org")
+        line = page.get_by_role("row").filter(has_text="acme")
+        expect(line).to_contain_text("contract ended")
+        desk.keep("console-organisations")
+        line.get_by_role("button", name="Undo").click()
+        dialog = page.get_by_role("dialog", name="Undo the revocation of org acme")
+        dialog.get_by_label("Reason").fill("they paid")
+        dialog.get_by_role("button", name="Undo").click()
+        expect(dialog.get_by_role("status")).to_contain_text("Undone.")
+        for claims in people:
+            guard.check(claims)

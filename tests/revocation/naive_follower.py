@@ -19,13 +19,16 @@ LINE = re.compile(
 ENTRY = re.compile(r"(\*|[0-9]+)(?: \+?[0-9]+-[0-9]+-[0-9A-Za-z]+=(?:\*|[0-9]+)(?:/[0-9a-f]{8})?)+")
 HEAD = re.compile(
     r"2 (?P<epoch>\S+) (?P<replaced>\S+) (?P<last>\d+-\d+) (?P<tag>\S+) \d+ (?P<floor>\d+-\d+) (?P<everything>\d+) "
-    r"\S+ \S+ \d+ (?P<life>\d+) (?P<leeway>\d+) \d+ \d+ \d+ \d+ \d+",
+    r"\S+ \S+ \d+ (?P<life>\d+) (?P<leeway>\d+) \d+ \d+ \d+ \d+ \d+(?: (?P<kinds>[a-z][a-z0-9_*,-]*))?",
     re.ASCII,
 )
 START = "0-0--"
 
 #: What this process accepts, in seconds: the longest token life, and the leeway.
 LIFE, LEEWAY = 86_400, 30
+
+#: The kinds of handles that it was told of, besides the built-in ones.
+TOLD = {"device*"}
 
 
 def name_of(kind: str, issuer: str, value: str) -> str:
@@ -48,7 +51,9 @@ def cutoff_of(text: str) -> float:
 def admitted(text: str | None) -> re.Match[str] | None:
     """The head, where it is one that this process may go by; a closed one included."""
     head = HEAD.fullmatch(text or "")
-    return head if head and int(head["life"]) >= LIFE and int(head["leeway"]) >= LEEWAY else None
+    if not head or int(head["life"]) < LIFE or int(head["leeway"]) < LEEWAY:
+        return None
+    return head if set((head["kinds"] or "").split(",")) <= {"", *TOLD} else None
 
 
 def strictly(

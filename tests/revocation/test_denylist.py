@@ -387,7 +387,7 @@ def test_any_history_of_revoking_and_undoing_gives_what_the_rules_say(
         one = data.draw(st.sampled_from(HISTORY_HANDLES))
         undoing = data.draw(st.booleans()) and bool(ids[0])
         undone = data.draw(st.integers(0, 12)) if undoing else None
-        cutoff = None if one.unconditional else now + data.draw(st.integers(-10, 0))
+        cutoff = None if one.kind in UNCONDITIONAL_KINDS else now + data.draw(st.integers(-10, 0))
         for place, store in enumerate(stores):
             model, known = models[place], ids[place]
             if undone is not None:

@@ -87,7 +87,7 @@ def test_a_server_as_it_should_be_is_fine(terminal: Terminal, start_server: Star
 
     assert {one["check"]: one["severity"] for one in findings.values() if one["check"] != "acl-width"} == {
         **dict.fromkeys(("eviction", "memory", "persistence", "fsync", "replication", "latency", "clock"), "fine"),
-        **dict.fromkeys(("acl-needed", "tls", "version", "lifetime", "epoch", "followers"), "fine"),
+        **dict.fromkeys(("acl-needed", "tls", "version", "lifetime", "handles", "epoch", "followers"), "fine"),
     }
     # It was given one command more than it needs.
     assert "CONFIG GET" in findings["acl-width"]["what"]
@@ -412,6 +412,27 @@ def test_a_longer_lifetime_or_leeway_is_a_problem_and_a_shorter_one_is_not(
     assert longer["mend"] == "export REVOCATION_MAX_TOKEN_LIFETIME=86400"
     assert leeway["mend"] == "export REVOCATION_LEEWAY=30"
     assert shorter["severity"] == "fine"
+
+
+def test_kinds_that_the_environment_or_the_deny_list_does_not_know_are_told(
+    terminal: Terminal, start_server: StartServer
+) -> None:
+    server = start_server("valkey", *GOOD)
+    opened(server.client(), "denylist")
+    RedisDenylist(server.client(), decides=False).open(declare=["org", "device*"])
+
+    untold = examined(terminal, server.url, code=exits.REFUSED, REVOCATION_HANDLES="org=org_id")["handles"]
+    ahead = "org=org_id device*=cnf.jkt team=team"
+    waiting = examined(terminal, server.url, code=exits.OK, REVOCATION_HANDLES=ahead)["handles"]
+    same = examined(terminal, server.url, code=exits.OK, REVOCATION_HANDLES="org=org_id device*=cnf.jkt")["handles"]
+
+    assert (untold["severity"], untold["mend"]) == (
+        "problem",
+        "name their claims in REVOCATION_HANDLES, such as device*=CLAIM",
+    )
+    assert waiting["severity"] == "warning"
+    assert waiting["mend"].endswith("revocation init --declare 'team'")
+    assert same["severity"] == "fine"
 
 
 def test_a_deny_list_that_was_never_opened_is_a_problem(terminal: Terminal, start_server: StartServer) -> None:

@@ -16,6 +16,7 @@ PACKAGE = Path(revocation.__file__).parent
 LAYERS = (
     ("errors", "extras", "redis", "redis.url"),
     ("handles", "keys_pending"),
+    ("handle_kinds",),
     ("claims", "compact_jws", "https", "keys", "token_cache"),
     ("asker", "denylist", "discovery", "key_directory", "issuer"),
     ("remote_keys", "verifier", "memory"),

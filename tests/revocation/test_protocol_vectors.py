@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import redis
 
-from revocation import DenylistUnavailableError, Handle, Lifetimes, RedisDenylist
+from revocation import ClaimHandle, DenylistUnavailableError, Handle, Lifetimes, RedisDenylist
 from revocation.handles import KINDS
 from revocation.redis.follower import Follower
 from revocation.redis.protocol import FROM_START, Head, order
@@ -135,7 +135,12 @@ def answers() -> Answers:
 
 @pytest.fixture
 def denylist(answers: Answers) -> RedisDenylist:
-    made = RedisDenylist(answers, lifetimes=Lifetimes(), clock=lambda: answers.answer["time_ms"] / 1000)
+    made = RedisDenylist(
+        answers,
+        lifetimes=Lifetimes(),
+        handles={"device": ClaimHandle("cnf.jkt", unconditional=True)},
+        clock=lambda: answers.answer["time_ms"] / 1000,
+    )
     made.epochs._inspected = True
     return made
 

@@ -26,6 +26,7 @@ from revocation import (
     DenylistUnavailableError,
     Guard,
     Handle,
+    HandleKinds,
     InvalidTokenError,
     Lifetimes,
     Receipt,
@@ -53,6 +54,9 @@ LONGEST_SECONDS: Final = 60.0
 #: What a call into the library may raise without anything being wrong.
 REFUSALS: Final = (DenylistUnavailableError, ConfigurationError, ConflictError, ValueError)
 
+#: Tokens are revoked by their organisation, too, where a process was told of it.
+ORGANISATION: Final = HandleKinds({"org": "org_id"})
+
 _SECRET: Final = b"a secret of the search's own, 32 b"
 
 
@@ -66,6 +70,7 @@ class Settings:
     session: int = SESSION_SECONDS
     longest: float = LONGEST_SECONDS
     follows: bool = True
+    told: bool = True
 
     @property
     def may_open(self) -> bool:
@@ -124,6 +129,7 @@ class Parts:
             lifetimes=settings.lifetimes,
             min_replicas=min_replicas,
             own_session_seconds=settings.session,
+            handles=ORGANISATION if settings.told else None,
             clock=wall_clock,
         )
         self.denylist.link.breaker._clock = boot_clock
@@ -184,6 +190,16 @@ class Parts:
     def init(self, *, new_epoch: bool = False) -> bool:
         """What `revocation init` does; true where it was done."""
         self.denylist.open(new_epoch=new_epoch, longest_bound_seconds=LONGEST_SECONDS)
+        return True
+
+    def declare(self) -> bool:
+        """Roll the kind of handle out: from now on tokens are revoked by it."""
+        self.denylist.open(declare=["org"], longest_bound_seconds=LONGEST_SECONDS)
+        return True
+
+    def withdraw(self) -> bool:
+        """Roll it back."""
+        self.denylist.open(withdraw=["org"], longest_bound_seconds=LONGEST_SECONDS)
         return True
 
     def mint_ms(self) -> int:
@@ -267,6 +283,7 @@ def claims(
         sub=subject,
         client_id=client,
         sid=session,
+        org_id=f"o{client}",
     )
 
 

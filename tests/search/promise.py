@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass, field
 
 from revocation import Claims, Handle
-from tests.search.library import LEEWAY_SECONDS, MARGIN_SECONDS, SESSION_SECONDS, TOKEN_SECONDS
+from tests.search.library import LEEWAY_SECONDS, MARGIN_SECONDS, ORGANISATION, SESSION_SECONDS, TOKEN_SECONDS
 
 
 class ViolationError(AssertionError):
@@ -26,6 +26,10 @@ class Token:
     forged: bool = False
     #: Its `iat` lay further ahead than a leeway when data was lost: documented, and ended by a new key.
     stray: bool = False
+
+    @property
+    def handles(self) -> tuple[Handle, ...]:
+        return self.claims.handles_by(ORGANISATION)
 
     @property
     def dies_at(self) -> float:
@@ -97,7 +101,7 @@ class Promise:
 
     def covers(self, token: Token) -> bool:
         """Whether a process that knows it must refuse the token."""
-        if not self.stands or self.handle not in token.claims.handles:
+        if not self.stands or self.handle not in token.handles:
             return False
         if self.handle.kind == "key" or token.forged or token.stray:
             # Who has the key mints whatever evades everything else.
@@ -127,7 +131,7 @@ class Promise:
         """Whether a refusal of this token may come from it, in a process that knew everything then."""
         if self.undone_at is not None and self.undone_at < known_since:
             return False
-        matches = self.handle in token.claims.handles
+        matches = self.handle in token.handles
         return matches and (self.cutoff_ms is None or not self.sure or self.cutoff_ms > token.claims.judged_at_ms)
 
     def lose(self, *, order: int, cut_ms: float) -> None:

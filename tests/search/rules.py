@@ -2,6 +2,7 @@
 can be played, and still can with some of them left out."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Final, cast
 
 from revocation import Handle, Receipt
@@ -61,7 +62,10 @@ class Rules:
     def start(self, who: int, which: int, how: int) -> None:
         if len(self.world.processes) < 4:
             elected = self.world.elected if which % 2 else None
-            self.world.start(SETTINGS[how % len(SETTINGS)], elected or self._process(who).node)
+            settings = SETTINGS[how % len(SETTINGS)]
+            if how // len(SETTINGS) % 4 == 3:
+                settings = replace(settings, name=f"{settings.name}-untold", told=False)
+            self.world.start(settings, elected or self._process(who).node)
 
     def stop(self, who: int, which: int, how: int) -> None:
         if len(self.world.processes) > 1:
@@ -144,6 +148,26 @@ class Rules:
         if token is not None:
             before = self.world.server_ms(self.world.vouching(process)) - (0, 2000, 30_000)[how % 3]
             self._revoke(process, [Handle.subject(token.claims)], before_ms=int(before))
+
+    def declare(self, who: int, which: int, how: int) -> None:
+        process = self._process(who)
+        if process.settings.may_open:
+            self.world.attempt(process, process.parts.declare)
+
+    def withdraw(self, who: int, which: int, how: int) -> None:
+        process = self._process(who)
+        if process.settings.may_open:
+            self.world.attempt(process, process.parts.withdraw)
+
+    def revoke_organisation(self, who: int, which: int, how: int) -> None:
+        """One entry for everybody of an organisation; most often the kind was declared just before."""
+        token, process = self._token(which), self._process(who)
+        if token is None:
+            return
+        if how % 4:
+            self.declare(who, which, how)
+        handle = next(handle for handle in token.handles if handle.kind == "org")
+        self._revoke(process, [handle], wait=_WAITS[how // 4 % len(_WAITS)])
 
     def revoke_many(self, who: int, which: int, how: int) -> None:
         """Several at once, the one that matters first; with so many others that it takes a second batch."""
@@ -432,7 +456,8 @@ class Rules:
                 world.move(process, primary)
         world.clean = False
         world.set_clocks()
-        fit = [one for one in world.processes if one.settings.may_open]
+        # Who was not told of a kind that is declared answers nothing.
+        fit = [one for one in world.processes if one.settings.may_open and one.settings.told]
         if not fit:
             return
         if not primary.client.exists(HEAD) and not any(p.settings.follows for p in fit):

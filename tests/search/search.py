@@ -41,10 +41,20 @@ _SHAPES: Final = {
 
 #: How often each rule is drawn, against the others.
 _ALWAYS: Final = {"time": 6, "beat": 4, "beat_all": 8, "revoke": 8, "start": 2}
-_OFTEN: Final = {"sign_in": 4, "refresh": 5, "foreign": 5, "forge": 6, "undo": 4, "pause": 2, "revoke_many": 2}
+_OFTEN: Final = {
+    "sign_in": 4,
+    "refresh": 5,
+    "foreign": 5,
+    "forge": 6,
+    "undo": 4,
+    "pause": 2,
+    "revoke_many": 2,
+    "revoke_organisation": 4,
+}
 _SOMETIMES: Final = {
     "stop": 3, "revoke_given": 2, "revoke_keys": 4, "repeat": 2, "end_session": 2, "half": 1, "check_expired": 2,
     "process_clock": 4, "heal": 1, "init": 5, "junk": 2, "forget_scripts": 1, "restart": 1, "revoke_over_loss": 1,
+    "declare": 1, "withdraw": 4,
 }  # fmt: skip
 _FAULTS: Final = {
     "server_clock": 5, "flush": 4, "lose_head": 3, "lose_log": 2, "trim": 3, "save": 5, "restart_empty": 2,

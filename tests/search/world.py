@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from revocation import Claims, Handle, Receipt
+from revocation.handles import UNCONDITIONAL_KINDS
 from tests.search import library
 from tests.search.clock import build_shim
 from tests.search.library import REFUSALS, Parts, Settings
@@ -233,7 +234,7 @@ class World:
                 f"r{next(self._names)}",
                 revocation.id if revocation else "",
                 handle,
-                None if handle.unconditional else revocation.issued_before_ms if revocation else 0,
+                None if handle.kind in UNCONDITIONAL_KINDS else revocation.issued_before_ms if revocation else 0,
                 given,
                 self.next_order(),
                 self.now,

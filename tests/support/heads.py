@@ -16,11 +16,12 @@ def text_of(head: Head, **changes: Any) -> str:
         *(head.everything_ms, *head.server, head.reign_ms),
         *(settings.max_token_seconds, settings.leeway_seconds, settings.margin_seconds, settings.session_seconds),
         *(head.bound_ms, head.replicas, head.birth_ms),
+        *([",".join(head.kinds)] if head.kinds else []),
     )
     return " ".join(map(str, words))
 
 
 def made_up_head(**changes: Any) -> Head:
     """A head of the epoch e1 that nobody wrote."""
-    blank = Head("e1", (), "0-0", "-", 0, "0-0", 0, ("run", "repl"), 0, Lifetimes(), 60_000, 0, 0, "")
+    blank = Head("e1", (), "0-0", "-", 0, "0-0", 0, ("run", "repl"), 0, Lifetimes(), 60_000, 0, 0, (), "")
     return replace(blank, **changes)

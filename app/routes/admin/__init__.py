@@ -6,12 +6,24 @@ from app.accounts import ClientClosedError, UnknownValueError
 from app.clients import ClientNotFoundError
 from app.problems import Problem
 from app.revocations import RevocationNotFoundError
-from app.routes.admin import audit, changes, clients, health, keys, revocations, search, sessions, throttle, users
+from app.routes.admin import (
+    audit,
+    changes,
+    clients,
+    health,
+    keys,
+    kinds,
+    revocations,
+    search,
+    sessions,
+    throttle,
+    users,
+)
 from app.users import LastAdministratorError, UserExistsError, UserNotFoundError
 from revocation import SigningKeyError
 
 routes = Blueprint("admin", __name__, url_prefix="/admin")
-for _module in (revocations, sessions, audit, users, clients, keys, throttle, search, changes, health):
+for _module in (revocations, sessions, audit, users, clients, keys, kinds, throttle, search, changes, health):
     routes.register_blueprint(_module.routes)
 
 

@@ -4,8 +4,7 @@ from collections.abc import Callable
 from typing import Annotated, Literal, NotRequired, cast
 
 from flask import Blueprint
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 from typing_extensions import TypedDict  # pydantic cannot read the one of typing before 3.12
 
 from app.bearer import admin_required, bearer
@@ -18,6 +17,7 @@ from app.routes.formats import (
     AtCursor,
     Cursor,
     GivenInstant,
+    KindName,
     ReceiptJson,
     RevocationJson,
     receipt_json,
@@ -49,11 +49,12 @@ class NewRevocation(BaseModel):
         },
     )
 
-    kind: Kind | None = Field(default=None, description="What to revoke by. This, or `token`.")
+    kind: KindName | None = Field(default=None, description="What to revoke by. This, or `token`.")
     value: str | None = Field(default=None, description="Whose; left out for kind `issuer`.")
     issuer: str | None = Field(default=None, description="The issuer of the tokens; left out: this service.")
     issued_before: GivenInstant | None = Field(
-        default=None, description="For kinds `subject`, `client` and `issuer`: only what is older; left out: now."
+        default=None,
+        description="Where revoking is not unconditional (`GET /admin/kinds`): only what is older; left out: now.",
     )
     token: str | None = Field(default=None, description="An access token that leaked, expired or not.")
     reason: Reason = Field(description="Why. It stands in the audit log.")
@@ -83,7 +84,7 @@ class Preview(TypedDict):
     """The sessions that a revocation would end. Nothing is revoked yet."""
 
     dry_run: Literal[True]
-    kind: Annotated[Kind, Field(examples=["subject"])]
+    kind: KindName
     value: Annotated[str | None, Field(examples=["ada"])]
     would_end: WouldEnd
     includes_you: Annotated[bool, Field(description="Whether the asking token is hit as well.", examples=[False])]
@@ -156,18 +157,10 @@ class BatchUndone(TypedDict):
     ]
 
 
-def _known(kind: object) -> object:
-    if kind not in KINDS:
-        raise PydanticCustomError("kind", "Known kinds are {kinds}.", {"kinds": ", ".join(KINDS)})
-    return kind
-
-
 class RevocationsQuery(TypedDict):
     """The revocations to list."""
 
-    kind: NotRequired[
-        Annotated[Kind, BeforeValidator(_known), Field(description="Only of this kind.", examples=["subject"])]
-    ]
+    kind: NotRequired[KindName]
     value: NotRequired[Annotated[str, Field(description="Only of this handle; needs its `kind`.", examples=["ada"])]]
     issuer: NotRequired[Annotated[str, Field(description="The issuer of the handle; left out: this service.")]]
     text: NotRequired[
@@ -218,7 +211,8 @@ def revoke(body: NewRevocation) -> tuple[Revoked, Literal[201]] | tuple[Unchange
     """Take back everything under a handle, or one token that leaked.
 
     Revoking a token, a session or a key takes back everything under it, for good; revoking a subject, a client or an
-    issuer takes back what was issued before a moment, and signing in after it works.
+    issuer takes back what was issued before a moment, and signing in after it works. `GET /admin/kinds` says which of
+    the two a kind of an application's own does.
     """
     handle = _handle_of(body)
     cutoff_ms = None if body.issued_before is None else milliseconds(body.issued_before)
@@ -246,6 +240,8 @@ def revocations(query: RevocationsQuery) -> Revocations:
 
     Of many thousands a request reads a part; a page that is short names the next one.
     """
+    if "kind" in query:
+        _require_known(query["kind"])
     if "value" in query:
         return _of_handle(query.get("kind"), query["value"], issuer=query.get("issuer"))
     try:
@@ -341,10 +337,17 @@ def _handle_of(body: NewRevocation) -> Handle:
 
 
 def _handle(kind: Kind, value: str, *, issuer: str | None) -> Handle:
+    _require_known(kind)
     try:
         return Handle(kind, value, issuer=issuer or service().settings.issuer)
     except ValueError as error:
         raise Problem(400, str(error), reason="invalid") from error
+
+
+def _require_known(kind: Kind) -> None:
+    """Raise a Problem for a kind that the deny-list does not declare: a filter that names none would show nothing."""
+    if kind not in KINDS and kind not in (known := service().stores.denylist.kinds()):
+        raise Problem(400, f"Known kinds are {', '.join(known)}.", reason="invalid")
 
 
 def _of_handle(kind: Kind | None, value: str, *, issuer: str | None) -> Revocations:
@@ -359,11 +362,13 @@ def _preview(handle: Handle, cutoff_ms: int | None, *, even_if_unknown: bool) ->
     before_ms = service().stores.denylist.now_ms() + 1 if cutoff_ms is None else cutoff_ms
     sessions = service().sessions.reached_by(handle, issued_before_ms=before_ms)
     claims = bearer.claims
+    is_unconditional = service().stores.denylist.is_unconditional(handle.kind)
+    is_yours = handle in service().guard.handles_of(claims)
     return {
         "dry_run": True,
         "kind": handle.kind,
         "value": handle.value or None,
         "would_end": {"sessions": len(sessions), "subjects": len({session.subject for session in sessions})},
         # The administrator who asks would have to sign in again, and could not undo it with this token.
-        "includes_you": handle in claims.handles and (handle.unconditional or claims.judged_at_ms < before_ms),
+        "includes_you": is_yours and (is_unconditional or claims.judged_at_ms < before_ms),
     }

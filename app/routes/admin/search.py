@@ -19,6 +19,7 @@ from app.routes.formats import (
     Cursor,
     Instant,
     Issuer,
+    KindName,
     RevocationJson,
     Scope,
     SessionId,
@@ -106,7 +107,7 @@ class ClientOfJson(TypedDict):
 class FoundJson(TypedDict):
     """One thing that was found. It can be revoked by its kind, value and issuer."""
 
-    kind: Kind
+    kind: KindName
     value: Annotated[str | None, Field(description="Null for kind `issuer`.", examples=["ada"])]
     issuer: Issuer
     state: Annotated[
@@ -224,21 +225,22 @@ def _of_token(claims: Claims) -> list[_Match]:
         return "expired" if now_ms >= claims.expires_at * 1000 else "active"
 
     matches: list[_Match] = []
-    for handle in claims.handles:
+    handles = service().guard.handles_of(claims)
+    for handle in handles:
         match handle.kind:
             case "token":
-                matches.append(_Match(handle, {"token": token}, claims.handles, state))
+                matches.append(_Match(handle, {"token": token}, handles, state))
             case "session":
                 matches.append(_session(handle.value) or _Match(handle, state=_always("ended")))
             case "subject" if (user := service().stores.users.get(handle.value)) is not None:
                 matches.append(_user(user))
             case "client":
                 matches.append(_client_of(handle.value))
-            case "key":
-                matches.append(_Match(handle))
-            case _:
+            case "subject" | "issuer":
                 # In its own token a client is the subject.
                 pass
+            case _:
+                matches.append(_Match(handle))
     return matches
 
 

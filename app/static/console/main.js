@@ -7,7 +7,8 @@ import * as health from "./health.js";
 import * as keys from "./keys.js";
 import * as revocations from "./revocations.js";
 import { farewell, forget, remember } from "./revoke.js";
-import { events, heard, resume, signIn, signOut, username } from "./session.js";
+import { api, events, heard, resume, signIn, signOut, username } from "./session.js";
+import * as words from "./words.js";
 
 const VIEWS = ["find", "revocations", "keys", "audit", "health"];
 const FOLLOW_MS = 2000;
@@ -98,9 +99,14 @@ function enter() {
   $("desk").hidden = $("account").hidden = false;
   $("who").textContent = username();
   turn({ focus: true });
+  attempt(learn);
   remember(() => turn({ focus: false }));
   follow();
   examine();
+}
+
+async function learn() {
+  words.learn((await api("GET", "/admin/kinds")).kinds, [$("any-kind"), $("kind")]);
 }
 
 function leave(message) {

@@ -1,6 +1,9 @@
 // What each kind of handle is called, and what taking it back means.
 
-import { count } from "./dom.js";
+import { count, h } from "./dom.js";
+
+/** The kinds of an application's own, and whether revoking one is unconditional. */
+let own = new Map();
 
 const NAMES = { token: "token", session: "session", subject: "user", client: "client", key: "key", issuer: "everyone" };
 
@@ -17,18 +20,30 @@ const MEANINGS = {
   issuer: "Every token issued before now is refused. Everyone has to sign in again.",
 };
 
-export const meaning = (kind) => MEANINGS[kind];
+export const meaning = (kind) => MEANINGS[kind] ?? (own.get(kind)
+  ? `Every token that names this ${kind} is refused, for good.`
+  : `Every token issued before now that names this ${kind} is refused. New ones are accepted.`);
+
+/** Learn which kinds the deny-list declares, and offer them where one is chosen. */
+export function learn(kinds, selects) {
+  own = new Map(kinds.filter((one) => !one.built_in).map((one) => [one.kind, one.unconditional]));
+  for (const select of selects) {
+    for (const option of [...select.options]) if (option.dataset.own) option.remove();
+    select.append(...[...own.keys()].map((kind) => h("option", { value: kind, "data-own": "true" }, kind)));
+  }
+}
 
 /** What a dry run says, as a sentence. */
 export function hits(kind, wouldEnd) {
   if (kind === "token" || kind === "key") return "It ends no session.";
+  if (own.has(kind)) return "It ends no session of this service. How many tokens name it is not known here.";
   if (wouldEnd.sessions === 0) return "It ends no session that lives now.";
   return `It ends ${count(wouldEnd.sessions, "session")} of ${count(wouldEnd.subjects, "user")}.`;
 }
 
 /** How much has to be done to confirm: 1 a click, 2 a second click, 3 to type a word. */
 export function level(kind, wouldEnd) {
-  if (kind === "issuer" || kind === "key" || wouldEnd.subjects > 1) return 3;
+  if (kind === "issuer" || kind === "key" || own.has(kind) || wouldEnd.subjects > 1) return 3;
   if (kind === "subject" || kind === "client" || wouldEnd.sessions > 1) return 2;
   return 1;
 }

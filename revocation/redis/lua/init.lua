@@ -4,10 +4,13 @@
 --       accepted (1) or not (0), whether a new log begins (1) or not (0), tag of this call (random), the epochs of the
 --       opener (comma-separated, '-' = none), its settings (life, leeway, margin and session in s, bound in ms), how many
 --       replicas there are at most ('' = as the server says), the clock key as it read it last, the server that it saw
---       last (run id and replication id, '' = none), then three per revocation given back: id, entry name, about; or per
---       key that a head of the first version names: '', entry name, about
+--       last (run id and replication id, '' = none), the kinds of handles that the head shall declare besides those that
+--       it does, those that it shall not declare any longer, the position of the log up to which none is revoked by those
+--       ('' = any), then three per revocation given back: id, entry name, about; or per key that a head of the first
+--       version names: '', entry name, about
 -- Answers {'ok', head, whether this call opened it} with the head that is in force, whoever wrote it; or 'clock <Redis>
--- <here>' where the clocks are too far apart for a cut-off: then a loss is 'closed'.
+-- <here>' where the clocks are too far apart for a cut-off: then a loss is 'closed'; or 'moved' where the log goes on
+-- behind that position.
 local mode, expected, epoch, accepts, new_log, tag = ARGV[1], ARGV[2], ARGV[3], ARGV[4] == '1', ARGV[5] == '1', ARGV[6]
 local word = wrong_type({unpack(KEYS, 1, 5)}, {'string', 'stream', 'hash', 'zset', 'string'})
 if word then
@@ -28,14 +31,27 @@ if older then
   -- Whoever goes on with the first version may have revoked another key meanwhile.
   local names = {}
   for i = 8, #older do names[older[i]] = true end
-  for i = 18, #ARGV, 3 do names[ARGV[i]] = nil end
+  for i = 21, #ARGV, 3 do names[ARGV[i]] = nil end
   for name in pairs(names) do
     if string.match(name, '^key:[%w_~-]+:[%w_~-]+$') then return {'older'} end
   end
 end
 if found ~= expected then return {'ok', text or '', 0} end
 
+if head and ARGV[19] ~= '' and head.last .. '-' .. head.tag ~= ARGV[19] then return {'moved'} end
+
+-- The kinds that a head declares, with those that are asked for and without those that are withdrawn, in order.
+local function declared(kinds)
+  local list = {}
+  for kind in kinds_in(kinds .. ',' .. ARGV[17]) do
+    if not has_kind(ARGV[18], kind) and not has_kind(table.concat(list, ','), kind) then list[#list + 1] = kind end
+  end
+  table.sort(list)
+  return table.concat(list, ',')
+end
+
 if mode == 'keep' then
+  head.kinds = declared(head.kinds)
   head.bound = math.max(head.bound, tonumber(ARGV[12]))
   if ARGV[13] ~= '' then head.replicas = tonumber(ARGV[13]) end
   note_reign(head, ARGV[15], ARGV[16])
@@ -77,7 +93,8 @@ local standing = head and head.everything or older and tonumber(older[6]) or 0
 if standing > math.max(T, H) + leeway then standing = 0 end
 
 local opened = head or {last = '0-0', tag = '-', at = 0, floor = '0-0', run = '-', replid = '-', reign = T, replicas = 0,
-                        life = 0, leeway = 0, margin = 0, session = 0, bound = 0}
+                        life = 0, leeway = 0, margin = 0, session = 0, bound = 0, kinds = ''}
+opened.kinds = declared(opened.kinds)
 if mode == 'loss' and head then
   -- Who opens after a loss keeps the settings that it found.
   opened.bound = math.max(opened.bound, tonumber(ARGV[12]))
@@ -116,7 +133,7 @@ if not place then
   opened.last, opened.tag, opened.at, opened.floor = '0-0', '-', 0, '0-0'
   place = {ms = 0, seq = 0}
 end
-local undone = restore(opened, {log = KEYS[2], lasting = KEYS[3], expiry = KEYS[4]}, place, tag, {unpack(ARGV, 17)},
+local undone = restore(opened, {log = KEYS[2], lasting = KEYS[3], expiry = KEYS[4]}, place, tag, {unpack(ARGV, 20)},
   {unpack(KEYS, 6)})
 write_clock(KEYS[5], math.max(issued <= T + leeway and issued or 0, opened.everything),
   math.max(highest <= T + leeway and highest or 0, opened.everything))

@@ -4,18 +4,21 @@
 -- A script reads everything, checks everything that it will write, and only then writes. Scripts answer {'ok', ...}, or
 -- one word and its detail: 'empty' (no head: never opened, or lost), 'older' or 'unreadable' (a head of another
 -- version), 'closed' (nobody vouches until clocks agree), 'early <ms>' (Redis' clock has not passed the cut-off of
--- everything), 'settings <which> <in the head> <here>' (this process accepts more than entries outlive), 'minority
--- <replicas>' (too few replicas are asked for), 'clock <Redis> <here>' (they differ by more than may be minted with),
--- 'type <key>' (a key of ours holds something else), 'stuck' (the log takes no further entry).
+-- everything), 'settings <which> <in the head> <here>' (this process accepts more than entries outlive, or what was
+-- revoked by a kind of handle that it does not know), 'minority <replicas>' (too few replicas are asked for), 'clock
+-- <Redis> <here>' (they differ by more than may be minted with), 'type <key>' (a key of ours holds something else),
+-- 'stuck' (the log takes no further entry).
 --
 -- The first arguments of every script are limits of the protocol, the caller's clock (ms), and what the caller accepts:
--- the longest token life, the leeway, the longest session life (s; 0: it has none), and how many replicas it asks for.
+-- the longest token life, the leeway, the longest session life (s; 0: it has none), how many replicas it asks for, and
+-- the kinds of handles of one's own that it was told of (comma-separated; '-': none, '*': it decides about no token).
 
 local function number() return tonumber(table.remove(ARGV, 1)) end
 local MOST_REVOCATIONS, MOST_KEYS, MOST_FORGOTTEN, MOST_SEARCHED, MOST_DROPPED, MOST_EPOCHS =
   number(), number(), number(), number(), number(), number()
 local CLOCKS_DIFFER, HOUR = number(), number()
 local H, LIFE, LEEWAY, SESSION, LEAST = number(), number(), number(), number(), number()
+local TOLD = table.remove(ARGV, 1)
 
 local TIME = redis.call('TIME')
 local T = tonumber(TIME[1]) * 1000 + math.floor(tonumber(TIME[2]) / 1000)
@@ -35,12 +38,19 @@ local NAMES = {'epoch', 'before', 'last', 'tag', 'at', 'floor', 'everything', 'r
 local NUMBERS = {at = 1, everything = 1, reign = 1, life = 1, leeway = 1, margin = 1, session = 1, bound = 1,
                  replicas = 1, birth = 1}
 
--- The head, or nil and the word that says why not.
+-- The kinds in a list such as 'org,device*'.
+local function kinds_in(text) return string.gmatch(text, '[^,]+') end
+
+-- The head, or nil and the word that says why not. Its last word, the kinds of handles, is there only where there are any.
 local function parse_head(text)
   local word = words(text)
   if word[1] == '1' then return nil, 'older' end
-  if word[1] ~= '2' or #word ~= #NAMES + 1 then return nil, 'unreadable' end
-  local head = {}
+  local has_kinds = #word == #NAMES + 2
+  if word[1] ~= '2' or not (has_kinds or #word == #NAMES + 1) then return nil, 'unreadable' end
+  local head = {kinds = has_kinds and word[#word] or ''}
+  for kind in kinds_in(head.kinds) do
+    if not string.match(kind, '^%l[%l%d_-]*%*?$') then return nil, 'unreadable' end
+  end
   for i, name in ipairs(NAMES) do
     head[name] = word[i + 1]
     if NUMBERS[name] then head[name] = tonumber(head[name]) end
@@ -55,14 +65,21 @@ end
 local function format_head(head)
   local word = {'2'}
   for _, name in ipairs(NAMES) do word[#word + 1] = NUMBERS[name] and digits(head[name]) or head[name] end
+  if head.kinds ~= '' then word[#word + 1] = head.kinds end
   return table.concat(word, ' ')
 end
 
 -- Whether a caller that asks for so many replicas may take part: two halves of a partition must never both have enough.
 local function is_minority(head) return LEAST > 0 and 2 * (LEAST + 1) <= head.replicas + 1 end
 
+-- Whether a list such as 'org,device*' has this kind.
+local function has_kind(list, kind) return string.find(',' .. list .. ',', ',' .. kind .. ',', 1, true) ~= nil end
+
 -- The word that says why this caller may not take part; nil where it may.
 local function refused(head)
+  for kind in kinds_in(TOLD == '*' and '' or head.kinds) do
+    if not has_kind(TOLD, kind) then return 'settings handles ' .. kind .. ' ' .. TOLD end
+  end
   if LIFE > head.life then return 'settings life ' .. digits(head.life) .. ' ' .. digits(LIFE) end
   if LEEWAY > head.leeway then return 'settings leeway ' .. digits(head.leeway) .. ' ' .. digits(LEEWAY) end
   if SESSION > head.session then return 'settings session ' .. digits(head.session) .. ' ' .. digits(SESSION) end

@@ -2,11 +2,13 @@
 -- KEYS: head, log, lasting, lasting:expiry, clock, followers, then one entry key per handle, then, where sessions end, the
 --       record of each, and sorted sets that name them
 -- ARGV: tag of this call (random), the server this process saw last (run id and replication id, '' = none), number of
---       handles, then six per handle: entry name, kind, cut-off ('*' | 'now' | ms), end ('' = unknown | the token's exp in
---       s | 'record <member of the sorted sets>'), mark ('' = of nobody), about (JSON)
+--       handles, then six per handle: entry name, kind, cut-off ('*' | 'now' | ms; 'own now' or 'own <ms>' for a kind that
+--       the head has to declare), end ('' = unknown | the token's exp in s | 'record <member of the sorted sets>'), mark
+--       ('' = of nobody), about (JSON)
 -- Answers {'ok', T, since when the reign and the epoch (ms; reign '' = the server does not tell), run id, replication id,
 -- ids of the followers, last position of the log, then four per handle: id ('' = its tokens are dead already), cut-off,
--- end, whether it was written}; or 'full', or 'ahead' (a cut-off later than now).
+-- end, whether it was written}; or 'full', 'ahead' (a cut-off later than now); or {'undeclared', kind} or
+-- {'unconditional', kind} for a kind that the head does not declare, or that takes no cut-off.
 -- A cut-off "now" is later than every `iat` that was handed out before.
 local head, word = open_head(KEYS[1])
 if not head then return {word} end
@@ -69,6 +71,14 @@ for i = 1, count do
   local name, kind, asked, exp, mark = ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4], ARGV[at + 5]
   local key = KEYS[6 + i]
   local cutoff = math.huge
+  local own = string.match(asked, '^own (.+)$')
+  if own and has_kind(head.kinds, kind .. '*') then
+    if own ~= 'now' then return {'unconditional', kind} end
+    asked = '*'
+  elseif own then
+    if not has_kind(head.kinds, kind) then return {'undeclared', kind} end
+    asked = own
+  end
   if asked == 'now' then cutoff = now elseif asked ~= '*' then cutoff = tonumber(asked) end
   if cutoff < math.huge then
     if cutoff > now then return {'ahead'} end
