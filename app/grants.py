@@ -6,7 +6,7 @@ from app.clients import FIRST_PARTY, Client
 from app.scopes import narrowed
 from app.sessions import RefreshRefusedError, Rotation, Session, SessionRevokedError, Sessions
 from app.users import Users
-from revocation import RedisDenylist, TokenIssuer
+from revocation import DenylistUnavailableError, Following, RedisDenylist, TokenIssuer
 
 
 class InvalidCredentialsError(Exception):
@@ -45,12 +45,14 @@ class Grants:
         users: Users,
         sessions: Sessions,
         denylist: RedisDenylist,
+        following: Following | None,
         issuer: TokenIssuer,
         access_seconds: int,
     ) -> None:
         self._users = users
         self._sessions = sessions
         self._denylist = denylist
+        self._following = following
         self._issuer = issuer
         self._access_seconds = access_seconds
 
@@ -91,6 +93,7 @@ class Grants:
         if presented.is_current:
             narrowed(scope, granted=granted)
         rotation = self._sessions.rotate(presented, address=origin.address, user_agent=origin.user_agent)
+        self._require_agreement(presented.session)
         return self._tokens(rotation, narrowed(scope, granted=granted))
 
     def refreshable(self, refresh_token: str) -> Session | None:
@@ -106,6 +109,17 @@ class Grants:
             return None
         granted = self._granted(presented.session)
         return None if granted is None else replace(presented.session, scope=granted)
+
+    def _require_agreement(self, session: Session) -> None:
+        """Raise DenylistUnavailableError where this process remembers that a session is revoked and Redis does not.
+
+        Either somebody undid it a moment ago, or Redis has lost it: the follower is about to find out.
+        """
+        if self._following is None:
+            return
+        cutoff, _ = self._following.look_up(self._sessions.handles(session))
+        if session.signed_in_ms < cutoff:
+            raise DenylistUnavailableError("This process remembers a revocation of this session that Redis lacks.")
 
     def _granted(self, session: Session) -> str | None:
         """The scope that a session has today: no more than its user; None where the account is gone or disabled."""

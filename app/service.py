@@ -48,11 +48,14 @@ class Service:
             iat_tolerance_seconds=0,
             own_token_seconds=settings.access_ttl_seconds,
         )
+        guard = settings.revocation.guard(verifier, stores.denylist, on_decision=observe)
+        FollowerMetrics(guard)
         sessions = stores.sessions(settings)
         grants = Grants(
             users=stores.users,
             sessions=sessions,
             denylist=stores.denylist,
+            following=guard.follower,
             issuer=TokenIssuer(
                 stores.announced_keys(keys, issuer=settings.issuer),
                 issuer=settings.issuer,
@@ -60,8 +63,6 @@ class Service:
             ),
             access_seconds=settings.access_ttl_seconds,
         )
-        guard = settings.revocation.guard(verifier, stores.denylist, on_decision=observe)
-        FollowerMetrics(guard)
         revocations = Revocations(stores.denylist)
         throttle, client_throttle = (
             Throttle(stores.denylist, holder, bounds=settings.guesses) for holder in ("user", "client")

@@ -8,13 +8,16 @@ import itertools
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from app.sessions import RefreshRefusedError
-from tests.app.api import Api, Login, another
+from revocation import Handle
+from tests.app.api import Api, Login, another, prepared, settings_for
 from tests.support.round_trips import RoundTrips
+from tests.support.servers import Server
 
 #: Of many uses in a short time the last stands for all: what a token's grace may last too long by that.
 GRAIN = 1 / 32
@@ -39,6 +42,18 @@ def test_any_earlier_token_gives_the_successor_of_now_within_the_grace_of_its_ow
         assert again.refresh_token == logins[-1].refresh_token
         assert api.me(again.access_token) == 200
     assert api.refreshed(logins[-1]).refresh_token not in {login.refresh_token for login in logins}
+
+
+def test_a_session_that_only_this_process_knows_to_be_revoked_gets_no_tokens(valkey: Server, tmp_path: Path) -> None:
+    """Redis was restarted on an old snapshot, and the follower has not noticed yet."""
+    with prepared(settings_for(valkey, tmp_path, REVOCATION_MAX_STALENESS="1")) as api:
+        login = api.login()
+        api.revoke(api.admin(), kind="session", value=login.session_id)
+        denylist = api.service.stores.denylist
+        entry = Handle("session", login.session_id, issuer=api.settings.issuer)
+        denylist.link.client.delete(denylist.namespace.entry(entry))
+
+        assert api.refresh(login.refresh_token).status_code == 503
 
 
 def test_the_grace_of_a_token_counts_from_its_own_first_use_and_not_from_the_last_rotation(api: Api) -> None:

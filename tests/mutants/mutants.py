@@ -524,6 +524,13 @@ MUTANTS = (
         ("tests/app/test_time_of_sign_in.py",),
     ),
     Mutant(
+        "a refresh believes a Redis that knows less than this process",
+        "app/grants.py",
+        "        self._require_agreement(presented.session)\n",
+        "",
+        ("tests/app/test_refreshing.py",),
+    ),
+    Mutant(
         "a refresh without compare",
         "app/lua/rotate.lua",
         "if given ~= n and not has_grace(given) then return {'reuse'} end\n",
