@@ -98,6 +98,11 @@ class History:
                 case Fault():
                     self.faults.append(event)
 
+    def so_far(self) -> "History":
+        """A copy, to be judged while others write."""
+        with self._lock:
+            return History(list(self.issues), list(self.revokes), list(self.requests), list(self.faults))
+
 
 @dataclass(frozen=True)
 class Verdict:
