@@ -605,6 +605,10 @@ def test_nothing_is_printed_that_a_terminal_would_obey(terminal: Terminal, start
 # Sentinel and Cluster
 
 
+def _priority(replica: dict[str, Any]) -> int:
+    return int(replica["slave-priority"])
+
+
 def test_behind_sentinels_the_primary_is_examined_and_priorities_are_compared(
     terminal: Terminal, tmp_path: Path
 ) -> None:
@@ -617,9 +621,12 @@ def test_behind_sentinels_the_primary_is_examined_and_priorities_are_compared(
         assert findings["replica-priority"]["severity"] == "fine"
 
         pool: Any = denylist.link.client.connection_pool
-        replica = pool.sentinel_manager.sentinels[0].sentinel_slaves("service")[0]
+        watchers = pool.sentinel_manager.sentinels
+        replica = watchers[0].sentinel_slaves("service")[0]
         with contextlib.closing(redis.Redis(port=int(replica["port"]))) as client:
             client.config_set("replica-priority", 50)
+        # A Sentinel asks each server now and then. The doctor examines more than that, and is asked when all know it.
+        until(lambda: all(50 in map(_priority, one.sentinel_slaves("service")) for one in watchers))
         until(
             lambda: (
                 examined(terminal, nodes.url, code=exits.REFUSED)["replica-priority"]["what"]
