@@ -36,6 +36,10 @@ PARTS: Final[Mapping[str, Callable[[Profile, Path, Tell], Iterator[Any]]]] = {
     "imported": importing.measure,
 }
 
+#: How many comparisons of `Profile.seconds` each of these has at the most: whole servers, by workers; one for each
+#: algorithm and contestant, of a quarter; the bounded check, and the faults.
+_COMPARISONS: Final[Mapping[str, float]] = {"turns": 2.0, "in_process": 1.0, "verified": 1.0, "accepted": 3.0}
+
 
 def measure(profile: Profile, tell: Tell, *, parts: Mapping[str, Any] = PARTS) -> tuple[Results, Exception | None]:
     """One run, and what ended it early if that was an error. Ctrl-C and errors leave what there was by then."""
@@ -53,8 +57,10 @@ def measure(profile: Profile, tell: Tell, *, parts: Mapping[str, Any] = PARTS) -
     rows: dict[str, list[Any]] = {part: [] for part in parts}
     try:
         with tempfile.TemporaryDirectory(prefix="rv-bench-") as directory:
-            for part, measured in parts.items():
-                with contextlib.closing(measured(profile, Path(directory) / part, tell)) as found:
+            for number, (part, measured) in enumerate(parts.items()):
+                comparisons = sum(_COMPARISONS.get(later, 0.0) for later in [*parts][number:])
+                chosen = profile.in_time(elapsed_seconds=time.monotonic() - began, comparisons=comparisons)
+                with contextlib.closing(measured(chosen, Path(directory) / part, tell)) as found:
                     rows[part].extend(found)
     except KeyboardInterrupt:
         results = replace(results, interrupted=True)

@@ -3,6 +3,7 @@
 import math
 import statistics
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Final
 
 from loadtest.contestants import LIFETIME_SECONDS, REVOCABLE, Name
@@ -81,14 +82,29 @@ def p99_ms(turn: Turn) -> float:
     return turn.p99_ms
 
 
-def ratio(results: Results, ours: Name, theirs: Name, point: Point) -> tuple[float, float, float] | None:
+@dataclass(frozen=True, slots=True, order=True)
+class Ratio:
+    """A ratio over the rounds of a run: how far they lie apart says what one of them is worth."""
+
+    median: float
+    least: float
+    most: float
+    rounds: int
+
+    def __str__(self) -> str:
+        """The median and the range of all rounds; one round has none."""
+        spread = "one round" if self.rounds == 1 else f"{self.least:.2f} to {self.most:.2f}"
+        return f"{self.median:.2f} ({spread})"
+
+
+def ratio(results: Results, ours: Name, theirs: Name, point: Point) -> Ratio | None:
     """Requests per CPU second of ours over theirs in the same round, above 1 where ours costs less.
 
-    The median, the least and the most of the rounds; None where there are none.
+    None where there are no rounds.
     """
     mine, others = turns(results, ours, point), turns(results, theirs, point)
     every = sorted(cpu_us(others[turn]) / cpu_us(mine[turn]) for turn in mine.keys() & others.keys())
-    return (statistics.median(every), every[0], every[-1]) if every else None
+    return Ratio(statistics.median(every), every[0], every[-1], len(every)) if every else None
 
 
 def hit_rate(results: Results, point: Point) -> float | None:
@@ -125,7 +141,7 @@ def outage(results: Results, name: Name, fault: str) -> Outage | None:
 def dearer(results: Results, ours: Name = "bounded", theirs: Name = "textbook") -> list[tuple[Point, float]]:
     """The points at which ours costs more than theirs, and the ratios there."""
     every = ((point, ratio(results, ours, theirs, point)) for point in points(results))
-    return [(point, found[0]) for point, found in every if found and found[0] < 1]
+    return [(point, found.median) for point, found in every if found and found.median < 1]
 
 
 def spelled(point: Point) -> str:

@@ -104,8 +104,8 @@ def _least_ratio(ours: Name, theirs: Name, mixes: tuple[Mix, ...]) -> Callable[[
         ]
         if not found:
             return None
-        (median, least, most), where = min(found)
-        return median, f"{median:.2f} ({least:.2f} to {most:.2f}): {where}"
+        worst, where = min(found)
+        return worst.median, f"{worst}: {where}"
 
     return measured
 

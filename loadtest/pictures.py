@@ -78,7 +78,7 @@ def traffic(results: Results) -> str:
         for name in TITLES:
             found = [figures.ratio(results, name, "textbook", point) for point in chosen]
             if name not in ("textbook", "introspection") and all(found):
-                ratios = [each[0] for each in found if each]
+                ratios = [each.median for each in found if each]
                 width = 2.2 if name == "bounded" else 1.2
                 axes.plot(range(len(chosen)), ratios, marker="o", markersize=4, linewidth=width, color=_colour(name))
                 last[name] = ratios[-1]

@@ -2,8 +2,8 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Final, Literal
+from dataclasses import dataclass, replace
+from typing import Final, Literal, Self
 
 from loadtest.contestants import NAMES, Name
 from loadtest.population import MIXES, Mix
@@ -43,8 +43,16 @@ class Profile:
     fault_seconds: float
     #: Sizes of the deny-list.
     entries: tuple[int, ...]
-    #: The longest that the turns of one comparison may take: on a slow machine there are fewer of them.
+    #: The longest that the rounds of one comparison may take: on a slow machine there are fewer of them.
     seconds: float
+    #: How long the whole run should take, and what of that passes without rounds: servers start, Redis is away.
+    whole_seconds: float
+    other_seconds: float
+
+    def in_time(self, *, elapsed_seconds: float, comparisons: float) -> Self:
+        """The profile for the next part, where so many comparisons are left: late runs have fewer rounds."""
+        left = self.whole_seconds - self.other_seconds - elapsed_seconds
+        return replace(self, seconds=max(0.0, min(self.seconds, left / max(1.0, comparisons))))
 
 
 QUICK: Final = Profile(
@@ -59,7 +67,9 @@ QUICK: Final = Profile(
     revocations_under_fault=1,
     fault_seconds=1.5,
     entries=(0, 10_000),
-    seconds=20.0,
+    seconds=8.0,
+    whole_seconds=110.0,
+    other_seconds=40.0,
 )
 
 FULL: Final = Profile(
@@ -75,4 +85,6 @@ FULL: Final = Profile(
     fault_seconds=3.0,
     entries=(0, 10_000, 200_000),
     seconds=100.0,
+    whole_seconds=480.0,
+    other_seconds=60.0,
 )

@@ -51,7 +51,7 @@ def summary(results: Results) -> str:
             f"{textbook.first.median:.1f} µs."
         )
     every = [
-        (found[0], point)
+        (found.median, point)
         for point in figures.points(results)
         if (found := figures.ratio(results, "bounded", "textbook", point))
     ]

@@ -32,14 +32,16 @@ def measure(profile: Profile, directory: Path, tell: Tell) -> Iterator[Turn]:
                     server.check(population.token())
                     # Nothing is compiled, connected or read for the first time in a turn that counts.
                     _turn(server, "20", population.requests("20", 50 * workers), valkey, number=-1)
-                for number in within(profile.seconds, profile.rounds):
-                    for mix in mixes:
-                        tell(f"traffic, {workers} workers, {mix} requests per token, round {number + 1}")
-                        requests = population.requests(mix, profile.requests)
-                        # Whoever begins in one round does not begin in the next.
-                        first = number % len(servers)
-                        for server in [*servers.values()][first:] + [*servers.values()][:first]:
-                            yield _turn(server, mix, requests, valkey, number=number)
+                # Where the time is up in the middle of a round, the mixes that are left have a round less.
+                for each in within(profile.seconds, profile.rounds * len(mixes), least=len(mixes)):
+                    number, place = divmod(each, len(mixes))
+                    mix = mixes[place]
+                    tell(f"traffic, {workers} workers, {mix} requests per token, round {number + 1}")
+                    requests = population.requests(mix, profile.requests)
+                    # Whoever begins in one round does not begin in the next.
+                    first = number % len(servers)
+                    for server in [*servers.values()][first:] + [*servers.values()][:first]:
+                        yield _turn(server, mix, requests, valkey, number=number)
 
 
 def _turn(server: Server, mix: Mix, tokens: list[str], valkey: Store, *, number: int) -> Turn:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from loadtest.population import MIXES, Mix, Population
-from loadtest.profile import within
+from loadtest.profile import QUICK, within
 from loadtest.server import setup_on, store
 
 
@@ -38,3 +38,14 @@ def test_turns_end_with_the_time_for_them_but_never_before_the_least() -> None:
     assert list(within(60.0, 3)) == [0, 1, 2]
     assert list(within(0.0, 5)) == [0]
     assert list(within(0.0, 5, least=3)) == [0, 1, 2]
+
+
+def test_a_run_that_is_late_has_fewer_rounds_and_none_takes_longer_than_it_may() -> None:
+    in_time = QUICK.in_time(elapsed_seconds=0.0, comparisons=7.0)
+    late = QUICK.in_time(elapsed_seconds=60.0, comparisons=4.0)
+
+    assert in_time.seconds == QUICK.seconds
+    assert late.seconds == (QUICK.whole_seconds - QUICK.other_seconds - 60.0) / 4
+    assert QUICK.in_time(elapsed_seconds=300.0, comparisons=1.0).seconds == 0.0
+    assert QUICK.whole_seconds < 120
+    assert QUICK.in_time(elapsed_seconds=0.0, comparisons=0.0).seconds == QUICK.seconds

@@ -141,7 +141,16 @@ def test_a_ratio_is_taken_within_a_round() -> None:
         for name in ("textbook", "bounded")
     ]
     found = figures.ratio(made_up(turns=tuple(turns)), "bounded", "textbook", (1, "1"))
-    assert found == pytest.approx((320 / 318,) * 3)
+    assert found is not None
+    assert (found.median, found.least, found.most) == pytest.approx((320 / 318,) * 3)
+    assert str(found) == "1.01 (1.01 to 1.01)"
+
+
+def test_one_round_has_no_interval() -> None:
+    turns = tuple(turn(name) for name in ("textbook", "bounded"))
+
+    assert str(figures.ratio(made_up(turns=turns), "bounded", "textbook", (1, "1"))) == "1.01 (one round)"
+    assert "1.01 (one round)" in page(made_up(turns=turns))
 
 
 def test_the_hit_rate_is_that_of_the_bounded_check() -> None:
@@ -176,7 +185,7 @@ def test_the_worst_point_is_what_a_ratio_is_judged_by() -> None:
     results = made_up(turns=(turn("textbook"), turn("textbook", mix="5"), good, bad))
     found = goal(results, "any mix of tokens")
     assert found.met is False
-    assert found.measured == "0.80 (0.80 to 0.80): 5 per token, 1 worker"
+    assert found.measured == "0.80 (one round): 5 per token, 1 worker"
 
 
 def test_one_accept_too_late_is_a_miss() -> None:
