@@ -3,11 +3,11 @@
 import json
 import time
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
-from revocation import Accepted, Claims, Handle, RedisDenylist
+from revocation import Accepted, Claims, Handle
 from revocation.testing import Clock
 from tests.adapters.apps import guard_of
 from tests.adapters.examples import ALL, served
@@ -42,7 +42,8 @@ def test_an_example_is_revoked_within_its_bound_and_503_while_redis_hangs(
             until(lambda: ask(tokens[1]) == 503)
             assert ask(tokens[0]) == 401
     # One example makes a guard of its own, whose follower would look for this server as long as the process lives.
-    for follower in list(cast("RedisDenylist", guard.denylist)._followers):
+    denylist: Any = guard.denylist
+    for follower in list(denylist._followers):
         follower.stop()
 
 
