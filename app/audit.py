@@ -101,12 +101,17 @@ class AuditRecord:
 class AuditFilter:
     """The records that somebody looks for; None: any. `since` is included, `until` is not.
 
+    `reason` is a part of it in any case, and `text` a part of the actor, action, target, reason or address.
+
     Raises InvalidValueError for an instant that is on no calendar in UTC.
     """
 
     actor: str | None = None
     action: str | None = None
     target: str | None = None
+    reason: str | None = None
+    address: str | None = None
+    text: str | None = None
     since: datetime | None = None
     until: datetime | None = None
 
@@ -124,8 +129,14 @@ class AuditFilter:
             (AuditRow.actor, self.actor, _MAX_ACTOR),
             (AuditRow.action, self.action, _MAX_ACTION),
             (AuditRow.target, self.target, _MAX_TARGET),
+            (AuditRow.address, self.address, _MAX_ADDRESS),
         )
         found = [column == _printable(text, most) for column, text, most in equal if text is not None]
+        anywhere = (AuditRow.actor, AuditRow.action, AuditRow.target, AuditRow.reason, AuditRow.address)
+        for columns, text in (((AuditRow.reason,), self.reason), (anywhere, self.text)):
+            if text:
+                part = _printable(text, _MAX_REASON)
+                found.append(sa.or_(*(column.icontains(part, autoescape=True) for column in columns)))
         if self.since is not None:
             found.append(AuditRow.at >= self.since)
         if self.until is not None:

@@ -4,6 +4,8 @@ Keys, in the deny-list's namespace and so in its cluster slot:
 
     app:throttle:<kind>:<hash of the name>      sorted set: the buckets of an account, see lua/throttle.lua
     app:throttle:<kind>:at:<address>            sorted set: the bucket of an address, over all accounts
+    app:throttle:<kind>:locked                  sorted set: accounts that exist and that somebody may have to wait for,
+                                                by the instant (ms) at which nobody has to any more
 
 Users and clients (the kinds) have nothing in common but the bounds.
 """
@@ -11,8 +13,9 @@ Users and clients (the kinds) have nothing in common but the bounds.
 import hashlib
 import ipaddress
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from revocation import RedisDenylist
 
@@ -75,9 +78,14 @@ class Attempt:
     #: Whether a success has anything to forgive.
     failed_before: bool
 
-    def failed(self) -> None:
-        """Count a failure."""
-        self.throttle.run("failed", self.name, address=self.address, device=self.device)
+    def failed(self, *, exists: Callable[[], bool] = lambda: False) -> None:
+        """Count a failure. Where the account is full now, and exists, it is listed as locked.
+
+        Of names that nobody has there is no list: people type passwords there, and strangers type anything.
+        """
+        _, (until_ms,) = self.throttle.run("failed", self.name, address=self.address, device=self.device)
+        if until_ms and exists():
+            self.throttle.list_as_locked(self.name, until_ms=int(until_ms))
 
     def succeeded(self) -> None:
         """Forgive what this address, or this device, failed at this account."""
@@ -120,9 +128,38 @@ class Throttle:
         _, at_address = self._show("", address=address)
         return at_address
 
+    def locked(self, *, skip: int = 0, limit: int) -> tuple[list[tuple[str, tuple[Bucket, ...]]], int | None]:
+        """Accounts that somebody has to wait for, with what is full of each; and where the next page begins.
+
+        Those that were locked last come first. A page may be short, and not be the last.
+        """
+        now_ms = self._denylist.now_ms()
+
+        def read(client: Any) -> list[bytes]:
+            client.zremrangebyscore(self._locked, "-inf", now_ms)
+            names: list[bytes] = client.zrange(self._locked, skip, skip + limit, desc=True)
+            return names
+
+        names = [name.decode() for name in self._denylist.link.call(read)]
+        found = [
+            (name, tuple(bucket for bucket in self.buckets_of(name) if bucket.free_at_ms is not None))
+            for name in names[:limit]
+        ]
+        return [(name, full) for name, full in found if full], skip + limit if len(names) > limit else None
+
+    def list_as_locked(self, name: str, *, until_ms: int) -> None:
+        """Put an account that exists on the list of those that somebody may have to wait for."""
+
+        def write(client: Any) -> None:
+            client.zadd(self._locked, {name: until_ms})
+            client.pexpire(self._locked, 1000 * self._bounds.window_seconds)
+
+        self._denylist.link.call(write)
+
     def lift(self, name: str) -> None:
         """Forget every failure of an account, wherever it came from, and who waits."""
         self._delete(self._of_account(name))
+        self._denylist.link.call(lambda client: client.zrem(self._locked, name))
 
     def lift_address(self, address: str) -> None:
         """Forget the failures of an address; what is counted of an account at this address stays."""
@@ -181,6 +218,10 @@ class Throttle:
 
     def _delete(self, key: str) -> None:
         self._denylist.link.call(lambda client: client.delete(key))
+
+    @property
+    def _locked(self) -> str:
+        return self._denylist.key(f"app:throttle:{self._kind}:locked")
 
     def _of_account(self, name: str) -> str:
         # The name is hashed, because a person may type a password there, and because it may be long.

@@ -119,11 +119,16 @@ class Users:
             found = tuple(_user(row) for row in session.scalars(query.offset(skip).limit(limit)))
             return session.scalar(number) or 0, found
 
-    def page(self, *, after: str = "", limit: int) -> tuple[User, ...]:
-        """The accounts whose names follow a name, in the order of the names. InvalidValueError for what is no name."""
+    def page(self, *, after: str = "", limit: int, disabled: bool | None = None) -> tuple[User, ...]:
+        """The accounts whose names follow a name, in the order of the names; of all, or of those (not) disabled.
+
+        Raises InvalidValueError for what is no name.
+        """
         if after and not _USERNAME.fullmatch(after):
             raise InvalidValueError("cursor", "this is not a cursor from an earlier page; leave it out to start anew")
         query = sa.select(UserRow).where(_THERE, UserRow.username > after).order_by(UserRow.username).limit(limit)
+        if disabled is not None:
+            query = query.where(UserRow.disabled == disabled)
         with self._database.reading() as session:
             return tuple(_user(row) for row in session.scalars(query))
 

@@ -38,6 +38,9 @@ def audit() -> None:
 @click.option("--actor", help="Only what this one did.")
 @click.option("--action", help="Only this, such as user.change.")
 @click.option("--target", help="Only what concerns this, such as subject:ada.")
+@click.option("--reason", help="Only with this in the reason, in any case.")
+@click.option("--address", help="Only from this address.")
+@click.option("--text", help="Only with this in the actor, action, target, reason or address, in any case.")
 @click.option("--since", type=_Instant(), help="Only what was done at this instant or later.")
 @click.option("--until", type=_Instant(), help="Only what was done before this instant.")
 @click.option("--after", type=click.IntRange(0), default=0, help="Only records after the one with this id.")
@@ -48,6 +51,9 @@ def export(
     actor: str | None,
     action: str | None,
     target: str | None,
+    reason: str | None,
+    address: str | None,
+    text: str | None,
     since: datetime | None,
     until: datetime | None,
     after: int,
@@ -57,7 +63,16 @@ def export(
     Each record has an id, and later ones have higher ids: --after goes on where an earlier export ended.
     """
     try:
-        wanted = AuditFilter(actor=actor, action=action, target=target, since=since, until=until)
+        wanted = AuditFilter(
+            actor=actor,
+            action=action,
+            target=target,
+            reason=reason,
+            address=address,
+            text=text,
+            since=since,
+            until=until,
+        )
     except InvalidValueError as error:
         raise click.UsageError(str(error)) from error
     stores = stores_of(settings)

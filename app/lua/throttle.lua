@@ -11,7 +11,8 @@
 -- its score is the end of the turn. Such a place is in the bucket from then on.
 --
 -- Answers {'ok', whether something can be forgiven} or {'wait', ms} to 'admit', {'ok', T, member, score, ...} of the
--- account, an empty member, and the same of the address to 'show', {'ok'} to the others.
+-- account, an empty member, and the same of the address to 'show', {'ok', ms until which somebody may have to wait for
+-- the account, '' where nobody has to} to 'failed', {'ok'} to 'succeeded'.
 local word = wrong_type(KEYS, {'zset', 'zset'})
 if word then return {word} end
 local act, address, device, window = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
@@ -67,6 +68,9 @@ elseif act == 'failed' then
   for _, one in ipairs(others) do
     if one == account and turn_ends then redis.call('ZREM', KEYS[1], turn) else move(one, 1) end
   end
+  local full = free_at(mine) > T or free_at(others[1]) > T
+  for _, key in ipairs(KEYS) do keep(key) end
+  return {'ok', full and digits(T + window) or ''}
 elseif act == 'succeeded' then
   -- Only what this address or this device failed at this account is forgiven: whoever signs in to an account of their
   -- own has not earned further guesses at those of others.

@@ -209,7 +209,7 @@ def change_password(body: NewPassword) -> Response:
     except ThrottledError as error:
         raise too_many(error) from error
     if service().stores.users.authenticate(subject, body.password) is None:
-        attempt.failed()
+        attempt.failed(exists=lambda: True)
         raise Problem(400, "Your password is another one.", reason="wrong_password")
     attempt.succeeded()
     service().accounts.change_user(subject, password=body.new_password, actor=actor(subject))
@@ -281,7 +281,7 @@ def signed_in(username: str, password: str, *, device: str | None) -> Tokens:
         tokens = service().grants.sign_in(username, password, origin=origin())
     except InvalidCredentialsError as error:
         metrics.SIGN_INS.labels("refused").inc()
-        attempt.failed()
+        attempt.failed(exists=lambda: service().stores.users.get(username) is not None)
         _record_sign_in(username, "sign_in.refused")
         raise Problem(
             401,

@@ -631,6 +631,13 @@ def test_the_audit_log_has_the_filters_that_one_expects(fresh: Api) -> None:
     assert audit_targets(fresh, admin, "actor=ada&action=x") == ["t1"]
     assert audit_targets(fresh, admin, "target=t2") == ["t2"]
     assert audit_targets(fresh, admin, "actor=ad") == []
+    audit.record(Act(actor="eve", action="y", target="t4", reason="Laptop 100% STOLEN", address="192.0.2.7"))
+    assert audit_targets(fresh, admin, "reason=laptop 100%25 stolen") == ["t4"]
+    assert audit_targets(fresh, admin, "reason=lap%25stolen") == []
+    assert audit_targets(fresh, admin, "address=192.0.2.7") == ["t4"]
+    assert audit_targets(fresh, admin, "address=192.0.2") == []
+    for text in ("EVE", "t4", "stolen", "2.0.2.7"):
+        assert audit_targets(fresh, admin, f"text={text}") == ["t4"], text
     assert audit_targets(fresh, admin, "since=2026-03-01T01:00:00Z&until=2026-03-01T02:00:00Z") == ["t2"]
     assert audit_targets(fresh, admin, "since=2026-03-01T03:00:00%2B01:00&until=2026-04-01T00:00:00Z") == ["t3"]
     assert audit_targets(fresh, admin, "until=2026-04-01T00:00:00Z&limit=2") == ["t3", "t2"]

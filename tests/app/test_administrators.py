@@ -489,6 +489,69 @@ def test_an_administrator_sees_what_is_counted_and_lifts_it(fresh: Api) -> None:
     assert {("user.unlock", name), ("client.unlock", machine.client_id), ("address.unlock", "192.0.2.1")} <= set(acts)
 
 
+def locked_accounts(api: Api, admin: str) -> dict[str, list[tuple[str, str, int]]]:
+    """Whom each account that is locked keeps out, with the failures."""
+    listed, cursor = {}, 0
+    while cursor is not None:
+        page = api.get(f"/admin/throttle/locked?cursor={cursor}", token=admin).get_json()
+        for one in page["locked"]:
+            listed[one["username"]] = [(each["of"], each["value"], each["failures"]) for each in one["buckets"]]
+        cursor = page["next_cursor"]
+    return listed
+
+
+def test_accounts_that_exist_are_listed_while_somebody_has_to_wait_for_them(
+    fresh: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.routes.admin.throttle.PAGE_SIZE", 1)
+    admin, names = fresh.admin(), [fresh.add_user() for _ in range(3)]
+    fresh.service.stores.users.change(names[2], disabled=True)
+
+    def guess(name: str, *, times: int, address: str = "192.0.2.1") -> None:
+        for n in range(times):
+            fresh.post("/auth/login", json={"username": name, "password": f"guess {n}"}, address=address)
+
+    guess(names[0], times=9)
+    assert locked_accounts(fresh, admin) == {}
+    guess(names[0], times=1)
+    # What nobody is called may be a password that somebody typed in the wrong field.
+    guess("hunter2hunter2", times=12, address="192.0.2.2")
+    guess(names[1], times=10, address="192.0.2.3")
+    guess(names[2], times=10, address="192.0.2.4")
+
+    places = {names[0]: "192.0.2.1", names[1]: "192.0.2.3", names[2]: "192.0.2.4"}
+    assert locked_accounts(fresh, admin) == {name: [("place", place, 10)] for name, place in places.items()}
+
+    fresh.delete("/admin/throttle", token=admin, query_string={"username": names[0]})
+    assert locked_accounts(fresh, admin).keys() == set(names[1:])
+    # The list says who is kept out now, whatever it was told before.
+    fresh.service.stores.denylist.link.call(lambda client: client.delete(fresh.service.throttle._of_account(names[1])))
+    assert locked_accounts(fresh, admin).keys() == {names[2]}
+    fresh.delete(f"/admin/users/{names[2]}", token=admin)
+    assert locked_accounts(fresh, admin) == {}
+
+
+def test_an_account_that_strangers_have_filled_is_listed(valkey: Server, tmp_path: Path) -> None:
+    with prepared(settings_for(valkey, tmp_path, APP_GUESSES_ACCOUNT="12", APP_GUESSES_WINDOW="86400")) as api:
+        admin, name = api.admin(), api.add_user()
+        for n in range(12):
+            wrong = {"username": name, "password": f"guess {n}"}
+            api.post("/auth/login", json=wrong, address=f"192.0.2.{n}")
+
+        assert locked_accounts(api, admin) == {name: [("account", "", 12)]}
+
+
+def test_disabled_accounts_are_listed_apart(fresh: Api) -> None:
+    admin, name = fresh.admin(), fresh.add_user()
+    fresh.patch(f"/admin/users/{name}", token=admin, json={"disabled": True})
+
+    def listed(query: str) -> set[str]:
+        return {one["username"] for one in fresh.get(f"/admin/users{query}", token=admin).get_json()["users"]}
+
+    assert listed("?disabled=true") == {name}
+    assert listed("?disabled=false") == listed("") - {name}
+
+
 @pytest.mark.parametrize("query", ["", "?username=", "?username=a&address=::1", "?nonsense=x", "?address=somewhere"])
 def test_failures_of_nobody_in_particular_are_not_shown(fresh: Api, query: str) -> None:
     admin = fresh.admin()

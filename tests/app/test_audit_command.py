@@ -43,6 +43,9 @@ def test_an_export_takes_filters(filled: Api) -> None:
     assert [line["actor"] for line in export(filled, "--action", "user.create")] == ["eve"]
     assert [line["actor"] for line in export(filled, "--target", "subject:ada")] == ["operator bob"]
     assert export(filled, "--actor", "nobody") == []
+    assert [line["actor"] for line in export(filled, "--reason", "SCOPE")] == ["eve"]
+    assert [line["actor"] for line in export(filled, "--text", "bob")] == ["operator bob"]
+    assert export(filled, "--address", "192.0.2.7") == []
     assert len(export(filled, "--since", "2020-01-01")) == 2
     assert export(filled, "--until", "2020-01-01T00:00:00+01:00") == []
 

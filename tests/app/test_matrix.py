@@ -178,6 +178,8 @@ ROWS: dict[tuple[str, str], Row] = {
     ("GET", "/admin/keys"): Row(admins(200)),
     ("POST", "/admin/keys"): Row(admins(201)),
     ("DELETE", "/admin/keys/<key_id>"): Row(admins(200), path=lambda _: "/admin/keys/of-nobody"),
+    ("GET", "/admin/kinds"): Row(admins(200)),
+    ("GET", "/admin/throttle/locked"): Row(admins(200)),
     ("GET", "/admin/throttle"): Row(admins(200), body=lambda w: {"query_string": {"username": w.user.username}}),
     ("DELETE", "/admin/throttle"): Row(admins(204), body=lambda w: {"query_string": {"username": w.user.username}}),
     ("GET", "/api/me"): Row(signed_in(200)),

@@ -606,6 +606,13 @@ MUTANTS = (
         ("tests/attacks/test_service_guessing.py",),
     ),
     Mutant(
+        "a name that nobody has is listed as a locked account",
+        "app/routes/auth.py",
+        "exists=lambda: service().stores.users.get(username) is not None",
+        "exists=lambda: True",
+        ("tests/app/test_administrators.py",),
+    ),
+    Mutant(
         "a known device shares the bucket of strangers",
         "app/lua/throttle.lua",
         "bucket(KEYS[1], 'devices', 'account')",

@@ -25,6 +25,19 @@ class AuditQuery(TypedDict):
     actor: NotRequired[Annotated[str, Field(description="Only what this one did.", examples=["admin"])]]
     action: NotRequired[Annotated[str, Field(description="Only this.", examples=["user.change"])]]
     target: NotRequired[Annotated[str, Field(description="Only what concerns this.", examples=["subject:ada"])]]
+    reason: NotRequired[
+        Annotated[str, Field(description="Only with this in the reason, in any case.", examples=["stolen"])]
+    ]
+    address: NotRequired[Annotated[str, Field(description="Only from this address.", examples=["192.0.2.7"])]]
+    text: NotRequired[
+        Annotated[
+            str,
+            Field(
+                description="Only with this in the actor, action, target, reason or address, in any case.",
+                examples=["laptop"],
+            ),
+        ]
+    ]
     since: NotRequired[Annotated[GivenInstant, Field(description="Only what was done at this instant or later.")]]
     until: NotRequired[Annotated[GivenInstant, Field(description="Only what was done before this instant.")]]
     limit: NotRequired[Annotated[int, Field(description="So many at most.", ge=1, le=MAX_PAGE, examples=[50])]]
@@ -67,6 +80,9 @@ def audit_log(query: AuditQuery) -> AuditPage:
         actor=query.get("actor"),
         action=query.get("action"),
         target=query.get("target"),
+        reason=query.get("reason"),
+        address=query.get("address"),
+        text=query.get("text"),
         since=query.get("since"),
         until=query.get("until"),
     )

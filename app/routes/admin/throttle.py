@@ -11,7 +11,7 @@ from app.instants import rfc3339
 from app.openapi import Answer, operation
 from app.problems import Problem
 from app.routes.context import actor, service
-from app.routes.formats import Instant
+from app.routes.formats import PAGE_SIZE, Instant, Username
 from app.throttle import Bucket, is_address
 
 routes = Blueprint("throttle", __name__)
@@ -48,6 +48,47 @@ class Buckets(TypedDict):
     """What is counted now."""
 
     buckets: list[BucketJson]
+
+
+class LockedAccount(TypedDict):
+    """An account that somebody has to wait for."""
+
+    username: Username
+    buckets: Annotated[list[BucketJson], Field(description="Those that are full.")]
+
+
+class LockedQuery(TypedDict):
+    """Where the list goes on."""
+
+    cursor: NotRequired[Annotated[int, Field(ge=0, le=10**9, description="The `next_cursor` of the page before.")]]
+
+
+class LockedPage(TypedDict):
+    """A page of accounts. It may be short, and even empty, and not be the last."""
+
+    locked: list[LockedAccount]
+    next_cursor: Annotated[
+        int | None,
+        Field(description="Give it as `cursor` for the next page; null: this was the last.", examples=[None]),
+    ]
+
+
+@routes.get("/throttle/locked")
+@admin_required
+@operation()
+def locked(query: LockedQuery) -> LockedPage:
+    """The users' accounts that somebody has to wait for after too many failures, the last ones first.
+
+    It may be a stranger who has to wait, and not the owner: each full bucket says whom it concerns.
+    `DELETE /admin/throttle` lets everybody try again. Names that nobody has are not listed.
+    """
+    found, next_cursor = service().throttle.locked(skip=query.get("cursor", 0), limit=PAGE_SIZE)
+    return {
+        "locked": [
+            {"username": name, "buckets": [_bucket_json(bucket) for bucket in buckets]} for name, buckets in found
+        ],
+        "next_cursor": next_cursor,
+    }
 
 
 @routes.get("/throttle")

@@ -81,8 +81,9 @@ class UserChanged(UserJson):
 
 
 class UsersQuery(TypedDict):
-    """Where the list goes on."""
+    """The accounts to list."""
 
+    disabled: NotRequired[Annotated[bool, Field(description="Only those that are disabled, or are not.")]]
     cursor: NotRequired[AtCursor]
 
 
@@ -98,7 +99,9 @@ class UsersPage(TypedDict):
 @operation(refuses={400: "`invalid`: a cursor from elsewhere."})
 def users(query: UsersQuery) -> UsersPage:
     """The accounts, in the order of their names. Deleted ones are not among them."""
-    found = service().stores.users.page(after=query.get("cursor", ""), limit=PAGE_SIZE + 1)
+    found = service().stores.users.page(
+        after=query.get("cursor", ""), limit=PAGE_SIZE + 1, disabled=query.get("disabled")
+    )
     page, next_cursor = paged(found, lambda user: user.username)
     return {
         "users": [_user_json(user) for user in page],

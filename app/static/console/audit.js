@@ -8,11 +8,16 @@ const COLUMNS = [["When", ""], ["Who", ""], ["Did", "id"], ["To", "what"], ["Why
 let list = null;
 
 export function begin() {
-  $("audit-again").addEventListener("click", () => show());
+  $("audit-search").addEventListener("submit", (event) => {
+    event.preventDefault();
+    show();
+  });
+  $("audit-text").addEventListener("search", () => { if (!$("audit-text").value) show(); });
 }
 
 export function clear() {
   list = null;
+  $("audit-search").reset();
   $("audit-list").replaceChildren();
 }
 
@@ -24,8 +29,15 @@ export async function show() {
 }
 
 async function more(mine, cursor) {
-  const page = await api("GET", `/admin/audit${cursor ? `?cursor=${encodeURIComponent(cursor)}` : ""}`);
+  const query = new URLSearchParams();
+  if ($("audit-text").value.trim()) query.set("text", $("audit-text").value.trim());
+  if (cursor) query.set("cursor", cursor);
+  const page = await api("GET", `/admin/audit?${query}`);
   if (mine !== list) return;
+  if (cursor === null && page.records.length === 0) {
+    $("audit-list").replaceChildren(h("p", { class: "message" }, "No record has this in it."));
+    return;
+  }
   list.body.append(...page.records.map((record) => row(COLUMNS, [
     time(record.at), record.actor, code(record.action), code(record.target), h("span", {}, record.reason), record.address,
   ])));

@@ -18,3 +18,35 @@ export function open(title, content) {
   dialog.showModal();
   return dialog;
 }
+
+/**
+ * A question with one button, which is returned. What `act` resolves to takes the place of the question, and `changed`
+ * is called.
+ */
+export function ask(title, verb, kind, parts, act, changed) {
+  const problem = h("p", { class: "message refused", role: "alert", hidden: true });
+  const button = h("button", { class: kind }, verb);
+  const form = h("form", { onsubmit: submit }, parts, problem,
+    h("div", { class: "row end" }, h("button", { type: "button", onclick: () => dialog.close() }, "Cancel"), button));
+  const dialog = open(title, form);
+  return button;
+
+  async function submit(event) {
+    event.preventDefault();
+    button.disabled = true;
+    problem.hidden = true;
+    let said;
+    try {
+      said = await act();
+    } catch (refusal) {
+      button.disabled = false;
+      problem.textContent = refusal.message;
+      problem.hidden = false;
+      return;
+    }
+    const close = h("button", { class: "primary", onclick: () => dialog.close() }, "Close");
+    form.replaceWith(h("p", { class: "message ok", role: "status" }, said), h("div", { class: "row end" }, close));
+    close.focus();
+    changed();
+  }
+}

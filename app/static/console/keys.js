@@ -1,6 +1,6 @@
 // The keys that sign the tokens: the next one, and withdrawing one that leaked.
 
-import { open } from "./dialog.js";
+import { ask } from "./dialog.js";
 import { $, chip, code, h, row, table, time } from "./dom.js";
 import { api } from "./session.js";
 import * as words from "./words.js";
@@ -32,31 +32,6 @@ export async function show() {
   ]))).element);
 }
 
-/** A question with one button; what `act` resolves to takes the place of the question. */
-function ask(title, verb, kind, parts, act) {
-  const problem = h("p", { class: "message refused", role: "alert", hidden: true });
-  const button = h("button", { class: kind }, verb);
-  const form = h("form", { onsubmit: submit }, parts, problem,
-    h("div", { class: "row end" }, h("button", { type: "button", onclick: () => dialog.close() }, "Cancel"), button));
-  const dialog = open(title, form);
-  return button;
-
-  async function submit(event) {
-    event.preventDefault();
-    button.disabled = true;
-    try {
-      const said = await act();
-      const close = h("button", { class: "primary", onclick: () => dialog.close() }, "Close");
-      form.replaceWith(h("p", { class: "message ok", role: "status" }, said), h("div", { class: "row end" }, close));
-      close.focus();
-    } catch (refusal) {
-      button.disabled = false;
-      problem.textContent = refusal.message;
-      problem.hidden = false;
-    }
-  }
-}
-
 function rotate() {
   const next = keys.find(({ state }) => state === "next");
   const button = ask("Rotate the key", "Publish the next key", "primary", [
@@ -65,9 +40,8 @@ function rotate() {
     h("p", { class: "quiet small" }, "A key that leaked must be withdrawn instead."),
   ], async () => {
     const key = await api("POST", "/admin/keys");
-    show();
     return ["Key ", code(key.key_id), " is published, and signs from ", time(key.signs_from), " on."];
-  });
+  }, show);
   button.disabled = Boolean(next);
 }
 
@@ -86,8 +60,7 @@ export async function withdraw(id, changed) {
   ], async () => {
     const query = new URLSearchParams({ reason: reason.value });
     const { receipt } = await api("DELETE", `/admin/keys/${encodeURIComponent(id)}?${query}`);
-    changed();
     return [h("strong", {}, "Withdrawn. "), words.receipt(receipt)];
-  });
+  }, changed);
   button.disabled = true;
 }

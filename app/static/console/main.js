@@ -5,12 +5,13 @@ import * as audit from "./audit.js";
 import * as find from "./find.js";
 import * as health from "./health.js";
 import * as keys from "./keys.js";
+import * as locked from "./locked.js";
 import * as revocations from "./revocations.js";
 import { farewell, forget, remember } from "./revoke.js";
 import { api, events, heard, resume, signIn, signOut, username } from "./session.js";
 import * as words from "./words.js";
 
-const VIEWS = ["find", "revocations", "keys", "audit", "health"];
+const VIEWS = ["find", "revocations", "locked", "keys", "audit", "health"];
 const FOLLOW_MS = 2000;
 const HEALTH_MS = 5000;
 
@@ -34,6 +35,7 @@ function turn({ focus }) {
     revocations.seen();
     attempt(revocations.show);
   }
+  if (now === "locked") attempt(locked.show);
   if (now === "keys") attempt(keys.show);
   if (now === "audit") attempt(audit.show);
   if (now === "health") attempt(health.look);
@@ -112,7 +114,7 @@ async function learn() {
 function leave(message) {
   inside = false;
   for (const dialog of document.querySelectorAll("dialog")) dialog.close();
-  for (const part of [find, revocations, keys, audit, health]) part.clear();
+  for (const part of [find, revocations, locked, keys, audit, health]) part.clear();
   $("desk").hidden = $("account").hidden = true;
   $("door").hidden = false;
   say(farewell() || message);

@@ -1,6 +1,6 @@
 // Revoking and undoing: what it hits, why, and a confirmation that grows with the damage.
 
-import { open } from "./dialog.js";
+import { ask, open } from "./dialog.js";
 import { count, h } from "./dom.js";
 import { api, username } from "./session.js";
 import * as words from "./words.js";
@@ -132,35 +132,15 @@ export function remember(changed) {
 /** Ask why, take exactly this revocation back, and say so. */
 export function undo(revocation, changed) {
   const reason = h("input", { maxlength: "256", autocomplete: "off", autofocus: true });
-  const problem = h("p", { class: "message refused", role: "alert", hidden: true });
-  const button = h("button", { class: "primary" }, "Undo");
-  const form = h("form", { onsubmit: submit },
+  ask(`Undo the revocation of ${words.title(revocation)}`, "Undo", "primary", [
     h("p", {}, "What it took comes back, unless another revocation took it too. It was revoked by ",
       h("strong", {}, revocation.actor || "nobody"), ": ", h("q", {}, revocation.reason)),
-    h("label", {}, "Reason", reason), problem,
-    h("div", { class: "row end" }, h("button", { type: "button", onclick: () => dialog.close() }, "Cancel"), button));
-  const dialog = open(`Undo the revocation of ${words.title(revocation)}`, form);
-  return dialog;
-
-  async function submit(event) {
-    event.preventDefault();
-    button.disabled = true;
-    let answer;
-    try {
-      answer = await api("DELETE", `/admin/revocations/${encodeURIComponent(revocation.id)}?reason=${encodeURIComponent(reason.value)}`);
-    } catch (refusal) {
-      button.disabled = false;
-      problem.textContent = refusal.message;
-      problem.hidden = false;
-      return;
-    }
-    const close = h("button", { class: "primary", onclick: () => dialog.close() }, "Close");
-    form.replaceWith(h("p", { class: "message ok", role: "status" }, h("strong", {}, "Undone. "), "It is not revoked by this any more.",
-      answer.still_disabled && ` But ${revocation.value} is disabled, and stays out until somebody enables it.`),
-      h("div", { class: "row end" }, close));
-    close.focus();
-    changed();
-  }
+    h("label", {}, "Reason", reason),
+  ], async () => {
+    const answer = await api("DELETE", `/admin/revocations/${encodeURIComponent(revocation.id)}?reason=${encodeURIComponent(reason.value)}`);
+    return [h("strong", {}, "Undone. "), "It is not revoked by this any more.",
+      answer.still_disabled && ` But ${revocation.value} is disabled, and stays out until somebody enables it.`];
+  }, changed);
 }
 
 /** Ask twice, and take back everything that was revoked together with this. */
