@@ -114,12 +114,12 @@ class LogWatch:
 
     def _tell(self, head: Head, fault: str, *, is_whole: bool) -> None:
         """Say what became of the server since the last look."""
+        if self._is_down and (fault or is_whole):
+            self._is_down = False
+            self._say("It answers again." if fault else "It answers again, and no change is missing.")
         if head.epoch != self._epoch:
             what = "began" if self._epoch in head.replaced else "is in force, which does not follow the one before"
             self._say(f"Epoch {head.epoch} {what}: nothing issued before {instant(head.everything_ms)} is accepted.")
             self._epoch = head.epoch
-        if self._is_down and (fault or is_whole):
-            self._is_down = False
-            self._say("It answers again." if fault else "It answers again, and no change is missing.")
         if fault:
             self._say(fault)

@@ -116,8 +116,8 @@ def revoke(
         code = _revoke_all(denylist, handles, order) if path else _revoke_one(denylist, handles[0], order)
     if value and not as_program:
         notify(
-            f"No deny-list knows which {kind}s there are: this is about tokens with exactly this one, to the letter. "
-            "`revocation check` says of a token whether it is refused."
+            f"No deny-list knows whether there is a {kind} {value}. It refuses the tokens that name exactly this one, "
+            "capitals included; `revocation check` says of one whether it is refused."
         )
     return code
 
