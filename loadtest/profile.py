@@ -67,7 +67,7 @@ QUICK: Final = Profile(
     revocations_under_fault=1,
     fault_seconds=1.5,
     entries=(0, 10_000),
-    seconds=8.0,
+    seconds=12.0,
     whole_seconds=110.0,
     other_seconds=40.0,
 )

@@ -24,6 +24,11 @@ _VERDICTS = {
 #: The headers of an answer that tell a client what to do.
 _TELLING: Final = ("WWW-Authenticate", "Retry-After")
 
+_OWN_WORDS: Final = (
+    "flask-jwt-extended answers in its own words: 401 where the token is revoked or has expired, else 422, unless the "
+    "application says otherwise."
+)
+
 
 @click.command(epilog=exits.HELP)
 @click.argument("token", required=False)
@@ -51,7 +56,8 @@ def check(
     verifier = trust.verifier(chosen)
     explanation = explain(read_token(token), verifier, partial(chosen.connected, decides=True), scope=scope)
     code, sentence = _VERDICTS[explanation.verdict]
-    answer = None if explanation.error is None else Bearer().answer(explanation.error)
+    in_own_words = trust.of_jwt_extended and explanation.verdict == "refused"
+    answer = None if explanation.error is None or in_own_words else Bearer().answer(explanation.error)
     if as_program:
         print_json(
             {
@@ -66,9 +72,9 @@ def check(
         return code
     print_table(("", "step", "seen"), rows(explanation))
     click.echo("")
-    if answer is not None and explanation.reason is not None:
-        told = [f"{name}: {value}" for name, value in answer.headers if name in _TELLING]
-        click.echo(safe(f"The adapters answer {', '.join([answer.status_line, *told])}"))
+    if explanation.reason is not None:
+        told = [f"{name}: {value}" for name, value in answer.headers if name in _TELLING] if answer else []
+        click.echo(safe(f"The adapters answer {', '.join([answer.status_line, *told])}") if answer else _OWN_WORDS)
         known = refusal(explanation.reason)
         click.echo(f"To mend it: {known.mend}." if known else "")
     click.echo(f"{sentence}{f' ({explanation.reason}).' if explanation.reason else ''}")

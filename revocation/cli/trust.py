@@ -26,6 +26,8 @@ class Trust:
     token_types: tuple[str, ...]
     require_jti: bool
     iat_tolerance_seconds: int | None
+    #: Whether the tokens are those of flask-jwt-extended, which name no audience, and perhaps no issuer.
+    of_jwt_extended: bool = False
 
     def verifier(self, chosen: ChosenDenylist) -> TokenVerifier:
         """A verifier of these tokens. Raises click.UsageError that names every missing option."""
@@ -33,7 +35,7 @@ class Trust:
         options = (
             ("--keys-dir (REVOCATION_KEYS_DIR) or --jwks (REVOCATION_JWKS): the keys that sign them", keys),
             ("--issuer (REVOCATION_ISSUER)", self.issuer),
-            ("--audience (REVOCATION_AUDIENCE)", self.audience),
+            ("--audience (REVOCATION_AUDIENCE)", self.audience or self.of_jwt_extended),
         )
         missing = [option for option, value in options if not value]
         if keys is None or self.issuer is None or missing:
@@ -46,6 +48,15 @@ class Trust:
             jwks=self.jwks,
             token_cache_size=0,
         )
+        if self.of_jwt_extended:
+            return settings.verifier(
+                audience=None,
+                token_types=("JWT",),
+                require_iss=False,
+                integer_subject=True,
+                require_jti=self.require_jti,
+                iat_tolerance_seconds=self.iat_tolerance_seconds,
+            )
         return settings.verifier(
             token_types=self.token_types,
             require_jti=self.require_jti,
@@ -93,6 +104,13 @@ def trust_options(command: Callable[..., T]) -> Callable[..., T]:
             shell_complete=_types_that_begin,
             help="A type (`typ`); JWT for Auth0, Keycloak and the like. May be repeated.",
         ),
+        click.option(
+            "--flask-jwt-extended",
+            "of_jwt_extended",
+            is_flag=True,
+            help="The tokens are those of flask-jwt-extended: of the type JWT, for no audience, and perhaps without an "
+            "issuer.",
+        ),
         click.option("--no-jti", is_flag=True, help="Accept tokens without `jti`."),
         click.option(
             "--iat-tolerance",
@@ -111,11 +129,12 @@ def trust_options(command: Callable[..., T]) -> Callable[..., T]:
         issuer: str | None,
         audience: tuple[str, ...],
         token_types: tuple[str, ...],
+        of_jwt_extended: bool,
         no_jti: bool,
         iat_tolerance: int | None,
         **kwargs: Any,
     ) -> T:
-        trust = Trust(keys_dir, jwks, issuer, audience, token_types, not no_jti, iat_tolerance)
+        trust = Trust(keys_dir, jwks, issuer, audience, token_types, not no_jti, iat_tolerance, of_jwt_extended)
         return command(*args, trust=trust, **kwargs)
 
     decorated: Callable[..., T] = trusting

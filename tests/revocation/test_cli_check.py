@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from flask import Flask
+from flask_jwt_extended import JWTManager, create_access_token
 
 import revocation
 from revocation import (
@@ -165,6 +167,33 @@ def test_it_answers_as_every_adapter_does(
     assert done.json["answer"]["status"] == wanted.status
     assert done.json["reason"] == json.loads(wanted.body)["reason"]
     assert refusal(done.json["reason"]) is not None
+
+
+def test_tokens_of_flask_jwt_extended_are_explained_as_well(
+    terminal: Terminal, denylist: RedisDenylist, tmp_path: Path
+) -> None:
+    """They have the type JWT, no audience, and here no issuer and a number for a user."""
+    app = Flask("made")
+    app.config |= {"JWT_SECRET_KEY": "s" * 32}
+    JWTManager(app)
+    with app.app_context():
+        token = create_access_token("7", additional_claims={"sub": 7})
+    keys = tmp_path / "theirs"
+    keys.mkdir()
+    (keys / "one.secret").write_bytes(urlsafe_b64encode(b"s" * 32))
+    terminal.env.pop("REVOCATION_AUDIENCE")
+    arguments = ("check", "--flask-jwt-extended", "--keys-dir", str(keys))
+
+    accepted = terminal(*arguments, stdin=token)
+    denylist.revoke(Handle("subject", "7", issuer=ISSUER), reason="laptop stolen")
+    refused = terminal(*arguments, stdin=token)
+
+    assert accepted.code == exits.OK, accepted.out + accepted.err
+    assert refused.code == exits.REFUSED
+    assert "laptop stolen" in refused.out
+    assert "flask-jwt-extended answers in its own words: 401" in refused.out
+    assert "The adapters answer" not in refused.out
+    assert terminal(*arguments, "--json", stdin=token).json["answer"] is None
 
 
 def test_the_verdict_comes_last_and_the_answer_of_the_adapters_before_it(
