@@ -10,6 +10,7 @@ from revocation.bearer import Bearer
 from revocation.cli import exits
 from revocation.cli.chosen_denylist import ChosenDenylist
 from revocation.cli.explanation import explain, rows
+from revocation.cli.progress import Progress
 from revocation.cli.refusals import REFUSALS, refusal
 from revocation.cli.terminal import print_json, print_table, safe
 from revocation.cli.token_input import read_token
@@ -54,7 +55,9 @@ def check(
     if reason is not None:
         return _explain_reason(reason, as_program=as_program)
     verifier = trust.verifier(chosen)
-    explanation = explain(read_token(token), verifier, partial(chosen.connected, decides=True), scope=scope)
+    given = read_token(token)
+    with Progress("Asking for the keys of the issuer, and the deny-list"):
+        explanation = explain(given, verifier, partial(chosen.connected, decides=True), scope=scope)
     code, sentence = _VERDICTS[explanation.verdict]
     in_own_words = trust.of_jwt_extended and explanation.verdict == "refused"
     answer = None if explanation.error is None or in_own_words else Bearer().answer(explanation.error)

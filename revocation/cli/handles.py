@@ -10,7 +10,7 @@ from revocation.claims import Claims
 from revocation.cli.chosen_denylist import ChosenDenylist
 from revocation.cli.token_input import read_token
 from revocation.cli.trust import Trust
-from revocation.errors import InvalidTokenError
+from revocation.errors import ConfigurationError, InvalidTokenError
 from revocation.handle_kinds import HandleKinds
 from revocation.handles import KINDS, Handle, Kind, is_own_kind
 
@@ -31,8 +31,12 @@ class KindOfHandle(click.ParamType[Kind]):
         return value
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        """The built-in kinds that begin so."""
-        return [CompletionItem(kind) for kind in KINDS if kind.startswith(incomplete)]
+        """The kinds that begin so: the built-in ones, and those that the environment names."""
+        try:
+            own = tuple(ChosenDenylist().settings.handles.own)
+        except ConfigurationError:
+            own = ()
+        return [CompletionItem(kind) for kind in (*KINDS, *own) if kind.startswith(incomplete)]
 
 
 def issuer_of(trust: Trust) -> str:

@@ -5,6 +5,7 @@ import sys
 import click
 
 from revocation.cli.chosen_denylist import ChosenDenylist
+from revocation.cli.progress import Progress
 
 _LONGEST_SESSION_SECONDS = 366 * 86_400
 _LONGEST_BOUND_SECONDS = 86_400
@@ -75,26 +76,24 @@ def init(
     denylist = chosen.connected(session_seconds=session_seconds or 0)
     if declare and not yes:
         _ask_again(declare, following=len(denylist.leases.living()))
-    head, opened = denylist.open(
-        accept_existing=accept_existing,
-        new_epoch=new_epoch,
-        longest_bound_seconds=bound_seconds if bound_seconds is not None else min(own_bound, _LONGEST_BOUND_SECONDS),
-        replicas=replicas,
-        declare=declare,
-        withdraw=withdraw,
-    )
-    name = f"{chosen.place}, namespace {chosen.settings.namespace}"
-    if not opened:
-        click.echo(
-            f"Open already: {name}, epoch {head.epoch}. Nothing was cut off; --new-epoch refuses all that is out."
+    with Progress("Opening"):
+        head, opened = denylist.open(
+            accept_existing=accept_existing,
+            new_epoch=new_epoch,
+            longest_bound_seconds=min(own_bound, _LONGEST_BOUND_SECONDS) if bound_seconds is None else bound_seconds,
+            replicas=replicas,
+            declare=declare,
+            withdraw=withdraw,
         )
+    place = f"{chosen.place}, namespace {chosen.settings.namespace}, epoch {head.epoch}"
+    kinds = ", ".join(word.removesuffix("*") for word in head.kinds)
+    told = f" Kinds of handles besides the built-in ones: {kinds or 'none'}." if declare or withdraw else ""
+    if not opened:
+        click.echo(f"Open already: {place}. Nothing was cut off; --new-epoch refuses all that is out.{told}")
     elif accept_existing:
-        click.echo(f"Opened: {name}, epoch {head.epoch}. It accepts tokens from before.")
+        click.echo(f"Opened: {place}. It accepts tokens from before.{told}")
     else:
-        click.echo(f"Opened: {name}, epoch {head.epoch}. It accepts nothing issued before this moment.")
-    if declare or withdraw:
-        kinds = ", ".join(word.removesuffix("*") for word in head.kinds)
-        click.echo(f"Kinds of handles besides the built-in ones: {kinds or 'none'}.")
+        click.echo(f"Opened: {place}. It accepts nothing issued before this moment.{told}")
 
 
 def _ask_again(kinds: tuple[str, ...], *, following: int) -> None:

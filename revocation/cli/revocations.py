@@ -10,6 +10,7 @@ import click
 from revocation.cli import exits
 from revocation.cli.chosen_denylist import ChosenDenylist
 from revocation.cli.handles import KindOfHandle
+from revocation.cli.progress import Progress
 from revocation.cli.terminal import instant, notify, print_facts, print_json, print_table, span
 from revocation.denylist import Revocation
 from revocation.handles import Handle, Kind
@@ -79,7 +80,11 @@ def list_(chosen: ChosenDenylist, *, kind: Kind | None, limit: int, as_program: 
     denylist = chosen.connected()
     if kind is not None and kind not in (known := denylist.kinds()):
         raise click.UsageError(f"The deny-list declares no kind {kind!r}; it knows {', '.join(known)}.")
-    newest = list(islice(live(denylist, kind=kind), limit + 1))
+    newest: list[Revocation] = []
+    with Progress("Reading") as progress:
+        for revocation in islice(live(denylist, kind=kind), limit + 1):
+            newest.append(revocation)
+            progress.done = len(newest)
     shown, more = newest[:limit], len(newest) > limit
     if as_program:
         print_json({"revocations": [as_json(revocation) for revocation in shown], "more": more})

@@ -19,7 +19,7 @@ _LIMIT_SECONDS = 60
 SCRIPTS = Path(sys.executable).parent
 
 #: No server can be reached: completing must not need one.
-UNREACHABLE = {"REVOCATION_REDIS_URL": "redis://127.0.0.1:1/0"}
+UNREACHABLE = {"REVOCATION_REDIS_URL": "redis://127.0.0.1:1/0", "REVOCATION_HANDLES": "org=org_id"}
 
 
 @pytest.fixture
@@ -73,6 +73,7 @@ def _completed(shell: str, words: str, position: str) -> str:
         ("fish", "revocation check --type J", "J", "plain,JWT"),
         ("fish", "revocation check --jwks dis", "dis", "plain,discover"),
         ("bash", "revocation --data-dir /sr", "2", "dir,/sr"),
+        ("bash", "revocation list --kind or", "3", "plain,org"),
     ],
 )
 def test_every_shell_is_answered_in_its_own_way(shell: str, words: str, position: str, answer: str) -> None:
