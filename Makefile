@@ -27,19 +27,22 @@ test: .venv/.installed ## run every test, on real servers; ARGS="-k refresh -x" 
 bench: .venv/.installed ## measure what revocation costs here, in one or two minutes; ARGS=--full for all of it
 	@$(BIN)/python -m loadtest $(ARGS)
 
-# They touch every dependency: servers, Flask, Prometheus, fakeredis, the command, the service with its database and server.
+# They touch every dependency: servers, Flask, Prometheus, fakeredis, the command, the service with its database and server,
+# every framework.
 TELLING := tests/revocation/test_flask.py tests/revocation/test_metrics.py tests/revocation/test_testing.py \
 	tests/revocation/test_redis_denylist.py tests/app/test_sign_in.py tests/app/test_database.py \
-	tests/app/test_startup.py tests/faults/test_full_disk.py
+	tests/app/test_startup.py tests/faults/test_full_disk.py tests/adapters/test_asgi.py \
+	tests/adapters/test_flask_jwt_extended.py tests/adapters/test_mcp.py tests/adapters/test_examples.py
 TELL := -m pytest -q -n auto --dist loadfile -p no:cacheprovider
 
-# What is in PYTHONPATH comes before what is in .venv, for every process that a test starts as well.
+# What is in PYTHONPATH comes before what is in .venv, for every process that a test starts as well. What old versions use
+# may be deprecated in newer ones of their own dependencies.
 floors: .venv/.installed ## a telling part of the tests, with the lowest versions that pyproject.toml allows
 	@rm -rf build/floors && mkdir -p build/floors
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --resolution lowest-direct \
 		--all-extras --group service --output-file build/floors/versions pyproject.toml >/dev/null
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --target build/floors --no-deps -r build/floors/versions
-	@PYTHONPATH="$(CURDIR)/build/floors" $(BIN)/python $(TELL) $(TELLING) $(ARGS)
+	@PYTHONPATH="$(CURDIR)/build/floors" $(BIN)/python $(TELL) -W ignore::DeprecationWarning $(TELLING) $(ARGS)
 
 pythons: .venv/.installed ## the same tests with the locked versions, on each Python of 3.12 to 3.14 that is installed
 	@for version in 3.12 3.13 3.14; do \
