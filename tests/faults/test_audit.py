@@ -83,7 +83,7 @@ class Load:
         return answer
 
     def _me(self) -> None:
-        while not self.over.wait(0.02):
+        while not self.over.wait(0.05):
             self._ask("me", "GET", "/api/me", token=self.token)
 
     def _log_out(self) -> None:
@@ -101,7 +101,7 @@ class Load:
                 return
 
     def _sign_in(self) -> None:
-        while not self.over.wait(0.05):
+        while not self.over.wait(0.2):
             self._ask("sign in", "POST", "/auth/login", json={"username": "visitor", "password": PASSWORD})
 
     def _command(self) -> None:

@@ -92,7 +92,8 @@ class Visitor:
 
     def barriers(self) -> list[str]:
         """What axe-core finds serious or critical for people who use the page in another way."""
-        self.page.evaluate(Axe().axe_script)
+        if not self.page.evaluate("'axe' in window"):
+            self.page.evaluate(Axe().axe_script)
         found: list[dict[str, Any]] = self.page.evaluate(_BARRIERS)
         return [
             f"{one['id']}: {one['help']}: {', '.join(str(node['target']) for node in one['nodes'])}"

@@ -30,7 +30,9 @@ def claims(token: str) -> dict[str, Any]:
 @pytest.fixture(params=["gthread", "sync", "gevent"])
 def embedded(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Service]:
     settings = {"APP_WORKER_CLASS": request.param, "REVOCATION_MAX_STALENESS": "0"}
-    with serving(tmp_path, how="exec", **settings) as service:
+    # As users start it, with the worker class that they get.
+    how = "exec" if request.param == "gthread" else "fork"
+    with serving(tmp_path, how=how, **settings) as service:
         yield service
 
 
