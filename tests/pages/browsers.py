@@ -91,14 +91,12 @@ class Visitor:
         self.page.screenshot(path=ARTIFACTS / f"{name}.png", full_page=full_page)
 
     def barriers(self) -> list[str]:
-        """What axe-core finds serious or critical for people who use the page in another way."""
+        """What axe-core finds, however small, that stands in the way of people who use the page in another way."""
         if not self.page.evaluate("'axe' in window"):
             self.page.evaluate(Axe().axe_script)
         found: list[dict[str, Any]] = self.page.evaluate(_BARRIERS)
         return [
-            f"{one['id']}: {one['help']}: {', '.join(str(node['target']) for node in one['nodes'])}"
-            for one in found
-            if one["impact"] in ("serious", "critical")
+            f"{one['id']}: {one['help']}: {', '.join(str(node['target']) for node in one['nodes'])}" for one in found
         ]
 
     def _on_console(self, message: ConsoleMessage) -> None:

@@ -49,7 +49,7 @@ def found_in_the_audit(page: Page, text: str, *, did: str) -> None:
     page.get_by_role("link", name="Audit").click()
     page.get_by_role("searchbox", name="With").fill(text.upper())
     page.get_by_role("button", name="Search").click()
-    rows = page.get_by_role("region", name="Audit log").get_by_role("row")
+    rows = page.get_by_role("region", name="Records").get_by_role("row")
     # One is the row of headings.
     expect(rows).to_have_count(2)
     expect(rows.last).to_contain_text(text)

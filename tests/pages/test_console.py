@@ -88,7 +88,7 @@ def test_the_whole_story_by_clicking(desk: Visitor, service: Service) -> None:
     assert service.post("/auth/refresh", json=body).status_code == 200
 
     page.get_by_role("link", name="Audit").click()
-    rows = page.get_by_role("region", name="Audit log").get_by_role("row")
+    rows = page.get_by_role("region", name="Records").get_by_role("row")
     expect(rows.filter(has_text="revocation.create").filter(has_text="laptop stolen ☂")).to_have_count(1)
     expect(rows.filter(has_text="revocation.undo").filter(has_text="it was under the desk")).to_have_count(1)
     desk.keep("console-audit")

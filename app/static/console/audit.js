@@ -23,7 +23,7 @@ export function clear() {
 
 /** The log from its newest record. */
 export async function show() {
-  list = table("Audit log", COLUMNS, []);
+  list = table("Records", COLUMNS, []);
   $("audit-list").replaceChildren(list.element);
   await more(list, null);
 }

@@ -24,8 +24,8 @@ export function clear() {
 
 export async function show() {
   const place = mine = h("div", { class: "lists" });
-  const locked = h("section", { "aria-label": "Too many failures to sign in" }, h("h3", {}, "Too many failures to sign in"));
-  const disabled = h("section", { "aria-label": "Disabled" }, h("h3", {}, "Disabled by an administrator"));
+  const locked = h("div", {}, h("h3", {}, "Too many failures to sign in"));
+  const disabled = h("div", {}, h("h3", {}, "Disabled by an administrator"));
   place.append(locked, disabled);
   await Promise.all([
     list(locked, LOCKED, "/admin/throttle/locked", ({ locked: found }) => found.map(waiting), "Nobody has to wait."),
@@ -36,7 +36,7 @@ export async function show() {
 
 /** A page of rows behind its heading, and a button for the next one. */
 async function list(place, columns, path, rows, none) {
-  const { element, body } = table(place.getAttribute("aria-label"), columns, []);
+  const { element, body } = table(place.textContent, columns, []);
   await more(null);
 
   async function more(cursor) {
