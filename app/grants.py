@@ -113,13 +113,18 @@ class Grants:
     def _require_agreement(self, session: Session) -> None:
         """Raise DenylistUnavailableError where this process remembers that a session is revoked and Redis does not.
 
-        Either somebody undid it a moment ago, or Redis has lost it: the follower is about to find out.
+        Either somebody undid it a moment ago, or Redis has lost it: the follower is about to find out. A session that
+        was revoked after its token was used up is known to both: it is refused.
         """
         if self._following is None:
             return
-        cutoff, _ = self._following.look_up(self._sessions.handles(session))
-        if session.signed_in_ms < cutoff:
-            raise DenylistUnavailableError("This process remembers a revocation of this session that Redis lacks.")
+        handles = self._sessions.handles(session)
+        cutoff, _ = self._following.look_up(handles)
+        if session.signed_in_ms >= cutoff:
+            return
+        if session.signed_in_ms < self._denylist.latest_cutoff(handles):
+            raise RefreshRefusedError("revoked")
+        raise DenylistUnavailableError("This process remembers a revocation of this session that Redis lacks.")
 
     def _granted(self, session: Session) -> str | None:
         """The scope that a session has today: no more than its user; None where the account is gone or disabled."""

@@ -47,7 +47,8 @@ class Progress:
     ) -> None:
         self._ended.set()
         if self._thread is not None:
-            self._thread.join()
+            # A terminal that takes nothing holds the line up, and not the command.
+            self._thread.join(_BETWEEN_SECONDS)
 
     @property
     def line(self) -> str:

@@ -56,6 +56,25 @@ def test_a_session_that_only_this_process_knows_to_be_revoked_gets_no_tokens(val
         assert api.refresh(login.refresh_token).status_code == 503
 
 
+def test_a_session_that_is_revoked_while_its_token_is_used_up_is_refused_and_not_unavailable(
+    valkey: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The follower hears of the revocation between the rotation and the last look: nothing is lost, so it is a 401."""
+    with prepared(settings_for(valkey, tmp_path, REVOCATION_MAX_STALENESS="1")) as api:
+        login = api.login()
+        sessions = api.service.grants._sessions
+        rotate = sessions.rotate
+
+        def rotated_and_revoked(*presented: Any, **origin: Any) -> Any:
+            rotation = rotate(*presented, **origin)
+            api.revoke(api.admin(), kind="session", value=login.session_id)
+            return rotation
+
+        monkeypatch.setattr(sessions, "rotate", rotated_and_revoked)
+
+        assert api.refresh(login.refresh_token).status_code == 401
+
+
 def test_the_grace_of_a_token_counts_from_its_own_first_use_and_not_from_the_last_rotation(api: Api) -> None:
     grace = api.settings.refresh_grace_seconds
     first = api.login()

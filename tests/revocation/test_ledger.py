@@ -1,6 +1,6 @@
 """The live list where there is much of it: what was revoked together is one, and a page costs what it shows."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -11,7 +11,7 @@ import redis
 from revocation import Handle, RedisDenylist, Revocation
 from revocation.denylist import Note, Page
 from tests.support.denylists import all_pages, opened
-from tests.support.servers import Server
+from tests.support.servers import Server, running
 from tests.support.tokens import ISSUER
 
 MANY = 50_000
@@ -90,9 +90,16 @@ def test_only_what_matches_is_listed(denylist: RedisDenylist) -> None:
 
 
 @pytest.fixture(scope="module")
-def crowded(valkey: Server) -> RedisDenylist:
+def quiet() -> Iterator[Server]:
+    """A server that nobody else uses: it counts the commands of its own client alone."""
+    with running("valkey") as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def crowded(quiet: Server) -> RedisDenylist:
     """Fifty thousand live revocations: half of them made one by one, and then half by one call."""
-    denylist = opened(valkey.client(), "crowded")
+    denylist = opened(quiet.client(), "crowded")
     for first in range(0, MANY // 2, 256):
         # One step for many that belong to no batch, since so many calls would take a minute.
         denylist._revoke_batch(
