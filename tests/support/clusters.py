@@ -61,15 +61,9 @@ class Cluster:
 @contextlib.contextmanager
 def three_nodes() -> Iterator[Cluster]:
     """A cluster until the block ends."""
-    # The bus of a node listens 10,000 above its port.
-    ports: list[int] = []
-    while len(ports) < 3:
-        port = free_port()
-        if port < 55_000 and port not in ports:
-            ports.append(port)
-    cluster = Cluster(tuple(ports))
+    cluster = Cluster(tuple(free_port() for _ in range(3)))
     with contextlib.ExitStack() as stack:
-        for port in ports:
+        for port in cluster.ports:
             stack.enter_context(running("valkey", "--port", str(port), *_OPTIONS))
         _form(cluster)
         yield cluster

@@ -80,7 +80,7 @@ class Cluster:
 def secured_nodes(directory: Path, *, key: str, options: Sequence[str] = ()) -> Iterator[Cluster]:
     """Three nodes over TLS and with passwords, and two replicas of the one that holds a key."""
     secured = Secured.made_in(directory)
-    ports = _ports(5)
+    ports = tuple(free_port() for _ in range(5))
     cluster = Cluster(ports[:3], secured)
     with _ended(cluster):
         for port in ports:
@@ -101,16 +101,6 @@ def secured_nodes(directory: Path, *, key: str, options: Sequence[str] = ()) -> 
             with cluster.node(port) as node:
                 secured.admit(node)
         yield cluster
-
-
-def _ports(count: int) -> tuple[int, ...]:
-    # The bus of a node listens 10,000 above its port.
-    ports: list[int] = []
-    while len(ports) < count:
-        port = free_port()
-        if port < 55_000 and port not in ports:
-            ports.append(port)
-    return tuple(ports)
 
 
 @contextlib.contextmanager

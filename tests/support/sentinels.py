@@ -40,11 +40,13 @@ def three_nodes() -> Iterator[Sentinels]:
                 client.config_set("replica-announce-port", proxy.port if port == nodes[0] else port)
                 if port != nodes[0]:
                     client.replicaof("127.0.0.1", proxy.port)
+        processes = {}
         for port in sentinels:
             directory = stack.enter_context(short_directory())
-            stack.callback(end, _sentinel(directory, port, primary=proxy.port))
-        for port in sentinels:
-            _wait_until_complete(port)
+            processes[port] = _sentinel(directory, port, primary=proxy.port)
+            stack.callback(end, processes[port])
+        for port, process in processes.items():
+            _wait_until_complete(port, process)
         yield Sentinels(
             f"redis+sentinel://{','.join(f'127.0.0.1:{port}' for port in sentinels)}/service",
             f"redis://127.0.0.1:{nodes[0]}/0",
@@ -70,7 +72,7 @@ def _sentinel(directory: Path, port: int, *, primary: int) -> "subprocess.Popen[
     return subprocess.Popen([binary("valkey"), str(configuration), "--sentinel"], stdout=subprocess.DEVNULL)
 
 
-def _wait_until_complete(port: int) -> None:
+def _wait_until_complete(port: int, process: "subprocess.Popen[bytes]") -> None:
     """Wait until a Sentinel knows both replicas and both other Sentinels."""
     deadline = time.monotonic() + START_SECONDS
     while True:
@@ -78,5 +80,6 @@ def _wait_until_complete(port: int) -> None:
             state: Any = client.sentinel_master("service")
             if state["num-other-sentinels"] == 2 and state["num-slaves"] == 2:
                 return
+        assert process.poll() is None, f"the Sentinel on port {port} has ended: {process.returncode}"
         assert time.monotonic() < deadline, f"the Sentinel on port {port} does not know the others"
         time.sleep(0.05)
