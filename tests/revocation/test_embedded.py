@@ -45,7 +45,9 @@ def client_of(directory: Path) -> RedisDenylist:
 
 
 def pid_of(directory: Path) -> int:
+    """The process of the server that serves. Raises RedisError also where it still loads its data."""
     with contextlib.closing(plain(connect(f"embedded:{directory}", timeout_seconds=10))) as client:
+        client.ping()
         return int(client.info("server")["process_id"])
 
 
