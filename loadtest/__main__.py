@@ -71,7 +71,7 @@ def measure(profile: Profile, tell: Tell, *, parts: Mapping[str, Any] = PARTS) -
 
 
 @click.command()
-@click.option("--quick/--full", default=True, help="A run of two minutes, or of eight. Default: quick.")
+@click.option("--quick/--full", default=True, help="Two minutes, or about a quarter of an hour. Default: quick.")
 @click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Where the figures go, as JSON.")
 def main(*, quick: bool, output: Path | None) -> None:
     """Measure what it costs to be able to take a token back, beside the alternatives, and write a report.

@@ -5,6 +5,7 @@ The peers are used as their documentation shows.
 """
 
 import functools
+import math
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -32,11 +33,12 @@ Name = Literal[
 #: In the order in which they take turns.
 NAMES: Final[tuple[Name, ...]] = get_args(Name)
 
-#: Those that refuse what was taken back.
-REVOCABLE: Final = frozenset[Name]({"jwt_extended", "session", "introspection", "strict", "bounded"})
+#: `max_staleness` of ours, and of those of ours that check.
+POSITIONS: Final[Mapping[Name, float]] = {"strict": 0.0, "bounded": 1.0, "stateless": math.inf}
+BOUNDED: Final[Mapping[Name, float]] = {name: bound for name, bound in POSITIONS.items() if bound < math.inf}
 
-#: `max_staleness` of ours.
-POSITIONS: Final[Mapping[str, float]] = {"strict": 0.0, "bounded": 1.0, "stateless": float("inf")}
+#: Those that refuse what was taken back.
+REVOCABLE: Final = frozenset[Name]({"jwt_extended", "session", "introspection", *BOUNDED})
 
 #: The measured route; what takes back whatever it is asked with; what a worker tells of itself; sessions begin here.
 PATH: Final = "/me"
@@ -306,13 +308,14 @@ class Ours(Open):
         self.guard.denylist.revoke(Handle.token(self._auth.claims), wait_seconds=seconds)
 
 
-_PEERS: Final[Mapping[str, Callable[[Flask, Setup], Open]]] = {
+_PROTECTIONS: Final[Mapping[str, Callable[[Flask, Setup], Open]]] = {
     "none": Open,
     "textbook": Textbook,
     "joserfc": Joserfc,
     "jwt_extended": JwtExtended,
     "session": ServerSideSession,
     "introspection": Introspection,
+    **{name: functools.partial(Ours, max_staleness=bound) for name, bound in POSITIONS.items()},
 }
 
 
@@ -325,7 +328,7 @@ def app(name: str, setup: Setup) -> Flask:
             "/introspect", view_func=functools.partial(_introspect, guard), methods=["POST"], endpoint="in"
         )
         return made
-    protection = Ours(made, setup, max_staleness=POSITIONS[name]) if name in POSITIONS else _PEERS[name](made, setup)
+    protection = _PROTECTIONS[name](made, setup)
 
     def measured() -> dict[str, str]:
         return {"sub": protection.subject()}

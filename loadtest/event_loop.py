@@ -9,20 +9,18 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from loadtest.contestants import POSITIONS, Name
+from loadtest.contestants import BOUNDED
 from loadtest.load import percentile
 from loadtest.population import Population
 from loadtest.profile import Profile, Tell
 from loadtest.results import Fault, Held
 from loadtest.server import setup_on, store
 from revocation import Guard
+from revocation.redis.connect import DEFAULT_TIMEOUT_SECONDS
 
 #: Coroutines that ask at a time, and the pause of each between two decisions, so that the loop has nothing else to do.
 _AT_ONCE: Final = 8
 _PAUSE_SECONDS: Final = 0.01
-
-#: The library's default.
-_TIMEOUT_SECONDS: Final = 0.1
 
 
 class _Timed:
@@ -55,10 +53,9 @@ def measure(profile: Profile, _directory: Path, tell: Tell) -> Iterator[Held]:
     with store() as valkey:
         setup = setup_on(valkey)
         population = Population(setup)
-        setup = replace(setup, timeout_seconds=_TIMEOUT_SECONDS)
-        names: tuple[Name, ...] = ("strict", "bounded")
-        for name in names:
-            guard = Guard(setup.verifier, setup.denylist, max_staleness=POSITIONS[name])
+        setup = replace(setup, timeout_seconds=DEFAULT_TIMEOUT_SECONDS)
+        for name, bound in BOUNDED.items():
+            guard = Guard(setup.verifier, setup.denylist, max_staleness=bound)
             guard.start()
             faults: dict[Fault, contextlib.AbstractContextManager[None]] = {
                 "none": contextlib.nullcontext(),

@@ -138,12 +138,6 @@ def outage(results: Results, name: Name, fault: str) -> Outage | None:
     return next((row for row in results.outages if (row.contestant, row.fault) == (name, fault)), None)
 
 
-def dearer(results: Results, ours: Name = "bounded", theirs: Name = "textbook") -> list[tuple[Point, float]]:
-    """The points at which ours costs more than theirs, and the ratios there."""
-    every = ((point, ratio(results, ours, theirs, point)) for point in points(results))
-    return [(point, found.median) for point, found in every if found and found.median < 1]
-
-
 def spelled(point: Point) -> str:
     """A point in words."""
     workers, mix = point

@@ -1,4 +1,4 @@
-"""Goals: the figures that the project set out to reach, and where a run stands against them."""
+"""Goals: the figures to reach, and where a run stands against them."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ _FAULT: Final = "This is a fault: a request was let in later than promised."
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """A figure, what it should be, what it was, and why it is not met, or who else measures it."""
+    """A figure, what it should be, what it was, and why it is not met."""
 
     figure: str
     target: str
@@ -56,11 +56,9 @@ class _Wanted:
 
 
 def goals(results: Results) -> Iterator[Goal]:
-    """Every figure of the design, whether it was measured or not."""
+    """Every one of them, whether it was measured or not."""
     for wanted in _WANTED:
         yield wanted.goal(results)
-    for figure, target, where in _ELSEWHERE:
-        yield Goal(figure, target, None, None, where)
 
 
 def _added(name: Name) -> Callable[[Results], Measured]:
@@ -189,10 +187,4 @@ _WANTED: Final = (
         "event loop held by a step of a decision, 0 and 1.0, also while Redis hangs, p99", None, 2, " ms", _held, _LOOP
     ),
     _Wanted("`import revocation`, CPU", None, 0.2, " s", _imported, "Most of it is redis-py's and cryptography's."),
-)
-
-#: What a load test does not measure, and who does.
-_ELSEWHERE: Final = (
-    ("round trips: refresh, revoke with a receipt, search", "2, 2, ≤ 4", "`make test` counts them"),
-    ("whole test suite, 2 cores", "≤ 8 min", "`make test` says it"),
 )

@@ -21,14 +21,12 @@ from loadtest.profile import Profile, Tell
 from loadtest.propagation import dead
 from loadtest.results import Fault, Outage
 from loadtest.server import Server, serving, setup_on, store
+from revocation.redis.connect import DEFAULT_TIMEOUT_SECONDS
 from tests.support.proxy import Fault as Wrong
 from tests.support.proxy import Proxy, late
 
 _PACE_SECONDS: Final = 0.02
 _PATIENCE_SECONDS: Final = 2.0
-
-#: The library's default, which the other measurements lengthen: they are not about timeouts.
-_TIMEOUT_SECONDS: Final = 0.1
 
 #: How long all of them may take until they let in again.
 _WELL_SECONDS: Final = 12.0
@@ -46,7 +44,8 @@ def measure(profile: Profile, directory: Path, tell: Tell) -> Iterator[Outage]:
         setup = setup_on(valkey, redis_url=f"redis://127.0.0.1:{proxy.port}")
         tell("outages: starting")
         population = Population(setup)
-        setup = replace(setup, timeout_seconds=_TIMEOUT_SECONDS)
+        # The other measurements lengthen it: they are not about timeouts.
+        setup = replace(setup, timeout_seconds=DEFAULT_TIMEOUT_SECONDS)
         with serving(setup, directory, names=profile.contestants) as servers:
             for fault, happens in faults.items():
                 tell(f"outages: Redis, {fault}")

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from loadtest import figures
-from loadtest.contestants import LIFETIME_SECONDS, REVOCABLE, Name
+from loadtest.contestants import LIFETIME_SECONDS, POSITIONS, REVOCABLE, Name
 from loadtest.figures import MAIN, TITLES, Point, number
 from loadtest.results import Results
 
@@ -34,7 +34,7 @@ def dial(results: Results) -> str:
     shown: list[Name] = [name for name in TITLES if figures.accepted_ms(results, name) is not None]
     for axes, title, figure_of in (
         (left, "requests per CPU second of the server (more is better)", figures.per_cpu_second),
-        (right, "p99 of response times, in ms (less is better)", lambda turn: turn.p99_ms),
+        (right, "p99 of response times, in ms (less is better)", figures.p99_ms),
     ):
         values = {name: value for name in shown if (value := figures.median(results, name, MAIN, figure_of))}
         for name, value in values.items():
@@ -62,7 +62,7 @@ def dial(results: Results) -> str:
             f"accepted for {figures.accepted_for(results, name)}."
             for name in shown
             if (rate := figures.median(results, name, MAIN, figures.per_cpu_second))
-            and (p99 := figures.median(results, name, MAIN, lambda turn: turn.p99_ms))
+            and (p99 := figures.median(results, name, MAIN, figures.p99_ms))
         ),
     )
 
@@ -167,7 +167,7 @@ def _with_hits(results: Results, point: Point) -> str:
 
 
 def _colour(name: Name) -> str:
-    if name in ("strict", "bounded", "stateless"):
+    if name in POSITIONS:
         return _OURS
     return _SOFT if name == "none" else _PEER if name in REVOCABLE else _NEVER
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-#: Those that this process may use. Where there are two, servers have the first ones, and all else has the last.
+#: Those that this process may use. Where there are two, servers leave the last to whatever else runs.
 CORES: Final = tuple(sorted(os.sched_getaffinity(0)))
 SERVER_CORES: Final = frozenset(CORES[:-1] or CORES)
 
@@ -38,8 +38,3 @@ def keep_to_server_cores(pid: int) -> None:
     for each in family(pid):
         for task in Path(f"/proc/{each}/task").iterdir():
             os.sched_setaffinity(int(task.name), SERVER_CORES)
-
-
-def keep_to_last_core() -> None:
-    """Keep this thread, and what it starts from now on, off the cores of servers."""
-    os.sched_setaffinity(0, {CORES[-1]})

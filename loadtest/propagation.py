@@ -12,16 +12,13 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from loadtest.connection import Connection, converse, request
-from loadtest.contestants import OUT, PATH, REVOCABLE, Name
+from loadtest.contestants import BOUNDED, OUT, PATH, REVOCABLE
 from loadtest.load import percentile
 from loadtest.population import Population
 from loadtest.profile import Profile, Tell, within
 from loadtest.results import Accepted, Fault
 from loadtest.server import Server, WrongAnswerError, serving, setup_on, store
 from tests.support.servers import Server as Store
-
-#: What is promised, in milliseconds.
-_BOUNDS: Final[Mapping[Name, float]] = {"strict": 0.0, "bounded": 1000.0}
 
 #: How long workers are asked after a revocation, where none of them refuses.
 _WATCHED_SECONDS: Final = 1.6
@@ -55,7 +52,7 @@ def measure(profile: Profile, directory: Path, tell: Tell) -> Iterator[Accepted]
                     turns = within(profile.seconds, profile.revocations_of_bounded)
                 yield _measured(server, population, turns, fault="none", happens=contextlib.nullcontext, tell=tell)
             for fault, happens in faults.items():
-                for name in [name for name in names if name in _BOUNDS]:
+                for name in [name for name in names if name in BOUNDED]:
                     turns = within(profile.seconds / 4, profile.revocations_under_fault)
                     ill = partial(happens, valkey)
                     yield _measured(servers[name], population, turns, fault=fault, happens=ill, tell=tell)
@@ -80,14 +77,15 @@ def _measured(
     happens: Callable[[], AbstractContextManager[None]],
     tell: Tell,
 ) -> Accepted:
-    bound = _BOUNDS.get(server.name)
+    bound = BOUNDED.get(server.name)
+    bound_ms = None if bound is None else 1000.0 * bound
     asking = server.to_each_worker()
     delays = []
     for number in turns:
         tell(f"propagation: {server.name}, fault: {fault}, revocation {number + 1}")
         if fault != "none":
             _wait_until_revoking(server, population)
-        delays.append(_delays(server, population.token(), asking, turn=number, happens=happens, bound_ms=bound))
+        delays.append(_delays(server, population.token(), asking, turn=number, happens=happens, bound_ms=bound_ms))
     for connection in asking.values():
         connection.close()
     anywhere = [each.anywhere for each in delays]
@@ -100,7 +98,7 @@ def _measured(
         p99_ms=percentile(anywhere, 99),
         most_ms=max(anywhere),
         own_ms=max(each.own for each in delays),
-        bound_ms=bound,
+        bound_ms=bound_ms,
         late=sum(each.late for each in delays),
     )
 

@@ -24,10 +24,6 @@ class Turn:
     mix: Mix
     round: int
     requests: int
-    #: Tokens that these requests were made with.
-    tokens: int
-    #: Requests that were not answered with 200.
-    wrong: int
     seconds: float
     #: CPU time of all processes of the server, and of Redis.
     cpu_seconds: float

@@ -132,12 +132,11 @@ class Server:
         self.take_back(token, wait_seconds=2.0)
         self._right(get(header), 401 if self.name in REVOCABLE else 200)
 
-    def wait_until_ready(self) -> None:
-        """Until there is a connection to each worker. Raises WrongAnswerError."""
-        self.connections = self.to_each_worker()
-
     def to_each_worker(self) -> dict[int, Connection]:
-        """New connections, one to each worker: connections stay with the worker that took them."""
+        """New connections, one to each worker, as soon as it answers. Raises WrongAnswerError.
+
+        Connections stay with the worker that took them.
+        """
         found: dict[int, Connection] = {}
         deadline = time.monotonic() + _START_SECONDS
         while len(found) < self.workers:
@@ -176,7 +175,7 @@ def serving(
             process = stack.enter_context(_started(name, its_setup, directory, port, workers))
             started[name] = Server(name, its_setup, port, workers, process, behind)
         for server in started.values():
-            server.wait_until_ready()
+            server.connections = server.to_each_worker()
             for pid in server.pids:
                 keep_to_server_cores(pid)
         try:

@@ -67,8 +67,6 @@ def _turn(server: Server, mix: Mix, tokens: list[str], valkey: Store, *, number:
         mix=mix,
         round=number,
         requests=load.requests,
-        tokens=len(set(tokens)),
-        wrong=load.wrong,
         seconds=load.seconds,
         cpu_seconds=after[0] - cpu,
         redis_cpu_seconds=after[1] - redis_cpu,

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Any, Final
 
-from loadtest.contestants import NAMES, REVOCABLE, Name
+from loadtest.contestants import BOUNDED, NAMES, POSITIONS, REVOCABLE, Name
 from loadtest.population import MIXES
 from loadtest.results import (
     Accepted,
@@ -36,13 +36,11 @@ def turn(name: Name, **changes: Any) -> Turn:
         mix="1",
         round=0,
         requests=1000,
-        tokens=1000,
-        wrong=0,
         seconds=1.0,
         cpu_seconds=COST[name] / 1000,
         redis_cpu_seconds=0.02 if name in REVOCABLE else 0.001,
         hits=0,
-        misses=1000 if name in ("strict", "bounded", "stateless") else 0,
+        misses=1000 if name in POSITIONS else 0,
         p50_ms=3.0,
         p99_ms=9.0,
     )
@@ -112,7 +110,7 @@ def made_up(**changes: Any) -> Results:
         ),
         accepted=(
             *(accepted(name) for name in NAMES if name in REVOCABLE),
-            *(accepted(name, fault=fault, most_ms=0.0) for name in ("strict", "bounded") for fault in ("hung", "dead")),
+            *(accepted(name, fault=fault, most_ms=0.0) for name in BOUNDED for fault in ("hung", "dead")),
         ),
         outages=tuple(
             Outage(
@@ -129,7 +127,7 @@ def made_up(**changes: Any) -> Results:
         ),
         held=tuple(
             Held(contestant=name, fault=fault, steps=500, p99_ms=0.4, most_ms=0.9)
-            for name in ("strict", "bounded")
+            for name in BOUNDED
             for fault in ("none", "hung")
         ),
         sizes=tuple(

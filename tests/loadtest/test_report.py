@@ -86,13 +86,10 @@ def test_a_run_of_nothing_says_so() -> None:
     assert {(goal.measured, goal.met) for goal in goals(made_up(**nothing))} == {(None, None)}
 
 
-def test_the_summary_names_every_point_at_which_the_check_is_dearer() -> None:
-    def told(bounded_us: float) -> str:
-        turns = (turn("textbook"), turn("bounded", cpu_seconds=bounded_us / 1000))
-        return report.summary(made_up(turns=turns))
-
-    assert "nowhere dearer than the textbook: 1.07x" in told(300)
-    assert "dearer than the textbook at 1 of 1 points (0.80x at 1 per token, 1 worker)" in told(400)
+def test_the_summary_names_where_the_check_costs_most_and_where_least() -> None:
+    turns = (turn("textbook"), turn("textbook", mix="5"), turn("bounded", cpu_seconds=0.4), turn("bounded", mix="5"))
+    said = report.summary(made_up(turns=turns))
+    assert "0.80 times (1 per token, 1 worker) to 1.01 times (5 per token, 1 worker) the requests" in said
 
 
 def test_a_busy_machine_is_not_kept_quiet() -> None:
@@ -175,8 +172,7 @@ def goal(results: Results, words: str) -> Goal:
 
 def test_every_goal_that_a_run_measures_is_judged_and_a_miss_says_why() -> None:
     judged = list(goals(made_up()))
-    assert all(each.measured for each in judged[:-2])
-    assert [(each.met, bool(each.why)) for each in judged[-2:]] == [(None, True)] * 2
+    assert all(each.measured for each in judged)
     assert all(each.why for each in judged if each.met is False)
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from loadtest import sizes
 from loadtest.__main__ import PARTS, measure
-from loadtest.contestants import NAMES, REVOCABLE
+from loadtest.contestants import BOUNDED, NAMES, POSITIONS, REVOCABLE
 from loadtest.profile import QUICK
 from loadtest.results import Results
 
@@ -34,21 +34,21 @@ def test_a_small_run_fills_every_part_and_every_answer_is_right() -> None:
     assert Results.from_json(results.to_json()).turns[0].contestant == "none"
     assert not results.interrupted
     assert [row.contestant for row in results.turns] == list(NAMES)
-    assert all(row.requests >= 20 and row.tokens == 4 and row.cpu_seconds > 0 for row in results.turns)
+    assert all(row.requests >= 20 and row.cpu_seconds > 0 for row in results.turns)
     caching = {row.contestant for row in results.turns if row.hits >= 8 and row.misses >= 4}
-    assert caching == {"strict", "bounded", "stateless"}
+    assert caching == {*POSITIONS}
     [in_process] = results.in_process
     assert {row.contestant for row in in_process.added} == {*NAMES} - {"none", "introspection"}
     assert [row.algorithm for row in results.verified] == ["ES256", "RS256", "EdDSA", "HS256"]
     assert {row.contestant for row in results.accepted if row.fault == "none"} == REVOCABLE
     faults = {(row.contestant, row.fault) for row in results.accepted if row.fault != "none"}
-    assert faults == {(name, fault) for name in ("strict", "bounded") for fault in ("hung", "dead")}
+    assert faults == {(name, fault) for name in BOUNDED for fault in ("hung", "dead")}
     assert all(row.late == 0 for row in results.accepted)
     assert {(row.contestant, row.fault) for row in results.outages} == {
         (name, fault) for name in NAMES for fault in ("none", "5 ms away", "hung", "dead")
     }
     held = {(row.contestant, row.fault) for row in results.held}
-    assert held == {(name, fault) for name in ("strict", "bounded") for fault in ("none", "hung")}
+    assert held == {(name, fault) for name in BOUNDED for fault in ("none", "hung")}
     assert [row.entries for row in results.sizes] == [0, 200]
     assert results.imported[0].modules > 50
 
