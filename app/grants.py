@@ -84,25 +84,29 @@ class Grants:
         presented = self._sessions.presented(refresh_token)
         if client_id not in (None, presented.session.client_id):
             raise RefreshRefusedError("client")
-        # The database is asked before the refresh token is used up: where it does not answer, the client can repeat
-        # the same request.
+        # The database and this process's own memory are asked before the refresh token is used up: where they cannot
+        # say, the client can repeat the same request at any later time.
         # An account that is disabled after this moment is also revoked after it, and its new tokens with it.
         granted = self._granted(presented.session)
         if granted is None:
             raise RefreshRefusedError("revoked")
         if presented.is_current:
             narrowed(scope, granted=granted)
+        self._require_agreement(presented.session)
         rotation = self._sessions.rotate(presented, address=origin.address, user_agent=origin.user_agent)
+        # This process may have heard of a revocation since, which came too late for the rotation.
         self._require_agreement(presented.session)
         return self._tokens(rotation, narrowed(scope, granted=granted))
 
     def refreshable(self, refresh_token: str) -> Session | None:
         """The session that this refresh token is good for now; None where `refresh` would refuse it.
 
-        A used one counts as worthless, though for its grace period it still gives the successor.
+        A used one counts as worthless, though for its grace period it still gives the successor. Raises
+        DenylistUnavailableError where `refresh` does.
         """
         try:
             presented = self._sessions.presented(refresh_token)
+            self._require_agreement(presented.session)
         except RefreshRefusedError:
             return None
         if not presented.is_current or not self._sessions.is_alive(presented.session):

@@ -29,6 +29,7 @@ GUARANTEES: dict[str, tuple[str, ...]] = {
         "test_every_route_answers_as_the_table_says_and_works_again_afterwards",
     ),
     "After a 503 the client can send": ("test_a_refresh_without_a_database_uses_nothing_up",),
+    "A refresh that the service could not decide": ("test_a_refresh_that_cannot_be_decided_has_used_nothing_up",),
     "A revoked session, subject or client gets no new tokens": (
         "test_a_thousand_times_no_token_of_a_refresh_outlives_the_revocation_of_its_user",
         "test_a_revoked_session_is_not_refreshed",

@@ -135,7 +135,8 @@ def login(body: Login) -> Response:
     TokensJson,
     refuses={
         401: "`invalid_refresh_token`: used long ago, expired, revoked, or none at all. Sign in again.",
-        503: "`denylist_unavailable`, `unavailable`: nothing is used up. Send the same request again.",
+        503: "`denylist_unavailable`, `unavailable`: nothing is used up, unless the answer of Redis was lost. Send the "
+        "same request again, within the grace where you can: then it gives tokens either way.",
     },
 )
 def refresh(body: Refresh) -> Response:

@@ -122,7 +122,8 @@ def sign_in(body: Login) -> Response:
     refuses={
         401: "`invalid_refresh_token`: the session has ended, and the cookie with it. Sign in again.",
         403: f"{_FOREIGN} {_NO_ADMIN}",
-        503: "`denylist_unavailable`, `unavailable`: nothing is used up. Send the same request again.",
+        503: "`denylist_unavailable`, `unavailable`: nothing is used up, unless the answer of Redis was lost. Send the "
+        "same request again, within the grace where you can: then it gives tokens either way.",
     },
 )
 def renew() -> Response:

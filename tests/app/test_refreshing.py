@@ -7,20 +7,24 @@ import heapq
 import itertools
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from werkzeug.test import TestResponse
 
 from app.sessions import RefreshRefusedError
-from revocation import Handle
-from tests.app.api import Api, Login, another, prepared, settings_for
+from revocation import DenylistUnavailableError, Handle
+from tests.app.api import ADMIN_PASSWORD, Api, Login, another, prepared, settings_for
 from tests.support.round_trips import RoundTrips
 from tests.support.servers import Server
 
 #: Of many uses in a short time the last stands for all: what a token's grace may last too long by that.
 GRAIN = 1 / 32
+
+#: Where a refresh token can be used.
+DOORS = ["/auth/refresh", "/oauth/token", "/console/session/refresh"]
 
 
 def used_in_turn(api: Api, login: Login, times: int, *, every_seconds: float = 0.0) -> Iterator[Login]:
@@ -44,16 +48,72 @@ def test_any_earlier_token_gives_the_successor_of_now_within_the_grace_of_its_ow
     assert api.refreshed(logins[-1]).refresh_token not in {login.refresh_token for login in logins}
 
 
-def test_a_session_that_only_this_process_knows_to_be_revoked_gets_no_tokens(valkey: Server, tmp_path: Path) -> None:
-    """Redis was restarted on an old snapshot, and the follower has not noticed yet."""
-    with prepared(settings_for(valkey, tmp_path, REVOCATION_MAX_STALENESS="1")) as api:
-        login = api.login()
-        api.revoke(api.admin(), kind="session", value=login.session_id)
-        denylist = api.service.stores.denylist
-        entry = Handle("session", login.session_id, issuer=api.settings.issuer)
-        denylist.link.client.delete(denylist.namespace.entry(entry))
+@pytest.fixture
+def following(valkey: Server, tmp_path: Path) -> Iterator[Api]:
+    """A process that follows the deny-list, with a short grace."""
+    with prepared(settings_for(valkey, tmp_path, REVOCATION_MAX_STALENESS="1", APP_REFRESH_GRACE="1")) as api:
+        yield api
 
-        assert api.refresh(login.refresh_token).status_code == 503
+
+def lose_revocation(api: Api, login: Login) -> None:
+    """Revoke a session, and let Redis alone forget it: an old snapshot, and the follower has not noticed yet."""
+    api.revoke(api.admin(), kind="session", value=login.session_id)
+    denylist = api.service.stores.denylist
+    client: Any = denylist.link.client
+    client.delete(denylist.namespace.entry(Handle("session", login.session_id, issuer=api.settings.issuer)))
+
+
+def refresh_at(api: Api, path: str, token: str) -> TestResponse:
+    """Refresh at one of the three doors."""
+    if path == "/oauth/token":
+        return api.post(path, data={"grant_type": "refresh_token", "refresh_token": token, "client_id": "first-party"})
+    if path == "/console/session/refresh":
+        return api.post(path, headers={"Origin": api.settings.issuer, "Cookie": f"console={token}"})
+    return api.refresh(token)
+
+
+@pytest.mark.parametrize("path", DOORS)
+def test_a_refresh_that_cannot_be_decided_has_used_nothing_up(following: Api, path: str) -> None:
+    """Whoever repeats it after the grace, as the 503 says, is no thief."""
+    login = following.login("admin", ADMIN_PASSWORD)
+    lose_revocation(following, login)
+
+    assert refresh_at(following, path, login.refresh_token).status_code == 503
+    following.let_grace_pass(login)
+    assert refresh_at(following, path, login.refresh_token).status_code == 503, "and not the end of the session"
+
+    strict = replace(following.settings.revocation, max_staleness=0)
+    with another(following.settings, revocation=strict) as forgetful:
+        assert refresh_at(forgetful, path, login.refresh_token).status_code == 200
+
+
+@pytest.mark.parametrize("path", DOORS)
+def test_a_process_that_cannot_read_the_log_uses_no_refresh_token_up(
+    following: Api, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a rolling upgrade a newer version may write what this one does not understand."""
+    login = following.login("admin", ADMIN_PASSWORD)
+
+    def blocked(handles: object) -> None:
+        raise DenylistUnavailableError("The log of the deny-list holds an entry of a newer version.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(following.service.guard.follower, "look_up", blocked)
+        assert refresh_at(following, path, login.refresh_token).status_code == 503
+    following.let_grace_pass(login)
+    assert refresh_at(following, path, login.refresh_token).status_code == 200
+
+
+def test_introspection_of_a_refresh_token_says_no_more_than_a_refresh_does(following: Api) -> None:
+    login, machine = following.login(), following.machine()
+
+    def introspected() -> TestResponse:
+        return following.post("/oauth/introspect", data={"token": login.refresh_token}, headers=machine.basic)
+
+    assert introspected().get_json()["active"] is True
+    lose_revocation(following, login)
+
+    assert introspected().status_code == following.refresh(login.refresh_token).status_code == 503
 
 
 def test_a_session_that_is_revoked_while_its_token_is_used_up_is_refused_and_not_unavailable(
@@ -102,16 +162,12 @@ def test_using_a_token_again_gives_it_no_more_grace(api: Api) -> None:
     assert api.refresh(first.refresh_token).status_code == 401
 
 
-@pytest.mark.parametrize("path", ["/oauth/token", "/console/session/refresh"])
+@pytest.mark.parametrize("path", DOORS)
 def test_three_tabs_are_three_tabs_at_every_door(api: Api, path: str) -> None:
-    first = api.login("admin", "correct horse battery")
+    first = api.login("admin", ADMIN_PASSWORD)
     api.refreshed(api.refreshed(first))
-    if path == "/oauth/token":
-        form = {"grant_type": "refresh_token", "refresh_token": first.refresh_token, "client_id": "first-party"}
-        answer = api.post(path, data=form)
-    else:
-        headers = {"Origin": api.settings.issuer, "Cookie": f"console={first.refresh_token}"}
-        answer = api.post(path, headers=headers)
+
+    answer = refresh_at(api, path, first.refresh_token)
 
     assert answer.status_code == 200
     assert api.me(answer.get_json()["access_token"]) == 200

@@ -526,8 +526,16 @@ MUTANTS = (
     Mutant(
         "a refresh believes a Redis that knows less than this process",
         "app/grants.py",
+        "        # This process may have heard of a revocation since, which came too late for the rotation.\n"
         "        self._require_agreement(presented.session)\n",
         "",
+        ("tests/app/test_refreshing.py",),
+    ),
+    Mutant(
+        "a refresh that cannot be decided has used its token up",
+        "app/grants.py",
+        "        self._require_agreement(presented.session)\n        rotation =",
+        "        rotation =",
         ("tests/app/test_refreshing.py",),
     ),
     Mutant(
