@@ -4,7 +4,10 @@ No framework is named here: `revocation/flask/` and its neighbours translate bet
 """
 
 import json
+import logging
+import math
 import re
+import time
 from dataclasses import dataclass
 from typing import Final
 
@@ -39,6 +42,13 @@ _SHORT: Final = tuple(f"0.{microseconds:03d}" for microseconds in range(1000))
 #: A longer form is not searched for a token: nobody should have to keep it in memory before anything is decided.
 LONGEST_FORM_BYTES: Final = 65_536
 
+_log = logging.getLogger(__name__)
+
+#: How long the log says a reason for 503 only once, and how many reasons it tells apart.
+_OUTAGE_SECONDS: Final = 60.0
+_MOST_REASONS: Final = 32
+
+_NUMBERS = re.compile(r"[0-9]+")
 _TITLES = {400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 409: "Conflict", 503: "Service Unavailable"}
 # A form may write each of its letters as "%" and two digits.
 _FIELD = re.compile(f"(?:^|&){''.join(f'(?:{letter}|%(?i:{ord(letter):x}))' for letter in FIELD)}(?:[=&]|$)")
@@ -64,11 +74,29 @@ class Answer:
         return f"{self.status} {_TITLES[self.status]}"
 
 
+class _Outages:
+    """Logs why requests are answered with 503, each reason once a minute: no request says it, and many may ask."""
+
+    def __init__(self) -> None:
+        self._told: dict[str, float] = {}
+
+    def tell(self, reason: str) -> None:
+        """Log a reason, unless that was done lately; reasons that differ in numbers alone are one."""
+        kind, now = _NUMBERS.sub("", reason), time.monotonic()
+        if now - self._told.get(kind, -math.inf) < _OUTAGE_SECONDS:
+            return
+        if len(self._told) >= _MOST_REASONS:
+            self._told.clear()
+        self._told[kind] = now
+        _log.warning("Requests are answered with 503: %s", reason)
+
+
 class Bearer:
     """The challenges and answers of one realm."""
 
     def __init__(self, realm: str = "api") -> None:
         self._realm = _NOT_FOR_A_HEADER.sub("?", realm)
+        self._outages = _Outages()
 
     def answer(self, error: RevocationError, decision: Decision | None = None) -> Answer:
         """The answer to an error: RFC 9457 problem details with an RFC 6750 challenge, or with a `Retry-After`.
@@ -80,6 +108,7 @@ class Bearer:
         detail = str(error)
         if isinstance(error, DenylistUnavailableError):
             # The log says what is wrong with the server; the client only learns when to try again.
+            self._outages.tell(detail)
             detail = "The deny-list does not answer, and the server decides nothing without it. Try again."
             says = [("Retry-After", str(error.retry_after_seconds))]
         else:
