@@ -1,8 +1,8 @@
 FROM python:3.13-slim AS build
 WORKDIR /src
-# Every wheel is checked against the lock; what the service needs is then taken from these, and from nowhere else.
-COPY requirements.lock ./
-RUN python -m pip wheel --no-cache-dir --require-hashes --no-deps --requirement requirements.lock --wheel-dir /wheels
+# Every wheel is checked against the lock; what is installed is then taken from these, and from nowhere else.
+COPY requirements-service.lock ./
+RUN python -m pip wheel --no-cache-dir --require-hashes --no-deps --requirement requirements-service.lock --wheel-dir /wheels
 COPY pyproject.toml README.md LICENSE ./
 COPY revocation ./revocation
 RUN python -m venv /venv \

@@ -15,9 +15,9 @@ ARGS ?=
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
 
-install: .venv/.installed ## make .venv from requirements.lock
+install: .venv/.installed ## make .venv from the two locks
 
-run: .venv/.installed ## serve, on the embedded store unless REVOCATION_REDIS_URL says otherwise; all settings are honoured
+run: .venv/.serves ## serve, on the embedded store unless REVOCATION_REDIS_URL says otherwise; all settings are honoured
 	@exec $(BIN)/python -m app serve
 
 # Bytecode is written whatever the environment says: every process and every service would compile the tree anew.
@@ -70,13 +70,17 @@ docs: .venv/.installed ## build the documents, with the Python and HTTP referenc
 	@$(BIN)/python -m sphinx --fail-on-warning --fresh-env --quiet -c docs . build/site
 	@echo "The site is built: open build/site/docs/index.html"
 
-lock: ## resolve pyproject.toml into requirements.lock; ARGS=--upgrade for newer versions
+# What serves has a lock of its own, with the same versions: `make run` and the image take no test's packages.
+COMPILE = "$$uv" pip compile --quiet --no-config --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock'
+
+lock: ## resolve pyproject.toml into the two locks; ARGS=--upgrade for newer versions
 	@uv=$(BIN)/uv; [ -x "$$uv" ] || uv=$$(command -v uv) || \
 		{ echo 'There is no uv here: run `make install`, or install uv, then `make lock` again.' >&2; exit 1; }; \
-	"$$uv" pip compile --quiet --no-config --universal --python-version 3.11 --generate-hashes \
-		--no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' \
-		--all-extras --group service --group bench --group test --group lint --group docs --group build \
-		$(ARGS) --output-file requirements.lock pyproject.toml
+	$(COMPILE) --all-extras --group service --group bench --group test --group lint --group docs --group build \
+		$(ARGS) --output-file requirements.lock pyproject.toml && \
+	$(COMPILE) --extra cli --extra flask --extra prometheus --extra embedded --group service --group build \
+		--constraint requirements.lock --no-annotate --output-file requirements-service.lock pyproject.toml
 
 clean: ## remove .venv and caches; .data (keys, users, revocations) stays
 	rm -rf .venv .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist
@@ -87,19 +91,25 @@ OWN = [ ! -L .venv ] || { \
 	echo ".venv is a link to $$(readlink .venv), which this will not change: another clone may use it." >&2; \
 	echo 'Remove the link (rm .venv), then run make again: it makes an environment of its own here.' >&2; exit 1; }
 
-# Two stamps: a new lock means a new environment, a change in pyproject.toml only a new editable install.
-.venv/.locked: requirements.lock
+# Three stamps: a new lock means a new environment, a change in pyproject.toml only a new editable install, and what tests
+# want is added to what serves.
+.venv/.locked: requirements-service.lock requirements.lock
 	@$(OWN)
 	@[ -n "$(PYTHON)" ] && "$(PYTHON)" -c '$(SUITABLE)' || { \
 		echo 'This needs Python >= 3.11 with its venv module, and found none$(if $(PYTHON), in $(PYTHON)).' >&2; \
 		echo 'Install one (Debian, Ubuntu: apt-get install python3 python3-venv),' >&2; \
 		echo 'or name one: make PYTHON=/path/to/python3.13 ...' >&2; exit 1; }
-	@echo "Making .venv with $$("$(PYTHON)" --version) from requirements.lock"
+	@echo "Making .venv with $$("$(PYTHON)" --version) from requirements-service.lock"
 	@"$(PYTHON)" -m venv --clear .venv
-	@$(PIP) install --require-hashes --no-deps -r requirements.lock
+	@$(PIP) install --require-hashes --no-deps -r requirements-service.lock
 	@touch $@
 
-.venv/.installed: .venv/.locked pyproject.toml
+.venv/.serves: .venv/.locked pyproject.toml
 	@$(OWN)
 	@$(PIP) install --no-build-isolation --no-deps --no-index --editable .
+	@touch $@
+
+.venv/.installed: .venv/.serves
+	@echo "Adding what tests, load tests and documents want, from requirements.lock"
+	@$(PIP) install --require-hashes --no-deps -r requirements.lock
 	@touch $@
