@@ -11,7 +11,6 @@ import pytest
 
 from tests.documents import ROOT
 
-
 LOCK, SERVICE_LOCK = "requirements.lock", "requirements-service.lock"
 
 
