@@ -8,11 +8,14 @@ from functools import cached_property, lru_cache
 from typing import Any, Final
 
 from revocation.errors import ConfigurationError, InvalidTokenError
-from revocation.handle_kinds import MAX_VALUES, HandleKinds, values_of
+from revocation.handle_kinds import ClaimHandle, HandleKinds
 from revocation.handles import CONTROL, MAX_IDENTIFIER_LENGTH, MAX_ISSUER_LENGTH, Handle, Kind
 
 #: Instants beyond this (the year 2286, in seconds) are mistakes: milliseconds, usually.
 MAX_INSTANT: Final = 10**10
+
+#: How many values one claim may name; a token that names more is refused.
+MAX_VALUES: Final = 64
 
 _PRINTABLE_ASCII = re.compile(r"[\x20-\x7e]+")
 
@@ -81,15 +84,16 @@ class Claims:
     def handles_by(self, kinds: HandleKinds) -> tuple[Handle, ...]:
         """Everything this token can be revoked by, with kinds of one's own; the claims keep them for the next time.
 
-        A claim that names a handle is a string, a whole number, or a list of them; one that is missing or null names
-        none. Raises InvalidTokenError for any other: what cannot be revoked must not be accepted.
+        A claim that names a handle is a string, a whole number, or a list of them, and the members that lead to it are
+        objects or lists of objects; what is missing or null names none. Raises InvalidTokenError for any other: what
+        cannot be revoked must not be accepted.
         """
         kept: tuple[HandleKinds, tuple[Handle, ...]] | None = self.__dict__.get("_by_kinds")
         if kept is None or kept[0] is not kinds:
             own = [
                 _shared(kind, value, self.issuer)
                 for kind, claim in kinds.own.items()
-                for value in _named_values(*values_of(self._raw, claim))
+                for value in _named_values(self._raw, claim)
             ]
             # Frozen fields do not change; what is derived from them may be kept beside them.
             kept = self.__dict__["_by_kinds"] = (kinds, (*self.handles, *own))
@@ -224,14 +228,30 @@ def _subject(mapping: Mapping[str, Any], claim: str, *, integer: bool) -> str | 
     return _identifier(mapping, claim)
 
 
-def _named_values(claim: str, value: Any) -> tuple[str, ...]:
-    """The values of handles that a claim names; numbers are read as their digits."""
-    if value is None:
-        return ()
-    members = value if isinstance(value, list | tuple) else (value,)
-    if len(members) > MAX_VALUES:
-        raise _malformed(claim, f"names more than {MAX_VALUES} handles")
-    return tuple(dict.fromkeys(_value(claim, member) for member in members))
+def _named_values(mapping: Mapping[str, Any], claim: ClaimHandle) -> tuple[str, ...]:
+    """The values of handles that the first of the claims names that names any; numbers are read as their digits."""
+    for whole, path in claim.paths:
+        values = _members(mapping, whole, (whole,)) or _members(mapping, whole, path)
+        if values:
+            return tuple(dict.fromkeys(_value(whole, value) for value in values))
+    return ()
+
+
+def _members(mapping: Mapping[str, Any], claim: str, path: tuple[str, ...]) -> list[Any]:
+    """What stands at the end of a path; a list on the way counts as each of its members.
+
+    A token whose value is no object where the path goes on is refused: passed over, it would name no handle, and
+    nobody could revoke it.
+    """
+    found: list[Any] = [mapping]
+    for member in path:
+        if not all(isinstance(each, Mapping) for each in found):
+            raise _malformed(claim, "stands in what is neither an object nor a list of objects")
+        values = [value for each in found if (value := each.get(member)) is not None]
+        found = [each for value in values for each in (value if isinstance(value, list | tuple) else (value,))]
+        if len(found) > MAX_VALUES:
+            raise _malformed(claim, f"names more than {MAX_VALUES} handles")
+    return found
 
 
 def _value(claim: str, member: Any) -> str:

@@ -3,16 +3,13 @@
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 from revocation.errors import ConfigurationError
 from revocation.handles import KINDS, UNCONDITIONAL_KINDS, Kind, is_own_kind
 
 #: More kinds of one's own than this are a mistake: each costs every check a key.
 MAX_OWN_KINDS: Final = 16
-
-#: How many values one claim may name; a token that names more is refused.
-MAX_VALUES: Final = 64
 
 #: What other keys of the deny-list's namespace begin with.
 _RESERVED: Final = frozenset(
@@ -26,8 +23,8 @@ _WORD = re.compile(r"([a-z][a-z0-9_-]*)(\*?)=(.+)")
 class ClaimHandle:
     """The claims that name a handle, and whether revoking one is unconditional or takes back what is older than now.
 
-    `"act.sub"` is the member `sub` of the claim `act`, unless a token has a claim of the whole name. Of several claims,
-    the first one that a token has counts.
+    `"act.sub"` is the member `sub` of the claim `act`, unless a token has a claim of the whole name; where `act` is a
+    list, it is that of each object in it. Of several claims, the first one that names anything counts.
     """
 
     claims: str | tuple[str, ...]
@@ -135,16 +132,3 @@ def undeclared(kind: Kind, words: Iterable[str]) -> ValueError:
         f"the deny-list declares no kind {kind!r}; it knows {known}. Tell every process of a new one first, then run "
         "`revocation init --declare`."
     )
-
-
-def values_of(mapping: Mapping[str, Any], claim: ClaimHandle) -> tuple[str, Any]:
-    """The first of the claims that the mapping has, and its value; an empty name where it has none."""
-    for whole, path in claim.paths:
-        value = mapping.get(whole)
-        if value is None and len(path) > 1:
-            value = mapping
-            for member in path:
-                value = value.get(member) if isinstance(value, Mapping) else None
-        if value is not None:
-            return whole, value
-    return "", None

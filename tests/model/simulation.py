@@ -19,7 +19,7 @@ from revocation.redis.follower import Follower
 from revocation.redis.view import View
 
 LIFETIMES = Lifetimes(max_token_seconds=300, leeway_seconds=2, margin_seconds=5)
-ORGANISATION = HandleKinds({"org": "org_id"})
+ORGANISATION = HandleKinds({"org": "orgs.id"})
 BOUNDS = (0.0, 0.05, 1.0, 2.0, 60.0)
 
 

@@ -185,7 +185,7 @@ class Promises(RuleBasedStateMachine):
                 sub=f"u{number % 2}",
                 sid=f"s{number}",
                 key_id=f"k{number % 2}",
-                org_id=f"o{number % 2}",
+                orgs=[{"id": f"o{number % 2}"}],
             )
             self.tokens.append(Token(claims, self.world.now))
 
@@ -420,7 +420,7 @@ class Promises(RuleBasedStateMachine):
             sid="new",
             client_id="new",
             key_id="new",
-            org_id="new",
+            orgs=[{"id": "new"}],
             lifetime_seconds=280,
         )
         for process in follow:

@@ -91,6 +91,20 @@ MUTANTS = (
         "    return str(member)",
         _KINDS,
     ),
+    Mutant(
+        "a member of what is no object is passed over",
+        "revocation/claims.py",
+        "        if not all(isinstance(each, Mapping) for each in found):\n",
+        "        found = [each for each in found if isinstance(each, Mapping)]\n        if False:\n",
+        _KINDS,
+    ),
+    Mutant(
+        "a list of objects names no handle",
+        "revocation/claims.py",
+        "for each in (value if isinstance(value, list | tuple) else (value,))]\n        if",
+        "for each in (value if isinstance(value, list | tuple) and member == path[-1] else (value,))]\n        if",
+        ("tests/revocation/test_protocol_vectors.py",),
+    ),
     # Who cannot ask
     Mutant(
         "an error is taken for yes",

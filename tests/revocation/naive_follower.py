@@ -39,6 +39,27 @@ def name_of(kind: str, issuer: str, value: str) -> str:
     return ":".join([kind, part(issuer), *([part(value)] if kind != "issuer" else [])])
 
 
+def values_of(claims: Mapping[str, Any], named_by: Sequence[str]) -> list[str] | None:
+    """The values of a kind's handles that a token names; None: the token is malformed."""
+
+    def listed(value: Any) -> list[Any]:
+        return value if isinstance(value, list) else [] if value is None else [value]
+
+    for name in named_by:
+        found = listed(claims.get(name))
+        if not found:
+            found = [claims]
+            for member in name.split("."):
+                if not all(isinstance(each, dict) for each in found):
+                    return None
+                found = [value for each in found for value in listed(each.get(member))]
+        if not all(type(value) in (str, int) and value != "" for value in found) or len(found) > 64:
+            return None
+        if found:
+            return list(dict.fromkeys(str(value) for value in found))
+    return []
+
+
 def order(position: str) -> tuple[int, int]:
     ms, sequence = position.split("-")[:2]
     return int(ms), int(sequence)

@@ -61,7 +61,7 @@ def test_numbers_and_lists_name_handles_each_once() -> None:
     assert own_handles({"org": "org_id"}, org_id=42) == [("org", "42")]
     assert own_handles({"org": "orgs"}, orgs=["a", "b", "a", 7]) == [("org", "a"), ("org", "b"), ("org", "7")]
     assert own_handles({"org": "orgs"}, orgs=[]) == []
-    assert own_handles({"agent": "act.sub"}, act={}) == own_handles({"agent": "act.sub"}, act="bot") == []
+    assert own_handles({"agent": "act.sub"}, act={}) == own_handles({"agent": "act.sub"}, act=None) == []
 
 
 @pytest.mark.parametrize(
@@ -72,6 +72,21 @@ def test_a_claim_that_cannot_name_a_handle_refuses_its_token(value: Any) -> None
     guard = Guard(None, denylist, max_staleness=0.0)
     with pytest.raises(InvalidTokenError, match="org_id"):
         guard.check(claims_of(issued_at_ms=denylist.now_ms(), org_id=value))
+
+
+@pytest.mark.parametrize("act", ["bot", 1, False, [{"sub": "a"}, "bot"], [{"sub": "a"}] * 65, {"sub": ["a"] * 65}])
+def test_a_member_that_cannot_name_a_handle_refuses_its_token(act: Any) -> None:
+    denylist = MemoryDenylist(handles={"agent": "act.sub"})
+    guard = Guard(None, denylist, max_staleness=0.0)
+    with pytest.raises(InvalidTokenError, match=r"act\.sub"):
+        guard.check(claims_of(issued_at_ms=denylist.now_ms(), act=act))
+
+
+def test_lists_of_objects_multiply_to_no_more_handles_than_a_list_may_name() -> None:
+    eight = [{"b": [{"c": "x"}] * 8}] * 8
+    assert own_handles({"org": "a.b.c"}, a=eight) == [("org", "x")]
+    with pytest.raises(InvalidTokenError, match="more than 64"):
+        own_handles({"org": "a.b.c"}, a=[*eight, {"b": {"c": "y"}}])
 
 
 def test_a_token_without_the_claim_is_as_good_as_before() -> None:

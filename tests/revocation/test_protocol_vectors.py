@@ -10,7 +10,15 @@ from typing import Any
 import pytest
 import redis
 
-from revocation import ClaimHandle, DenylistUnavailableError, Handle, Lifetimes, RedisDenylist
+from revocation import (
+    ClaimHandle,
+    DenylistUnavailableError,
+    Handle,
+    HandleKinds,
+    InvalidTokenError,
+    Lifetimes,
+    RedisDenylist,
+)
 from revocation.handles import KINDS
 from revocation.redis.follower import Follower
 from revocation.redis.protocol import FROM_START, Head, order
@@ -20,6 +28,7 @@ from tests.revocation import naive_follower
 from tests.revocation.naive_follower import NaiveFollower
 from tests.support.denylists import can_mint, opened, until
 from tests.support.servers import Server
+from tests.support.tokens import claims_of
 
 VECTORS: dict[str, list[dict[str, Any]]] = json.loads(
     (Path(__file__).parent / "vectors" / "protocol.json").read_text("utf-8")
@@ -277,6 +286,19 @@ def test_the_naive_strict_check_passes(case: dict[str, Any]) -> None:
 def test_names_are_the_same_for_everybody(case: dict[str, Any]) -> None:
     assert Handle(case["kind"], case["value"], issuer=case["issuer"]).name == case["name"]
     assert naive_follower.name_of(case["kind"], case["issuer"], case["value"]) == case["name"]
+
+
+@_cases("claims")
+def test_claims_name_the_same_handles_for_everybody(case: dict[str, Any]) -> None:
+    claims, named_by, then = case["claims"], tuple(case["named_by"]), case["then"]
+    kinds = HandleKinds({"own": named_by})
+    read = claims_of(issued_at_ms=1_800_000_000_000, **claims)
+    if then == "malformed":
+        with pytest.raises(InvalidTokenError, match=named_by[0]):
+            read.handles_by(kinds)
+    else:
+        assert [handle.value for handle in read.handles_by(kinds) if handle.kind == "own"] == then
+    assert naive_follower.values_of(claims, named_by) == (None if then == "malformed" else then)
 
 
 def _text(thing: Any) -> Any:
