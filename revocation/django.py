@@ -6,8 +6,8 @@ challenges.
 
 import inspect
 from collections.abc import Awaitable, Callable
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from functools import lru_cache, wraps
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar, cast
 
 from revocation.bearer import (
     Answer,
@@ -35,21 +35,56 @@ if TYPE_CHECKING:
 V = TypeVar("V", bound=Callable[..., Any])
 
 _REQUIREMENT: Final = "revocation_requirement"
+_MET: Final = "revocation_requirement_met"
 _CLAIMS: Final = "revocation_claims"
 _TIMING: Final = "revocation_timing"
 
 _bearer_of = lru_cache(Bearer)
 
 
+class _Requirement(NamedTuple):
+    scope: str | None = None
+    max_staleness: float | None = None
+
+
 def required(*, scope: str | None = None, max_staleness: float | None = None) -> Callable[[V], V]:
-    """Mark a view that needs every word of `scope`, or has a bound of its own (in seconds)."""
+    """Mark a view that needs every word of `scope`, or has a bound of its own (in seconds).
+
+    It may stand on a function, on a method of a class, and in `method_decorator`. The middleware sees the mark of a
+    view that a URL leads to; anywhere else the view itself checks. Raises ConfigurationError on a class.
+    """
     configured_guard().require_bound(max_staleness)
-    return lambda view: _marked(view, (scope, max_staleness))
+    needed = _Requirement(scope, max_staleness)
+
+    def decorate(view: V) -> V:
+        # What async and sync code may call is told apart as Django does, by marks as well.
+        if iscoroutinefunction(view):
+
+            async def awaiting(*args: Any, **kwargs: Any) -> Any:
+                request = _request_among(args)
+                if not _is_met(request, needed):
+                    refusal = await _ruled_async(request, needed)
+                    if refusal is not None:
+                        return refusal
+                return await view(*args, **kwargs)
+
+            return _marked(cast("V", wraps(view)(awaiting)), needed)
+
+        def guarded(*args: Any, **kwargs: Any) -> Any:
+            request = _request_among(args)
+            refusal = None if _is_met(request, needed) else _ruled(request, needed)
+            if refusal is not None:
+                return _awaitable(refusal) if _is_awaited(view, args) else refusal
+            return view(*args, **kwargs)
+
+        return _marked(cast("V", wraps(view)(guarded)), needed)
+
+    return lambda view: decorate(_no_class(view))
 
 
 def token_not_required(view: V) -> V:
-    """Mark a view that everybody may call."""
-    return _marked(view, None)
+    """Mark a view that everybody may call. Raises ConfigurationError on a class."""
+    return _marked(_no_class(view), None)
 
 
 def claims_of(request: HttpRequest) -> Claims:
@@ -68,8 +103,7 @@ class BearerMiddleware:
 
     def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
         self._get_response = get_response
-        self._guard = configured_guard()
-        self._bearer = configured_bearer()
+        configured_guard()
         self.process_view: Callable[..., Any] = self._judge
         if iscoroutinefunction(get_response):
             markcoroutinefunction(self)
@@ -81,35 +115,12 @@ class BearerMiddleware:
         return _awaited(request, answered) if inspect.isawaitable(answered) else _timed(request, answered)
 
     def _judge(self, request: HttpRequest, view: Callable[..., Any], *_: object) -> HttpResponse | None:
-        scope, max_staleness = _requirement(view) or (None, None)
-        token = self._token(request, view)
-        if not isinstance(token, str):
-            return token
-        return self._ruled(request, self._guard.decide(token, max_staleness=max_staleness), scope)
+        needed = _requirement(view)
+        return None if needed is None else _ruled(request, needed)
 
     async def _judge_async(self, request: HttpRequest, view: Callable[..., Any], *_: object) -> HttpResponse | None:
-        scope, max_staleness = _requirement(view) or (None, None)
-        token = self._token(request, view)
-        if not isinstance(token, str):
-            return token
-        return self._ruled(request, await self._guard.decide_async(token, max_staleness=max_staleness), scope)
-
-    def _token(self, request: HttpRequest, view: Callable[..., Any]) -> str | HttpResponse | None:
-        """The token; the answer where there is none; None where there need not be one."""
-        if _requirement(view) is None or is_preflight_request(request):
-            return None
-        try:
-            return token_of(request)
-        except RevocationError as error:
-            return response(self._bearer.answer(error), request)
-
-    def _ruled(self, request: HttpRequest, decision: Decision, scope: str | None) -> HttpResponse | None:
-        judged = self._bearer.judge(decision, scope)
-        if isinstance(judged, Answer):
-            return response(judged, request)
-        setattr(request, _CLAIMS, judged)
-        setattr(request, _TIMING, server_timing(decision))
-        return None
+        needed = _requirement(view)
+        return None if needed is None else await _ruled_async(request, needed)
 
 
 # What revocation.rest_framework and revocation.ninja share with it
@@ -149,14 +160,81 @@ def response(given: Answer, request: HttpRequest) -> HttpResponse:
     return HttpResponse(b"" if request.method == "HEAD" else given.body, status=given.status, headers=headers)
 
 
-def _marked(view: V, requirement: tuple[str | None, float | None] | None) -> V:
-    # What `as_view` makes of a class is a function, and methods of a class are not looked at.
+def _ruled(request: HttpRequest, needed: _Requirement) -> HttpResponse | None:
+    """The answer to a request that does not meet a requirement; None for one that does, and for a preflight."""
+    token = _token(request)
+    if not isinstance(token, str):
+        return token
+    return _noted(request, configured_guard().decide(token, max_staleness=needed.max_staleness), needed)
+
+
+async def _ruled_async(request: HttpRequest, needed: _Requirement) -> HttpResponse | None:
+    token = _token(request)
+    if not isinstance(token, str):
+        return token
+    decision = await configured_guard().decide_async(token, max_staleness=needed.max_staleness)
+    return _noted(request, decision, needed)
+
+
+def _token(request: HttpRequest) -> str | HttpResponse | None:
+    """The token; the answer where there is none; None where there need not be one."""
+    if is_preflight_request(request):
+        return None
+    try:
+        return token_of(request)
+    except RevocationError as error:
+        return response(configured_bearer().answer(error), request)
+
+
+def _noted(request: HttpRequest, decision: Decision, needed: _Requirement) -> HttpResponse | None:
+    judged = configured_bearer().judge(decision, needed.scope)
+    if isinstance(judged, Answer):
+        return response(judged, request)
+    setattr(request, _CLAIMS, judged)
+    setattr(request, _TIMING, server_timing(decision))
+    setattr(request, _MET, needed)
+    return None
+
+
+def _is_met(request: HttpRequest, needed: _Requirement) -> bool:
+    return getattr(request, _MET, None) == needed
+
+
+def _request_among(args: tuple[Any, ...]) -> HttpRequest:
+    """The request that a view was called with: behind `self` in a method, and within that of a REST framework."""
+    for arg in args[:2]:
+        request = getattr(arg, "_request", arg)
+        if isinstance(request, HttpRequest):
+            return request
+    raise ConfigurationError("@required stands on what was called without a request: put it on a view")
+
+
+def _is_awaited(view: Callable[..., Any], args: tuple[Any, ...]) -> bool:
+    """Whether a function that is not asynchronous stands in for one: `dispatch` of an asynchronous class."""
+    bound = getattr(view, "func", view)
+    return bool(getattr(getattr(bound, "__self__", args[0]), "view_is_async", False))
+
+
+async def _awaitable(refusal: HttpResponse) -> HttpResponse:
+    return refusal
+
+
+def _no_class(view: V) -> V:
+    if isinstance(view, type):
+        raise ConfigurationError(
+            f"Django does not look at marks of a class: put the decorator on a method of {view.__name__}, or "
+            '@method_decorator(..., name="dispatch") on the class'
+        )
+    return view
+
+
+def _marked(view: V, requirement: _Requirement | None) -> V:
     setattr(view, _REQUIREMENT, requirement)
     return view
 
 
-def _requirement(view: Callable[..., Any]) -> tuple[str | None, float | None] | None:
-    requirement: tuple[str | None, float | None] | None = getattr(view, _REQUIREMENT, (None, None))
+def _requirement(view: Callable[..., Any]) -> _Requirement | None:
+    requirement: _Requirement | None = getattr(view, _REQUIREMENT, _Requirement())
     return requirement
 
 

@@ -11,7 +11,7 @@ from revocation.django import (
     response,
     token_of,
 )
-from revocation.errors import MissingTokenError, RevocationError
+from revocation.errors import ConfigurationError, MissingTokenError, RevocationError
 from revocation.extras import extra
 from revocation.guard import Accepted
 
@@ -55,6 +55,7 @@ class BearerAuthentication(BaseAuthentication):
 
     def authenticate(self, request: Request) -> tuple[Any, Claims] | None:
         """The user and the claims; None without a token."""
+        _require_permission(_view(request))
         bearer = configured_bearer()
         try:
             token = token_of(request)
@@ -101,6 +102,22 @@ class TokenRequired(BasePermission):
 
 def _view(request: Request) -> Any:
     return request.parser_context["view"]
+
+
+def _require_permission(view: Any) -> None:
+    """Raise ConfigurationError for a view whose scope nobody looks at."""
+    if getattr(view, "scope", None) is None:
+        return
+    pending = view.get_permissions()
+    while pending:
+        permission = pending.pop()
+        if isinstance(permission, TokenRequired):
+            return
+        # Permissions that are put together with `&`, `|` and `~` hold their parts.
+        pending += [vars(permission)[part] for part in ("op1", "op2") if part in vars(permission)]
+    raise ConfigurationError(
+        f"{type(view).__name__} has a scope, and no TokenRequired among its permission_classes that looks at it"
+    )
 
 
 def _refusal(request: Request, given: Answer) -> Refusal:

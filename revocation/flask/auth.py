@@ -5,6 +5,7 @@ import math
 from collections.abc import Callable
 from functools import wraps
 from typing import Any, Final, NoReturn, ParamSpec, TypeVar
+from weakref import WeakKeyDictionary, WeakSet
 
 from flask import Blueprint, Flask, Request, Response, current_app, got_request_exception
 from werkzeug.exceptions import HTTPException
@@ -51,6 +52,9 @@ class BearerAuth:
         #: The longest bound of a route, and the shortest of those that the followers of all apps have their leases for.
         self._longest_bound = 0.0
         self._followed = math.inf
+        #: What the decorators made of each view.
+        self._made_of: WeakKeyDictionary[Callable[..., Any], WeakSet[Callable[..., Any]]] = WeakKeyDictionary()
+        self._looked_at: WeakSet[Flask] = WeakSet()
 
     def init_app(self, app: Flask, *, guard: Guard | None = None) -> None:
         """Register the guard, the error responses and the `Server-Timing` header with an app.
@@ -70,6 +74,7 @@ class BearerAuth:
             self._followed = min(followed, self._followed)
             self._require_followed(self._longest_bound)
         app.extensions[_EXTENSION] = chosen
+        app.before_request(self._require_no_dropped)
         if RevocationError not in app.error_handler_spec[None][None]:
             app.register_error_handler(RevocationError, self._answered)
         app.after_request(self._finished)
@@ -162,6 +167,11 @@ class BearerAuth:
         self._checked(required)
 
         def decorate(view: Callable[P, R]) -> Callable[P, R]:
+            if isinstance(view, type):
+                raise ConfigurationError(
+                    f"Flask makes its views from {view.__name__} itself: say `decorators = [auth.required(...)]` in "
+                    "the class, or put the decorator on its methods"
+                )
             is_async = inspect.iscoroutinefunction(view)
 
             @wraps(view)
@@ -173,9 +183,28 @@ class BearerAuth:
                 return view(*args, **kwargs)
 
             required.mark(guarded)
+            if inspect.isfunction(view):
+                self._made_of.setdefault(view, WeakSet()).add(guarded)
             return guarded
 
         return decorate
+
+    def _require_no_dropped(self) -> None:
+        """Refuse to serve an app with a view whose requirement stands above its route, where Flask does not see it.
+
+        This is looked for at an app's first request, since blueprints bring their routes when they are registered.
+        """
+        app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]  # werkzeug's way past its proxy
+        if app in self._looked_at:
+            return
+        views = {view for view in app.view_functions.values() if inspect.isfunction(view)}
+        for view in views:
+            made = self._made_of.get(view)
+            if made is not None and views.isdisjoint(made):
+                raise ConfigurationError(
+                    f"the requirement of {view.__name__} is not looked at: write @auth.required(...) below @app.route"
+                )
+        self._looked_at.add(app)
 
     def _checked(self, required: Requirement) -> Requirement:
         self._require_followed(required.finite_bound)

@@ -37,8 +37,8 @@ def served(name: str, guard: Guard) -> Iterator[tuple[Ask, dict[str, Any]]]:
     """The way to ask an example, and what it defines."""
     with contextlib.ExitStack() as stack:
         if name.startswith("Django"):
-            _configure_django()
-            stack.enter_context(_django_settings(REVOCATION_GUARD=guard))
+            configure_django()
+            stack.enter_context(django_settings(REVOCATION_GUARD=guard))
         made = run(name, guard)
         if name == "aiohttp":
             yield stack.enter_context(_aiohttp(made["app"])), made
@@ -99,7 +99,7 @@ def _aiohttp(app: Any) -> Iterator[Ask]:
             runner.run(client.close())
 
 
-def _configure_django() -> None:
+def configure_django() -> None:
     """The settings of this process, which Django REST framework reads when it is imported."""
     import django
     from django.conf import settings
@@ -118,7 +118,7 @@ def _configure_django() -> None:
         django.setup()
 
 
-def _django_settings(**settings: Any) -> "contextlib.AbstractContextManager[Any]":
+def django_settings(**settings: Any) -> "contextlib.AbstractContextManager[Any]":
     from django.test.utils import override_settings
 
     overridden: contextlib.AbstractContextManager[Any] = override_settings(**settings)
@@ -141,5 +141,5 @@ def _django(name: str, made: dict[str, Any]) -> Iterator[Any]:
             route = path("", made["api"].urls)
     vars(urls)["urlpatterns"] = [route]
     own = {setting: value for setting, value in made.items() if setting.isupper()}
-    with _django_settings(ROOT_URLCONF=urls, **own):
+    with django_settings(ROOT_URLCONF=urls, **own):
         yield get_asgi_application() if name in ASGI else get_wsgi_application()

@@ -105,6 +105,13 @@ MUTANTS = (
         "for each in (value if isinstance(value, list | tuple) and member == path[-1] else (value,))]\n        if",
         ("tests/revocation/test_protocol_vectors.py",),
     ),
+    Mutant(
+        "a requirement of Django is dropped where the middleware does not see its mark",
+        "revocation/django.py",
+        "refusal = None if _is_met(request, needed) else _ruled(request, needed)",
+        "refusal = None",
+        ("tests/adapters/test_requirements.py",),
+    ),
     # Who cannot ask
     Mutant(
         "an error is taken for yes",
