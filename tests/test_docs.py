@@ -10,10 +10,9 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -28,7 +27,6 @@ from revocation import RevocationSettings, connect
 from revocation.cli.commands import commands
 from revocation.redis.protocol import majority
 from revocation.settings import SettingsReader
-from tests.app.api import ADMIN_PASSWORD, prepared
 from tests.documents import (
     ARCHITECTURE,
     COMMANDS,
@@ -43,10 +41,6 @@ from tests.documents import (
     run_session,
     section,
 )
-from tests.faults.conftest import staged
-from tests.faults.test_table import TABLE
-from tests.revocation.test_access import MINIMAL_ACL
-from tests.support import clusters
 from tests.support.certificates import certificates
 from tests.support.proxy import Proxy
 from tests.support.requirements import require
@@ -325,64 +319,6 @@ def test_its_three_settings_are_settings_of_redis(start_server: StartServer, mak
     wanted = dict(line.split() for line in lines.splitlines())
     store = start_server(make, *(part for name, value in wanted.items() for part in (f"--{name}", value)))
     assert {name: store.client().config_get(name)[name] for name in wanted} == wanted
-
-
-def _acl_rules() -> list[list[str]]:
-    """What the lines add to the user, without its name."""
-    lines = [shlex.split(line) for line in "".join(blocks("", under="Rights", of=OPERATING)).splitlines()]
-    assert [line[:3] for line in lines] == [["ACL", "SETUSER", "revocation"]] * 2
-    return [line[3:] for line in lines]
-
-
-def test_its_redis_user_may_do_what_the_library_needs_and_nothing_else() -> None:
-    commands = [rule for rule in _acl_rules()[0] if rule.startswith("+")]
-    assert set(commands) == set(MINIMAL_ACL)
-
-
-@pytest.mark.parametrize("make", ["valkey", "redis"])
-def test_with_both_of_its_lines_the_service_does_everything_and_is_never_refused(
-    start_server: StartServer, tmp_path: Path, make: Make
-) -> None:
-    store = start_server(make)
-    asked: Callable[..., Any] = store.client().execute_command
-    for rules in _acl_rules():
-        asked("ACL", "SETUSER", "revocation", *rules)
-    url = store.url.replace("unix://", "unix://revocation:password@")
-    proxy = Proxy(store.socket)
-    with serving(tmp_path, REVOCATION_REDIS_URL=url) as service:
-        stage = staged(service, store, proxy)
-        for row in TABLE:
-            ask, _ = row.prepare(stage)
-            assert ask().status_code == row.well, row
-    proxy.close()
-    assert asked("ACL", "LOG") == []
-
-
-def test_with_its_lines_the_service_serves_in_a_cluster_and_is_never_refused(tmp_path: Path) -> None:
-    assert "`+cluster|slots`" in section("Rights", of=OPERATING)
-    with clusters.three_nodes() as cluster:
-        for port in cluster.ports:
-            with cluster.node(port) as node:
-                for rules in (*_acl_rules(), ["+cluster|slots"]):
-                    node.execute_command("ACL", "SETUSER", "revocation", *rules)
-        env = {
-            "REVOCATION_REDIS_URL": cluster.url.replace("://", "://revocation:password@"),
-            "REVOCATION_NAMESPACE": "denylist",
-            "REVOCATION_MAX_STALENESS": "0",
-            "REVOCATION_TIMEOUT": "10",
-            "APP_DATA_DIR": str(tmp_path),
-            "APP_ADMIN_PASSWORD": ADMIN_PASSWORD,
-        }
-        with prepared(Settings.from_mapping(env)) as api:
-            login = api.login("admin", ADMIN_PASSWORD)
-            assert api.me(login.access_token) == 200
-            assert api.refresh(login.refresh_token).status_code == 200
-            assert api.ask("POST", "/auth/login", json={"username": "admin", "password": "wrong"}).status_code == 401
-            assert api.logout(login.access_token).status_code == 200
-            assert api.me(login.access_token) == 401
-        for port in cluster.ports:
-            with cluster.node(port) as node:
-                assert node.execute_command("ACL", "LOG") == []
 
 
 def test_each_of_its_numbers_of_replicas_is_a_majority_and_survives_what_it_says() -> None:

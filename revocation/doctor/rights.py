@@ -12,7 +12,8 @@ from revocation.doctor.server import ExaminedServer
 NEEDED: Final = (
     *("mget", "get", "set", "del", "pttl", "exists", "type", "time", "info", "wait", "evalsha", "script|load"),
     *("xadd", "xrange", "xrevrange", "xtrim", "xinfo|stream", "xread", "sadd", "srem", "smembers"),
-    *("hset", "hget", "hmget", "hgetall", "hdel", "zadd", "zrem", "zcount", "zrangebyscore", "zrevrange"),
+    *("hset", "hget", "hmget", "hgetall", "hdel"),
+    *("zadd", "zrem", "zscore", "zcount", "zrangebyscore", "zrevrange"),
 )
 
 #: The doctor tries each command on a key of its own that holds a string. An allowed command answers, or fails for the
@@ -30,7 +31,7 @@ _ARGUMENTS: Final[dict[str, tuple[str, ...]]] = {
     "xrevrange": ("KEY", "+", "-", "COUNT", "1"),
     "xtrim": ("KEY", "MAXLEN", "1"),
     "xread": ("COUNT", "1", "STREAMS", "KEY", "0"),
-    **dict.fromkeys(("sadd", "srem", "hget", "hmget", "hdel", "zrem"), ("KEY", "m")),
+    **dict.fromkeys(("sadd", "srem", "hget", "hmget", "hdel", "zrem", "zscore"), ("KEY", "m")),
     "hset": ("KEY", "f", "v"),
     "zadd": ("KEY", "1", "m"),
     **dict.fromkeys(("zcount", "zrangebyscore", "zrevrange"), ("KEY", "0", "0")),
