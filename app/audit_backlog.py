@@ -48,7 +48,7 @@ class AuditBacklog:
         Raises DenylistUnavailableError; then a later call keeps the rest.
         """
         after = position.log_id if position is not None and position.epoch == head.epoch else "0-0"
-        keys = (self._denylist.key("log"), self._lines, self._reach)
+        keys = (self._denylist.namespace.log, self._lines, self._reach)
         while self._keep(keys=keys, args=(head.epoch, head.floor, after, _BATCH, _MOST, _LIFE_MS))[1] == [_BATCH]:
             pass
 

@@ -12,8 +12,11 @@ from revocation.handles import KINDS, UNCONDITIONAL_KINDS, Kind, is_own_kind
 MAX_OWN_KINDS: Final = 16
 
 #: What other keys of the deny-list's namespace begin with.
-_RESERVED: Final = frozenset(
-    [*KINDS, "app", "clock", "everything", "follower", "followers", "head", "lasting", "log", "probe", "signing"]
+RESERVED: Final = frozenset(
+    [
+        *(*KINDS, "app", "clock", "doctor", "everything", "follower", "followers", "head", "lasting", "log", "probe"),
+        "signing",
+    ]
 )
 
 _WORD = re.compile(r"([a-z][a-z0-9_-]*)(\*?)=(.+)")
@@ -107,10 +110,10 @@ class HandleKinds:
 
 def checked_name(name: str) -> Kind:
     """The name of a kind of one's own; ConfigurationError where it cannot be one."""
-    if not isinstance(name, str) or not is_own_kind(name) or name in _RESERVED:
+    if not isinstance(name, str) or not is_own_kind(name) or name in RESERVED:
         raise ConfigurationError(
             f"{name!r} cannot be a kind of handle of your own: take 1 to 32 lower-case letters, digits, '_' and '-', "
-            f"beginning with a letter, and none of {', '.join(sorted(_RESERVED))}"
+            f"beginning with a letter, and none of {', '.join(sorted(RESERVED))}"
         )
     return name
 

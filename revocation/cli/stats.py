@@ -50,7 +50,7 @@ def stats(chosen: ChosenDenylist, *, as_program: bool) -> None:
 
 def _figures(denylist: RedisDenylist) -> dict[str, Any]:
     head = denylist.head()
-    log_entries = denylist.link.call(lambda client: _length(client, denylist.key("log")))
+    log_entries = denylist.link.call(lambda client: _length(client, denylist.namespace.log))
     with Progress("Counting") as progress:
         counted = count_live(denylist, progress)
     return {

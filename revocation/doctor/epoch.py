@@ -49,7 +49,7 @@ def epoch(server: ExaminedServer) -> Iterator[Finding]:
             "stop every process, then: revocation init --new-epoch"
             if str(error) == OLDER
             else "upgrade the older side to the newer; where nothing newer runs: "
-            + server.mend("DEL", server.denylist.key("head"))
+            + server.mend("DEL", server.denylist.namespace.head)
             + ", then revocation init",
         )
         return
@@ -120,7 +120,7 @@ def _age(server: ExaminedServer, head: Head) -> Iterator[Finding]:
 
 def _log_is_older(server: ExaminedServer, head: Head) -> bool:
     """Whether the log tells of changes from before the epoch, as where only the head was lost."""
-    log = server.denylist.key("log")
+    log = server.denylist.namespace.log
     oldest: Any = server.ask(lambda client: client.xrange(log, "-", "+", count=1))
     change = CHANGE.fullmatch(oldest[0][1].get(b"change", b"").decode("utf-8", "replace")) if oldest else None
     return change is not None and int(change["at"]) < head.birth_ms

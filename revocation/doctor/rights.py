@@ -1,6 +1,9 @@
 """Rights: what the Redis user may do, and what it should not be able to do."""
 
+import shlex
+import stat
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Final
 
 import redis
@@ -46,6 +49,7 @@ _DANGEROUS: Final = (
     ("SHUTDOWN",),
     ("REPLICAOF", "NO", "ONE"),
     ("KEYS", "*"),
+    ("SCAN", "0"),
     ("ACL", "SETUSER", "x"),
 )
 
@@ -63,7 +67,7 @@ def rights(server: ExaminedServer) -> Iterator[Finding]:
 
 
 def _needed(server: ExaminedServer) -> Finding:
-    key = server.denylist.key("doctor")
+    key = server.denylist.namespace.doctor
     # SET comes first, so that the other commands meet a key of the wrong type, and DEL comes last. Where DEL is
     # forbidden, the key expires by itself.
     trials = sorted(NEEDED, key=lambda name: (name == "del") - (name == "set"))
@@ -97,10 +101,11 @@ def _may(server: ExaminedServer, name: str, key: str) -> bool:
 def _width(server: ExaminedServer, user: str | None) -> Finding:
     outside = "{elsewhere}:key"
     if server.is_embedded:
-        return fine("acl-width", "The server belongs to the service: only its owner can open the socket.")
+        return _socket(str(server.options["path"]))
     mend = server.grant("revocation", *NEEDED, *server.more_rights, first=("reset", "on", ">PASSWORD"))
     mend += "   # the service needs more: docs/operating.md, Rights"
-    if user is not None and _answer(server, "ACL", "DRYRUN", user, "PING") is not None:
+    may_ask = user is not None and _answer(server, "ACL", "DRYRUN", user, "PING") is not None
+    if user is not None and may_ask:
         able = [command[0] for command in _DANGEROUS if _answer(server, "ACL", "DRYRUN", user, *command) == "OK"]
         if _answer(server, "ACL", "DRYRUN", user, "GET", outside) == "OK":
             able.append("every key")
@@ -111,7 +116,7 @@ def _width(server: ExaminedServer, user: str | None) -> Finding:
     if able:
         subject = f"The user {user}" if user else "This user"
         return Finding("acl-width", "warning", f"{subject} may use {', '.join(able)}.", _WIDE, mend)
-    if user is None:
+    if not may_ask:
         listing = server.mend("ACL", "LIST")
         return fine(
             "acl-width",
@@ -119,6 +124,19 @@ def _width(server: ExaminedServer, user: str | None) -> Finding:
             f"({listing}).",
         )
     return fine("acl-width", f"The user {user} may not flush, configure, list keys or reach other keys.")
+
+
+def _socket(path: str) -> Finding:
+    """Who may open the socket of an embedded server, which has no users."""
+    if not stat.S_IMODE(Path(path).stat().st_mode) & (stat.S_IWGRP | stat.S_IWOTH):
+        return fine("acl-width", "The server belongs to the service: only its owner can open the socket.")
+    return Finding(
+        "acl-width",
+        "warning",
+        "Other users of this machine can open the socket of the embedded server.",
+        "Whoever does can flush the deny-list, or lift any revocation, unseen.",
+        f"chmod 700 {shlex.quote(path)}",
+    )
 
 
 def _is_allowed(server: ExaminedServer, *command: str) -> bool:

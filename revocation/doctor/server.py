@@ -45,7 +45,7 @@ class ExaminedServer:
 
     def head(self) -> Head:
         """The head of the deny-list. Raises DenylistEmptyError where Redis holds none."""
-        text: Any = self.client.get(self.denylist.key("head"))
+        text: Any = self.client.get(self.denylist.namespace.head)
         return Head.parse(text)
 
     @cached_property
@@ -61,7 +61,7 @@ class ExaminedServer:
 
     @property
     def is_embedded(self) -> bool:
-        """Whether a service on this machine runs the server, behind a socket that only its owner can open."""
+        """Whether a service on this machine runs the server, behind a socket of its own."""
         return self.url.startswith("embedded")
 
     @cached_property
@@ -114,10 +114,10 @@ class ExaminedServer:
     @property
     def user(self) -> str:
         """The user of Redis that this process is."""
-        return str(self._options.get("username") or "default")
+        return str(self.options.get("username") or "default")
 
     @property
-    def _options(self) -> Mapping[str, Any]:
+    def options(self) -> Mapping[str, Any]:
         """How the server is reached, by the names of redis-py's connections."""
         if self._where is not None and self.is_cluster:
             return self._where.options
@@ -150,7 +150,7 @@ class ExaminedServer:
 
     def _redis_cli(self, place: Sequence[str]) -> list[str]:
         """The `redis-cli` command line that reaches a server; it asks for the password and never shows it."""
-        options = self._options
+        options = self.options
         secure = ["--tls"] if self.is_encrypted else []
         if self.is_encrypted and options.get("ssl_ca_certs"):
             secure += ["--cacert", str(options["ssl_ca_certs"])]

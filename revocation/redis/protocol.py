@@ -26,6 +26,7 @@
     <ns>:followers        set: the ids of the followers
     <ns>:follower:<id>    string: '<position> <length of the lease, ms>'; it ends with the lease
     <ns>:probe            string: written where WAIT is forbidden, because a replica refuses to write it
+    <ns>:doctor           string: on which the doctor tries what its user may do. It ends after seconds
     <ns>:signing:<issuer> string: JSON, the ids of the issuer's keys and from when on (s) each one signs. A month's TTL
 
 The Lua scripts get these names as keys, and the limits as arguments.
@@ -126,6 +127,7 @@ class Namespace:
         self.clock = self.key("clock")
         self.followers = self.key("followers")
         self.probe = self.key("probe")
+        self.doctor = self.key("doctor")
 
     def key(self, name: str) -> str:
         """A key of this namespace; all of them share one cluster slot."""

@@ -15,9 +15,12 @@ import redis
 
 from revocation import Guard, Handle, RedisDenylist, RevocationSettings, connect
 from revocation.cli import exits
+from revocation.doctor.finding import Finding
+from revocation.doctor.rights import rights
 from revocation.doctor.server import ExaminedServer
 from revocation.doctor.timing import latency_and_clock
 from revocation.doctor.tls import tls
+from revocation.redis.embedded import EmbeddedServer, socket_path
 from revocation.redis.protocol import majority
 from tests.revocation.test_access import MINIMAL_ACL, with_user
 from tests.support import clusters, sentinels
@@ -92,10 +95,13 @@ def test_a_server_as_it_should_be_is_fine(terminal: Terminal, start_server: Star
     assert "CONFIG GET" in findings["acl-width"]["what"]
 
 
-def test_it_leaves_nothing_behind_and_changes_nothing(terminal: Terminal, start_server: StartServer) -> None:
+def test_it_leaves_nothing_behind_and_changes_no_revocation(terminal: Terminal, start_server: StartServer) -> None:
     server = start_server("valkey", *GOOD)
     denylist = opened(server.client(), "denylist")
     denylist.revoke(SUBJECT)
+
+    # A follower that died is forgotten, as by every receipt.
+    server.client().sadd(denylist.namespace.followers, "dead")
 
     def everything() -> dict[bytes, object]:
         client = server.client()
@@ -105,6 +111,7 @@ def test_it_leaves_nothing_behind_and_changes_nothing(terminal: Terminal, start_
     before = everything()
     examined(terminal, server.url, code=exits.OK)
 
+    assert before.pop(denylist.namespace.followers.encode())
     assert everything() == before
 
 
@@ -339,6 +346,48 @@ def test_a_user_with_just_what_is_needed_is_fine(terminal: Terminal, start_serve
     assert terminal("doctor", "--strict", REVOCATION_REDIS_URL=url).code == exits.REFUSED
 
 
+def test_of_a_user_that_may_not_ask_for_its_rights_no_right_is_told_that_nobody_looked_at(
+    terminal: Terminal, start_server: StartServer
+) -> None:
+    """It may ask who it is, and not what it may do."""
+    server = start_server("redis", *GOOD)
+    opened(server.client(), "denylist")
+
+    finding = examined(
+        terminal, with_user(server, "~{denylist}:*", *MINIMAL_ACL, "+acl|whoami", "+flushall"), code=exits.OK
+    )["acl-width"]
+
+    assert finding["severity"] == "fine"
+    assert "may not ask for its other rights" in finding["what"]
+    assert "flush" not in finding["what"]
+
+
+def test_the_socket_of_an_embedded_server_is_looked_at(tmp_path: Path) -> None:
+    with EmbeddedServer(tmp_path).owned():
+        server = examined_server(f"embedded:{tmp_path}")
+        path = socket_path(tmp_path)
+
+        found = {}
+        for mode in (0o700, 0o770):
+            path.chmod(mode)
+            found[mode] = {finding.check: finding for finding in rights(server)}["acl-width"]
+        server.denylist.link.close()
+
+    assert (found[0o700].severity, found[0o770].severity) == ("fine", "warning")
+    assert found[0o770].mend == f"chmod 700 {path}"
+
+
+def test_a_user_that_may_scan_may_list_keys(terminal: Terminal, start_server: StartServer) -> None:
+    server = start_server("redis", *GOOD)
+    opened(server.client(), "denylist")
+    url = with_user(server, "~{denylist}:*", *MINIMAL_ACL, "+acl|whoami", "+acl|dryrun", "+scan")
+
+    finding = examined(terminal, url, code=exits.OK)["acl-width"]
+
+    assert finding["severity"] == "warning"
+    assert "may use SCAN" in finding["what"]
+
+
 @pytest.mark.parametrize("rules", [("~*", "+@all"), ("~*", *MINIMAL_ACL), ("~{denylist}:*", "+@all", "-acl")])
 def test_a_user_that_may_do_too_much_is_a_warning(
     terminal: Terminal, start_server: StartServer, rules: tuple[str, ...]
@@ -387,6 +436,26 @@ def test_tls_is_missed_on_the_way_to_another_machine_only(
     url = f"rediss://127.0.0.1:{server.port}/0?ssl_ca_certs={own.authority}"
     assert examined(terminal, url, code=exits.OK)["tls"]["severity"] == "fine"
     assert severity("rediss://redis.example:6379/0") == "fine"
+
+
+def test_of_a_certificate_no_more_is_said_to_be_checked_than_is(tmp_path: Path) -> None:
+    own = certificates(tmp_path, host="127.0.0.1")
+
+    def finding(scheme: str, query: str) -> Finding:
+        (one,) = tls(examined_server(f"{scheme}://redis.example:6379{query}"))
+        return one
+
+    for scheme, place in (("rediss", "/0"), ("rediss+sentinel", "/main"), ("rediss+cluster", "")):
+        assert "the certificate and the host name" in finding(scheme, f"{place}?ssl_ca_certs={own.authority}").what
+
+        narrow = finding(scheme, f"{place}?ssl_check_hostname=no&ssl_ca_certs={own.authority}")
+        wide = finding(scheme, f"{place}?ssl_check_hostname=no")
+
+        assert (narrow.severity, wide.severity) == ("fine", "warning")
+        for one in (narrow, wide):
+            assert "the host name" in one.what
+            assert "the certificate and the host name" not in one.what
+        assert str(own.authority) in narrow.what
 
 
 # State

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import math
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,16 +20,20 @@ from revocation import (
     Lifetimes,
     RedisDenylist,
 )
+from revocation.handle_kinds import RESERVED
 from revocation.handles import KINDS
+from revocation.redis import protocol
 from revocation.redis.follower import Follower
-from revocation.redis.protocol import FROM_START, Head, order
+from revocation.redis.protocol import FROM_START, Head, Namespace, order
 from revocation.redis.view import View
-from tests.documents import PROTOCOL, blocks
+from tests.documents import PROTOCOL, ROOT, blocks, section
 from tests.revocation import naive_follower
 from tests.revocation.naive_follower import NaiveFollower
 from tests.support.denylists import can_mint, opened, until
 from tests.support.servers import Server
 from tests.support.tokens import claims_of
+
+PACKAGE = ROOT / "revocation"
 
 VECTORS: dict[str, list[dict[str, Any]]] = json.loads(
     (Path(__file__).parent / "vectors" / "protocol.json").read_text("utf-8")
@@ -383,3 +388,25 @@ def test_names_of_vectors_are_unique() -> None:
     for kind in ("follower", "checks"):
         names = [case["name"] for case in VECTORS[kind]]
         assert len(names) == len(set(names))
+
+
+# The names of keys
+
+
+def test_every_key_is_named_once_and_told_everywhere() -> None:
+    """A key that is named elsewhere would be unknown to the documents, and a kind of handle could take its name."""
+    told = set(re.findall(r"^ {4}<ns>:([a-z][a-z:]*)", protocol.__doc__ or "", re.MULTILINE))
+    documented = set(re.findall(r"^\| `<ns>:([a-z][a-z:]*)", section("Keys", of=PROTOCOL), re.MULTILINE))
+    prefix = Namespace("x").prefix
+    named = {name.removeprefix(prefix) for name in vars(Namespace("x")).values()} - {""}
+    elsewhere = [
+        path.name
+        for path in PACKAGE.rglob("*.py")
+        if path != Path(protocol.__file__) and re.search(r"\.key\(f?[\"'][a-z]", path.read_text("utf-8"))
+    ]
+
+    assert elsewhere == []
+    assert named <= told
+    # The service's own keys have no names in the library, and `everything` stands in the head.
+    assert documented == told | {"app:"}
+    assert {name.partition(":")[0] for name in documented} == RESERVED - {*KINDS, "everything"}
