@@ -62,9 +62,16 @@ def open_epoch(stores: Stores, settings: Settings) -> None:
 
 
 def _ensure_admin(stores: Stores, settings: Settings) -> str | None:
-    if stores.users.get(ADMIN) is not None:
-        return None
     password = settings.admin_password
+    if stores.users.get(ADMIN) is not None:
+        if password is not None and stores.users.authenticate(ADMIN, password) is None:
+            _log.warning(
+                "APP_ADMIN_PASSWORD is not used: the account %s was made at an earlier start and has another "
+                "password. To set it: python -m app users password %s",
+                ADMIN,
+                ADMIN,
+            )
+        return None
     if password is None:
         if settings.revocation.redis_url not in ("embedded", "memory"):
             raise ConfigurationError("APP_ADMIN_PASSWORD is needed for the first start: the account admin is made then")

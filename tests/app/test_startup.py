@@ -47,11 +47,13 @@ def test_nothing_from_before_the_first_start_is_accepted_and_signing_in_works_at
         assert api.me(api.admin()) == 200
 
 
-def test_preparing_again_changes_nothing(valkey: Server, tmp_path: Path) -> None:
+def test_preparing_again_changes_nothing(valkey: Server, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     settings = settings_for(valkey, tmp_path)
     with stores_of(settings) as stores:
         stores.denylist.open(accept_existing=True)
         prepare(stores, settings)
+        prepare(stores, settings)
+        assert "APP_ADMIN_PASSWORD" not in caplog.text
         head = stores.denylist.head()
         keys = sorted(path.read_bytes() for path in settings.keys_dir.iterdir())
         stores.users.change("admin", password="another password")
@@ -61,6 +63,7 @@ def test_preparing_again_changes_nothing(valkey: Server, tmp_path: Path) -> None
         assert stores.denylist.head() == head
         assert sorted(path.read_bytes() for path in settings.keys_dir.iterdir()) == keys
         assert stores.users.authenticate("admin", ADMIN_PASSWORD) is None, "for the first start only"
+        assert "APP_ADMIN_PASSWORD is not used" in caplog.text
 
 
 @pytest.mark.parametrize("given", ["", "chosen by somebody"])
