@@ -41,6 +41,7 @@ def create_app(settings: "Settings") -> "Flask":
         app.register_blueprint(blueprint)
     if settings.is_embedded:
         app.register_blueprint(demo.routes)
+    metrics.expect_errors(app)
     if path_of(settings.issuer):
         names = {rule.rule.split("/")[1] for rule in app.url_map.iter_rules()}
         app.wsgi_app = Mount(app.wsgi_app, issuer=settings.issuer, names=names)  # type: ignore[method-assign]  # as Flask documents it

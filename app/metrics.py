@@ -35,6 +35,8 @@ AUDIT_BEHIND = Gauge(
 # A counter that first shows up at 1 has not increased, as far as an alarm can tell.
 for _outcome in ("accepted", "reuse", "revoked", "gone", "unknown", "client"):
     REFRESHES.labels(_outcome)
+for _outcome in ("accepted", "refused", "throttled"):
+    SIGN_INS.labels(_outcome)
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
@@ -42,6 +44,15 @@ _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"
 def init_app(app: Flask) -> None:
     """Count every request."""
     app.after_request(_count)
+
+
+def expect_errors(app: Flask) -> None:
+    """Have a counter of errors for every route and method that the application has by now, for the same reason."""
+    for rule in app.url_map.iter_rules():
+        for method in rule.methods or ():
+            _requests(method, rule.rule, 500)
+    for method in (*_METHODS, "other"):
+        _requests(method, "unknown", 500)
 
 
 def exposition() -> Response:

@@ -5,16 +5,21 @@ It imports prometheus_client, which decides at its import whether it counts for 
 """
 
 import functools
+import itertools
 import time
+from typing import Final, get_args
 
 from revocation.denylist import Receipt
 from revocation.errors import DenylistUnavailableError
 from revocation.extras import extra
-from revocation.guard import Accepted, Decision, Guard
+from revocation.guard import Accepted, Decision, Guard, Source
 from revocation.handles import KINDS
 
 with extra("prometheus", brings="prometheus_client", needed_by="revocation.metrics"):
     from prometheus_client import Counter, Gauge
+
+#: What becomes of a token; what is none of the others is invalid.
+_OUTCOMES: Final = ("accepted", "revoked", "expired", "invalid", "unavailable")
 
 DECISIONS = Counter(
     "revocation_decisions_total",
@@ -97,6 +102,12 @@ class FollowerMetrics:
 # Every counter exists from the start: an alarm sees no increase in a counter that first appears at 1.
 for _kind in KINDS:
     REVOCATIONS.labels(_kind)
+for _outcome in ("applied", "junk", "break"):
+    LOG_ENTRIES.labels(_outcome)
+for _outcome in ("hit", "miss"):
+    TOKEN_CACHE.labels(_outcome)
+for _outcome, _source in itertools.product(_OUTCOMES, get_args(Source)):
+    DECISIONS.labels(_outcome, _source)
 
 
 def count(receipt: Receipt) -> None:
@@ -112,7 +123,7 @@ def observe(decision: Decision) -> None:
     else:
         unavailable = isinstance(decision.error, DenylistUnavailableError)
         reason = "unavailable" if isinstance(decision.error, DenylistUnavailableError) else decision.error.reason
-        outcome = reason if reason in ("expired", "revoked", "unavailable") else "invalid"
+        outcome = reason if reason in _OUTCOMES else "invalid"
     _decided(outcome, decision.source).inc()
     if decision.is_fallback:
         FALLBACKS.inc()

@@ -138,6 +138,8 @@ def test_the_number_of_series_does_not_grow_with_what_is_sent(api: Api) -> None:
     login = api.login()
     api.get("/verify/warm", token=login.access_token)
     api.get("/nowhere/warm")
+    # The metrics tell of themselves from the second time on.
+    api.get("/metrics")
     before = len(api.get("/metrics").text.splitlines())
 
     for number in range(50):
@@ -147,6 +149,14 @@ def test_the_number_of_series_does_not_grow_with_what_is_sent(api: Api) -> None:
 
     # Another method than those there are is one more series.
     assert len(api.get("/metrics").text.splitlines()) <= before + 2
+
+
+def test_errors_of_every_route_are_counted_from_the_start(api: Api) -> None:
+    pattern = r'app_http_requests_total{method="([A-Z]+)",route="(.+?)",status="500"}'
+    told = set(re.findall(pattern, api.get("/metrics").text))
+
+    assert {(method, rule.rule) for rule in api.app.url_map.iter_rules() for method in rule.methods or ()} <= told
+    assert ("GET", "unknown") in told
 
 
 def test_the_log_has_one_line_a_request(api: Api, caplog: pytest.LogCaptureFixture) -> None:
