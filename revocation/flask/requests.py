@@ -7,7 +7,7 @@ from typing import Any
 
 from flask import Request, request
 
-from revocation.bearer import FIELD, second_token, token_in
+from revocation.bearer import FIELD, is_short_form, second_token, token_in
 from revocation.claims import Claims
 from revocation.guard import Decision
 
@@ -42,10 +42,7 @@ def token_of(current: Request) -> str:
     """The same of any request."""
     environ = current.environ
     token = token_in(environ.get("HTTP_AUTHORIZATION", ""), environ.get("QUERY_STRING", ""))
-    if environ.get("CONTENT_TYPE") and _has_form_token(current):
+    kind = environ.get("CONTENT_TYPE")
+    if kind and is_short_form(kind, environ.get("CONTENT_LENGTH", "")) and FIELD in current.form:
         raise second_token()
     return token
-
-
-def _has_form_token(current: Request) -> bool:
-    return current.mimetype == "application/x-www-form-urlencoded" and FIELD in current.form

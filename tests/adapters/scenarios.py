@@ -23,11 +23,13 @@ from revocation import (
     RevocationError,
     RevokedTokenError,
 )
+from revocation.bearer import LONGEST_FORM_BYTES
 from revocation.testing import Clock
 from tests.support.tokens import ISSUER, Forge
 
 Headers = Sequence[tuple[str, str]]
 
+CHUNKED: Final = ("Transfer-Encoding", "chunked")
 FORM: Final = ("Content-Type", "application/x-www-form-urlencoded")
 
 
@@ -211,6 +213,18 @@ CALM: Final = (
     Scenario("a good token with HEAD", method="HEAD"),
     Scenario("a good token with POST", method="POST"),
     Scenario("a good token and a form", method="POST", headers=_with_form, body=_form(name="access_token")),
+    Scenario(
+        "a good token and a form that is too long to be searched",
+        method="POST",
+        headers=_with_form,
+        body=_form(padding="x" * LONGEST_FORM_BYTES, access_token="x"),
+    ),
+    Scenario(
+        "a good token and a form of a length that nobody tells",
+        method="POST",
+        headers=lambda cast: [*_with_form(cast), CHUNKED],
+        body=lambda _: b"e\r\naccess_token=x\r\n0\r\n\r\n",
+    ),
     Scenario("a good token and a query", query=lambda _: "page=2&q=access_token"),
     Scenario("a good token on a strict route", path="/strict", source="redis"),
     Scenario("a good token on a stateless route", path="/stateless", source="none"),

@@ -71,7 +71,7 @@ class Served:
             connection.putrequest(method, path, skip_accept_encoding=True)
             for name, value in headers:
                 connection.putheader(name, value)
-            if body:
+            if body and not any(name == "Transfer-Encoding" for name, _ in headers):
                 connection.putheader("Content-Length", str(len(body)))
             connection.endheaders(body or None)
             answer = connection.getresponse()
