@@ -24,7 +24,7 @@ from revocation.denylist import (
 )
 from revocation.errors import ConflictError, DenylistEmptyError
 from revocation.handle_kinds import ClaimHandle, HandleKinds
-from revocation.handles import Handle, Kind
+from revocation.handles import KINDS, Handle, Kind
 
 
 @dataclass(slots=True)
@@ -71,10 +71,13 @@ class MemoryDenylist:
 
     def kinds(self) -> tuple[Kind, ...]:
         """The kinds by which can be revoked."""
+        self._require_open()
         return self._told.names
 
     def is_unconditional(self, kind: Kind) -> bool:
         """Whether revoking a handle of this kind takes back everything under it."""
+        if kind not in KINDS:
+            self._require_open()
         return self._told.is_unconditional(kind)
 
     def __len__(self) -> int:
@@ -114,6 +117,7 @@ class MemoryDenylist:
 
     def latest_cutoffs(self, many: Sequence[Sequence[Handle]]) -> list[float]:
         """The same for several tokens or sessions."""
+        self._require_open()
         return [self.latest_cutoff(handles) for handles in many]
 
     def revoke(

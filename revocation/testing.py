@@ -39,22 +39,15 @@ class FaultyDenylist(MemoryDenylist):
         super().__init__(lifetimes=lifetimes, handles=handles, clock=clock)
         self.down = False
 
-    def latest_cutoff(self, handles: Sequence[Handle]) -> float:
+    def open(self, *, accept_existing: bool = False) -> None:
         """As MemoryDenylist, while the server is up."""
         self._require_server()
-        return super().latest_cutoff(handles)
+        super().open(accept_existing=accept_existing)
 
-    def now_ms(self) -> int:
-        """As MemoryDenylist, while the server is up."""
+    def _require_open(self) -> None:
+        # Whatever asks a deny-list looks first whether it is open.
         self._require_server()
-        return super().now_ms()
-
-    def undo(
-        self, revocation_id: str, *, reason: str = "", actor: str = "", address: str = "", action: str = ""
-    ) -> bool:
-        """As MemoryDenylist, while the server is up."""
-        self._require_server()
-        return super().undo(revocation_id, reason=reason, actor=actor, address=address, action=action)
+        super()._require_open()
 
     def _require_server(self) -> None:
         if self.down:

@@ -1,6 +1,7 @@
 """Sandbox: what users test their own apps with."""
 
 import doctest
+from collections.abc import Callable
 
 import pytest
 
@@ -94,6 +95,41 @@ def test_redis_is_down_within_the_block_and_for_every_question() -> None:
         with pytest.raises(DenylistUnavailableError):
             sandbox.guard.authenticate(token, max_staleness=60)
     sandbox.guard.authenticate(token)
+
+
+def test_whatever_would_ask_redis_is_unavailable_while_it_is_down_also_where_nothing_is_held() -> None:
+    sandbox = Sandbox(handles={"org": "org_id"})
+    asked, org = sandbox.denylist, Handle("org", "acme", issuer="https://auth.example")
+    questions: dict[str, Callable[[], object]] = {
+        "changes": asked.changes,
+        "find": lambda: asked.find("0-1-00000000"),
+        "is_unconditional": lambda: asked.is_unconditional("org"),
+        "kinds": asked.kinds,
+        "latest_cutoff": lambda: asked.latest_cutoff([]),
+        "latest_cutoffs": lambda: asked.latest_cutoffs([]),
+        "now_ms": asked.now_ms,
+        "of_handle": lambda: asked.of_handle(org),
+        "open": lambda: asked.open(accept_existing=True),
+        "page": asked.page,
+        "revoke": lambda: asked.revoke(org),
+        "revoke_many": lambda: asked.revoke_many([]),
+        "undo": lambda: asked.undo("0-1-00000000"),
+    }
+    # These are the test's own, or ask nobody in any deny-list.
+    unasked = {"copy", "down", "flush", "follow", "handle_kinds", "lifetimes"}
+    assert {name for name in dir(asked) if not name.startswith("_")} == questions.keys() | unasked
+
+    for is_lost in (False, True):
+        if is_lost:
+            sandbox.flush()
+        with sandbox.redis_down():
+            for question in questions.values():
+                with pytest.raises(DenylistUnavailableError) as refused:
+                    question()
+                assert not isinstance(refused.value, DenylistEmptyError)
+    # Nobody opened it meanwhile.
+    with pytest.raises(DenylistEmptyError):
+        asked.changes()
 
 
 def test_redis_is_back_also_after_an_error_in_the_block() -> None:
