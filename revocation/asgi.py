@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any, Final, cast
 
 from revocation.bearer import (
+    LONGEST_FORM_BYTES,
     Answer,
     Bearer,
     is_preflight,
@@ -12,6 +13,7 @@ from revocation.bearer import (
     require_no_token,
     server_timing,
     token_in,
+    too_long_a_form,
 )
 from revocation.claims import Claims
 from revocation.errors import RevocationError
@@ -66,8 +68,6 @@ class BearerMiddleware:
             return
         try:
             token = token_in(headers.get(b"authorization", ""), scope["query_string"].decode("latin-1"))
-            if is_short_form(headers.get(b"content-type", ""), headers.get(b"content-length", "")):
-                receive = await _searched(receive)
         except RevocationError as error:
             await answer(self._bearer.answer(error), scope, receive, send)
             return
@@ -76,6 +76,13 @@ class BearerMiddleware:
         if isinstance(judged, Answer):
             await answer(judged, scope, receive, send)
             return
+        # Nothing of the body is read for those who are not let in.
+        if says_short_form(headers):
+            try:
+                receive = await _searched(receive)
+            except RevocationError as error:
+                await answer(self._bearer.answer(error), scope, receive, send)
+                return
         timing = (b"server-timing", server_timing(decision).encode())
 
         async def sent(message: Message) -> None:
@@ -118,6 +125,13 @@ def headers_of(scope: Scope) -> dict[bytes, str]:
     return found
 
 
+def says_short_form(headers: Mapping[bytes, str]) -> bool:
+    """Whether the body of a connection with these headers is a form that is searched for a token."""
+    return is_short_form(
+        headers.get(b"content-type", ""), headers.get(b"content-length", ""), headers.get(b"transfer-encoding", "")
+    )
+
+
 async def answer(given: Answer, scope: Scope, receive: Receive, send: Send) -> None:
     """Send an answer, or close the WebSocket with its code."""
     if scope["type"] == "websocket":
@@ -136,8 +150,12 @@ async def answer(given: Answer, scope: Scope, receive: Receive, send: Send) -> N
 async def _searched(receive: Receive) -> Receive:
     """The messages of a short form once more; InvalidRequestError where it holds a token."""
     messages: list[Message] = []
+    length = 0
     while not messages or messages[-1].get("more_body"):
         messages.append(await receive())
+        length += len(messages[-1].get("body", b""))
+        if length > LONGEST_FORM_BYTES:
+            raise too_long_a_form()
     require_no_token(b"".join(message.get("body", b"") for message in messages))
     again = iter(messages)
 

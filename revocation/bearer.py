@@ -165,10 +165,14 @@ def holds_token(encoded: str) -> bool:
     return _FIELD.search(encoded) is not None
 
 
-def is_short_form(content_type: str, content_length: str) -> bool:
-    """Whether a body with these headers is a form that is searched for a token."""
+def is_short_form(content_type: str, content_length: str, transfer_encoding: str) -> bool:
+    """Whether a body with these headers is a form that is searched for a token.
+
+    One that is sent in chunks is not: whatever length the request states, nobody knows how long it is.
+    """
     is_form = content_type.partition(";")[0].strip().lower() == "application/x-www-form-urlencoded"
-    return is_form and content_length.isdecimal() and int(content_length) <= LONGEST_FORM_BYTES
+    is_short = content_length.isascii() and content_length.isdecimal() and int(content_length) <= LONGEST_FORM_BYTES
+    return is_form and is_short and not transfer_encoding
 
 
 def is_preflight(method: str, requested_method: str | None) -> bool:
@@ -188,6 +192,11 @@ def require_no_token(form: bytes) -> None:
 def second_token() -> InvalidRequestError:
     """What is wrong with a request that carries a token in its query or form besides the one in its header."""
     return InvalidRequestError("Send the token once, in the Authorization header only.")
+
+
+def too_long_a_form() -> InvalidRequestError:
+    """What is wrong with a request whose form is longer than it said."""
+    return InvalidRequestError("Send a form that is as long as its Content-Length says.")
 
 
 def server_timing(decision: Decision) -> str:

@@ -146,12 +146,19 @@ def is_preflight_request(request: HttpRequest) -> bool:
 
 
 def token_of(request: HttpRequest) -> str:
-    """The token of a request. Raises MissingTokenError, and InvalidRequestError where there is a second one."""
+    """The token of a request. Raises MissingTokenError, and InvalidRequestError where the query has a second one."""
+    return token_in(request.META.get("HTTP_AUTHORIZATION", ""), request.META.get("QUERY_STRING", ""))
+
+
+def require_token_once(request: HttpRequest) -> None:
+    """Raise InvalidRequestError where a form has a second token; ask this once the first one is accepted.
+
+    Nothing of the body is read for those who are not let in.
+    """
     meta = request.META
-    token = token_in(meta.get("HTTP_AUTHORIZATION", ""), meta.get("QUERY_STRING", ""))
-    if is_short_form(meta.get("CONTENT_TYPE", ""), meta.get("CONTENT_LENGTH", "")):
+    headers = ("CONTENT_TYPE", "CONTENT_LENGTH", "HTTP_TRANSFER_ENCODING")
+    if is_short_form(*(meta.get(name, "") for name in headers)):
         require_no_token(request.body)
-    return token
 
 
 def response(given: Answer, request: HttpRequest) -> HttpResponse:
@@ -190,6 +197,10 @@ def _noted(request: HttpRequest, decision: Decision, needed: _Requirement) -> Ht
     judged = configured_bearer().judge(decision, needed.scope)
     if isinstance(judged, Answer):
         return response(judged, request)
+    try:
+        require_token_once(request)
+    except RevocationError as error:
+        return response(configured_bearer().answer(error), request)
     setattr(request, _CLAIMS, judged)
     setattr(request, _TIMING, server_timing(decision))
     setattr(request, _MET, needed)

@@ -5,16 +5,17 @@ import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
-from revocation.asgi import answer, headers_of
+from revocation.asgi import answer, headers_of, says_short_form
 from revocation.bearer import (
     FIELD,
+    LONGEST_FORM_BYTES,
     Answer,
     Bearer,
-    is_short_form,
     require_no_token,
     second_token,
     server_timing,
     token_in,
+    too_long_a_form,
 )
 from revocation.claims import Claims
 from revocation.errors import RevocationError
@@ -77,29 +78,37 @@ class BearerAuth(SecurityBase):
         headers = headers_of(connection.scope)
         try:
             token = token_in(headers.get(b"authorization", ""), connection.scope["query_string"].decode("latin-1"))
-            if is_short_form(headers.get(b"content-type", ""), headers.get(b"content-length", "")):
-                await _search(connection)
         except RevocationError as error:
             raise _prepared(connection, self._bearer.answer(error)) from None
         decision = await self.guard.decide_async(token, max_staleness=self._max_staleness)
         judged = self._bearer.judge(decision, security_scopes.scope_str or None)
         if isinstance(judged, Answer):
             raise _prepared(connection, judged)
+        # Nothing of the body is read here for those who are not let in.
+        if isinstance(connection, Request) and says_short_form(headers):
+            try:
+                await _search(connection)
+            except RevocationError as error:
+                raise _prepared(connection, self._bearer.answer(error)) from None
         response.headers.append("Server-Timing", server_timing(decision))
         return judged
 
 
-async def _search(connection: HTTPConnection) -> None:
+async def _search(request: Request) -> None:
     """Raise InvalidRequestError where a form holds a token. FastAPI may have read it already."""
-    if not isinstance(connection, Request):
-        return
+    form = bytearray()
     try:
-        form = await connection.body()
+        async for part in request.stream():
+            form += part
+            if len(form) > LONGEST_FORM_BYTES:
+                raise too_long_a_form()
     except RuntimeError:
-        if FIELD in await connection.form():
+        if FIELD in await request.form():
             raise second_token() from None
     else:
-        require_no_token(form)
+        # The route reads it from where `Request.body` keeps it, which would have read on without an end.
+        request._body = bytes(form)  # noqa: SLF001
+        require_no_token(request._body)  # noqa: SLF001
 
 
 def _prepared(connection: HTTPConnection, given: Answer) -> Refusal:

@@ -4,10 +4,10 @@ from typing import Any
 
 from revocation.bearer import Answer, Bearer
 from revocation.claims import Claims
-from revocation.django import response, token_of
+from revocation.django import require_token_once, response, token_of
 from revocation.errors import RevocationError
 from revocation.extras import extra
-from revocation.guard import Guard
+from revocation.guard import Decision, Guard
 
 with extra("ninja", brings="ninja", needed_by="revocation.ninja"):
     from django.http import HttpRequest, HttpResponse
@@ -55,14 +55,23 @@ class BearerAuth(HttpBearer):
 
     def authenticate(self, request: HttpRequest, token: str) -> Any:
         """The claims of a token."""
-        judged = self._bearer.judge(self.guard.decide(token, max_staleness=self._max_staleness), self._scope)
-        return _claims(judged)
+        return self._claims(request, self.guard.decide(token, max_staleness=self._max_staleness))
 
     def _token(self, request: HttpRequest) -> str:
         try:
             return token_of(request)
         except RevocationError as error:
             raise Refusal(self._bearer.answer(error)) from None
+
+    def _claims(self, request: HttpRequest, decision: Decision) -> Claims:
+        judged = self._bearer.judge(decision, self._scope)
+        if isinstance(judged, Answer):
+            raise Refusal(judged)
+        try:
+            require_token_once(request)
+        except RevocationError as error:
+            raise Refusal(self._bearer.answer(error)) from None
+        return judged
 
 
 class AsyncBearerAuth(BearerAuth):
@@ -74,14 +83,7 @@ class AsyncBearerAuth(BearerAuth):
 
     async def authenticate(self, request: HttpRequest, token: str) -> Claims:
         """The claims of a token."""
-        decision = await self.guard.decide_async(token, max_staleness=self._max_staleness)
-        return _claims(self._bearer.judge(decision, self._scope))
-
-
-def _claims(judged: Claims | Answer) -> Claims:
-    if isinstance(judged, Answer):
-        raise Refusal(judged)
-    return judged
+        return self._claims(request, await self.guard.decide_async(token, max_staleness=self._max_staleness))
 
 
 def _answer(request: HttpRequest, refusal: Any) -> HttpResponse:

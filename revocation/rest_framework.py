@@ -8,6 +8,7 @@ from revocation.django import (
     configured_bearer,
     configured_guard,
     is_preflight_request,
+    require_token_once,
     response,
     token_of,
 )
@@ -69,6 +70,10 @@ class BearerAuthentication(BaseAuthentication):
         judged = bearer.judge(decision, None)
         if isinstance(judged, Answer):
             raise _refusal(request, judged)
+        try:
+            require_token_once(request)
+        except RevocationError as error:
+            raise _refusal(request, bearer.answer(error)) from None
         request.revocation_decision = decision
         _view(request).headers["Server-Timing"] = server_timing(decision)
         return self.get_user(judged), judged

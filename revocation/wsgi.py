@@ -56,14 +56,22 @@ class BearerMiddleware:
             return self.app(environ, start_response)
         try:
             token = token_in(environ.get("HTTP_AUTHORIZATION", ""), environ.get("QUERY_STRING", ""))
-            if is_short_form(environ.get("CONTENT_TYPE", ""), environ.get("CONTENT_LENGTH", "")):
-                require_no_token(_read_again(environ))
         except RevocationError as error:
             return _answer(self._bearer.answer(error), environ, start_response)
         decision = self.guard.decide(token, max_staleness=self._max_staleness)
         judged = self._bearer.judge(decision, self._scope)
         if isinstance(judged, Answer):
             return _answer(judged, environ, start_response)
+        # Nothing of the body is read for those who are not let in.
+        if is_short_form(
+            environ.get("CONTENT_TYPE", ""),
+            environ.get("CONTENT_LENGTH", ""),
+            environ.get("HTTP_TRANSFER_ENCODING", ""),
+        ):
+            try:
+                require_no_token(_read_again(environ))
+            except RevocationError as error:
+                return _answer(self._bearer.answer(error), environ, start_response)
         timing = server_timing(decision)
 
         def started(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Callable[[bytes], object]:

@@ -1,6 +1,8 @@
 """BearerMiddleware for ASGI and BearerAuth for FastAPI, where a request is not all: WebSockets, lifespans, bodies."""
 
+import asyncio
 import contextlib
+import io
 from collections.abc import Iterator
 from typing import Annotated, Any
 
@@ -12,8 +14,9 @@ from starlette.responses import PlainTextResponse, StreamingResponse
 from starlette.routing import Route, WebSocketRoute
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocket, WebSocketDisconnect
+from werkzeug.test import run_wsgi_app
 
-from revocation import Claims, ConfigurationError
+from revocation import Claims, ConfigurationError, wsgi
 from revocation.asgi import BearerMiddleware, claims_of
 from revocation.fastapi import BearerAuth
 from revocation.testing import Sandbox
@@ -116,7 +119,7 @@ def test_the_application_reads_the_body_that_was_searched(sandbox: Sandbox) -> N
     app = BearerMiddleware(Starlette(routes=[Route("/", echo, methods=["POST"])]), sandbox.guard)
     client = TestClient(app)
 
-    for body in ("a=1", "a=" + "b" * 100_000, ""):
+    for body in ("a=1", "a=" + "b" * 100_000, "a=" + "b" * 65_534, ""):
         headers = {**bearer(sandbox.mint()), "Content-Type": "application/x-www-form-urlencoded"}
         assert client.post("/", content=body, headers=headers).text == f"{body} of ada"
 
@@ -212,3 +215,83 @@ def test_a_form_that_fastapi_reads_itself_is_searched_and_still_there(sandbox: S
 
     assert client.post("/form", headers=headers, data={"name": "x"}).json() == "x of ada"
     assert client.post("/form", headers=headers, data={"name": "x", "access_token": "y"}).status_code == 400
+
+
+# Nobody keeps a body of unknown length for those who are not let in
+
+
+def served_form(make: str, sandbox: Sandbox) -> Any:
+    if make == "asgi":
+
+        async def read(request: Request) -> PlainTextResponse:
+            return PlainTextResponse(str(len(await request.body())))
+
+        return BearerMiddleware(Starlette(routes=[Route("/", read, methods=["POST"])]), sandbox.guard)
+    app = FastAPI()
+
+    @app.post("/", dependencies=[Depends(BearerAuth(sandbox.guard))])
+    async def read_too(request: Request) -> int:
+        return len(await request.body())
+
+    return app
+
+
+@pytest.mark.parametrize("make", ["asgi", "fastapi"])
+@pytest.mark.parametrize(
+    ("token", "encoding", "then"),
+    [
+        pytest.param("nonsense", "", (401, 0), id="a bad token"),
+        pytest.param("nonsense", "chunked", (401, 0), id="a bad token and chunks"),
+        pytest.param("good", "", (400, 2), id="longer than it said"),
+        pytest.param("good", "chunked", (200, 50), id="as long as it likes"),
+    ],
+)
+def test_a_form_that_is_longer_than_it_says_is_not_kept(
+    sandbox: Sandbox, make: str, token: str, encoding: str, then: tuple[int, int]
+) -> None:
+    app, sent, received = served_form(make, sandbox), [], 0
+
+    async def receive() -> dict[str, Any]:
+        nonlocal received
+        received += 1
+        return {"type": "http.request", "body": b"x" * 40_000, "more_body": received < 50}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    token = sandbox.mint() if token == "good" else token
+    headers = [
+        (b"authorization", f"Bearer {token}".encode()),
+        (b"content-type", b"application/x-www-form-urlencoded"),
+        (b"content-length", b"10"),
+        *([(b"transfer-encoding", encoding.encode())] if encoding else []),
+    ]
+    scope = {"type": "http", "method": "POST", "path": "/", "query_string": b"", "headers": headers}
+    asyncio.run(app(scope, receive, send))
+
+    assert (sent[0]["status"], received) == then
+
+
+def test_wsgi_reads_no_body_of_those_who_are_not_let_in_and_none_in_chunks(sandbox: Sandbox) -> None:
+    def application(environ: Any, start_response: Any) -> list[bytes]:
+        start_response("200 OK", [])
+        return [environ["wsgi.input"].read()]
+
+    app = wsgi.BearerMiddleware(application, sandbox.guard)
+
+    def ask(token: str, **more: str) -> tuple[str, int, bytes]:
+        body = io.BytesIO(b"a=12345678&b=1")
+        environ: Any = {
+            "REQUEST_METHOD": "POST",
+            "HTTP_AUTHORIZATION": f"Bearer {token}",
+            "CONTENT_TYPE": "application/x-www-form-urlencoded",
+            "CONTENT_LENGTH": "10",
+            "wsgi.input": body,
+            **more,
+        }
+        parts, status, _ = run_wsgi_app(app, environ)
+        return status[:3], body.tell(), b"".join(parts)
+
+    assert ask("nonsense")[:2] == ("401", 0)
+    assert ask(sandbox.mint()) == ("200", 10, b"a=12345678")
+    assert ask(sandbox.mint(), HTTP_TRANSFER_ENCODING="chunked") == ("200", 14, b"a=12345678&b=1")

@@ -1,5 +1,6 @@
 """A requirement is never dropped: wherever its mark stands, it is checked, or the program is told that it cannot be."""
 
+import io
 import types
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -152,6 +153,31 @@ def test_django_looks_at_no_mark_of_a_class_and_says_so(sandbox: Sandbox, django
             decorate(View)
     with pytest.raises(ConfigurationError, match="without a request"):
         required()(lambda *_: None)("no request")
+
+
+@pytest.mark.parametrize(("token", "encoding", "is_read"), [("bad", "", 0), ("good", "", 10), ("good", "chunked", 0)])
+def test_django_reads_a_short_form_of_those_who_are_let_in_alone(
+    sandbox: Sandbox, token: str, encoding: str, is_read: int
+) -> None:
+    configure_django()
+    from django.core.handlers.wsgi import WSGIRequest
+    from django.http import HttpResponse
+
+    from revocation.django import BearerMiddleware
+
+    body = io.BytesIO(b"a=12345678&b=1")
+    environ = {
+        "REQUEST_METHOD": "POST",
+        "HTTP_AUTHORIZATION": f"Bearer {sandbox.mint() if token == 'good' else token}",
+        "CONTENT_TYPE": "application/x-www-form-urlencoded",
+        "CONTENT_LENGTH": "10",
+        "HTTP_TRANSFER_ENCODING": encoding,
+        "wsgi.input": body,
+    }
+    with django_settings(REVOCATION_GUARD=sandbox.guard):
+        answer = BearerMiddleware(lambda _: HttpResponse()).process_view(WSGIRequest(environ), lambda _: None)
+
+    assert (answer is None, body.tell()) == (token == "good", is_read)
 
 
 def test_django_rest_framework_checks_a_requirement_on_a_method(sandbox: Sandbox, django: Callable[..., Ask]) -> None:
