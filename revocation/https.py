@@ -22,6 +22,7 @@ from revocation.errors import ConfigurationError
 
 _MAX_BYTES: Final = 256 * 1024
 _READ_AT_ONCE: Final = 16 * 1024
+_CUT_AGAIN_SECONDS: Final = 0.1
 
 _URL_CHARACTERS = re.compile(r"[\x21-\x7e]+")
 _HEADERS: Final = {
@@ -88,33 +89,43 @@ class Https:
         parts = self.checked(url)
         ends = time.monotonic() + self.timeout_seconds
         connection = self._connection(parts)
+        has_ended = threading.Event()
+        threading.Thread(target=_cut_at, args=(ends, connection, has_ended), daemon=True).start()
         try:
             connection.connect()
-            # A time-out of a socket is one for each read of it: a server that sends a byte a second would never end.
-            watch = threading.Timer(max(0.0, ends - time.monotonic()), _cut, [connection.sock])
-            watch.daemon = True
-            watch.start()
-            try:
-                body, headers = self._answer(connection, parts, url)
-            finally:
-                watch.cancel()
+            if parts.scheme == "https":
+                self._speak_tls(connection, str(parts.hostname))
+            body, headers = self._answer(connection, parts, url)
+        except (OSError, http.client.HTTPException) as error:
+            if time.monotonic() < ends:
+                raise
+            raise self._late(url) from error
         finally:
+            has_ended.set()
             connection.close()
         if time.monotonic() >= ends:
-            raise TimeoutError(f"{url} took longer than {self.timeout_seconds:g} s")
+            raise self._late(url)
         return body, headers
+
+    def _late(self, url: str) -> TimeoutError:
+        return TimeoutError(f"{url} took longer than {self.timeout_seconds:g} s")
 
     def _connection(self, parts: SplitResult) -> http.client.HTTPConnection:
         host = str(parts.hostname)
         if parts.scheme == "http":
             return http.client.HTTPConnection(host, parts.port, timeout=self.timeout_seconds)
         if self._proxy is None:
-            return http.client.HTTPSConnection(host, parts.port, timeout=self.timeout_seconds, context=self._context)
-        connection = http.client.HTTPSConnection(
-            str(self._proxy.hostname), self._proxy.port, timeout=self.timeout_seconds, context=self._context
-        )
+            return _Connection(host, parts.port, timeout=self.timeout_seconds)
+        connection = _Connection(str(self._proxy.hostname), self._proxy.port, timeout=self.timeout_seconds)
         connection.set_tunnel(host, parts.port or 443, headers=_credentials(self._proxy))
         return connection
+
+    def _speak_tls(self, connection: http.client.HTTPConnection, host: str) -> None:
+        """Go on over TLS, with a socket that can be cut while hands are shaken."""
+        connection.sock = self._context.wrap_socket(
+            connection.sock, server_hostname=host, do_handshake_on_connect=False
+        )
+        connection.sock.do_handshake()
 
     def _answer(self, connection: http.client.HTTPConnection, parts: SplitResult, url: str) -> tuple[bytes, Message]:
         connection.request("GET", f"{parts.path or '/'}{parts.query and '?' + parts.query}", headers=_HEADERS)
@@ -129,10 +140,25 @@ class Https:
             return bytes(body), answer.headers
 
 
-def _cut(connected: socket.socket) -> None:
-    """End all waiting at a socket, whatever thread waits, and whether or not TLS is spoken over it."""
-    with suppress(OSError):
-        socket.socket.shutdown(connected, socket.SHUT_RDWR)
+class _Connection(http.client.HTTPConnection):
+    """A connection over which TLS is spoken later, behind a proxy's tunnel where there is one."""
+
+    default_port = http.client.HTTPS_PORT
+
+
+def _cut_at(ends: float, connection: http.client.HTTPConnection, has_ended: threading.Event) -> None:
+    """From an instant on, end all waiting at a connection, whatever thread waits, and whatever is spoken over it.
+
+    A time-out of a socket is one for each read of it: a proxy or a server that sends a byte a second would never end.
+    A connection may get its socket late, so that this is done until it has ended.
+    """
+    left = max(0.0, ends - time.monotonic())
+    while not has_ended.wait(left):
+        connected: socket.socket | None = connection.sock
+        if connected is not None:
+            with suppress(OSError):
+                socket.socket.shutdown(connected, socket.SHUT_RDWR)
+        left = _CUT_AGAIN_SECONDS
 
 
 def _is_loopback(host: str) -> bool:

@@ -127,12 +127,18 @@ class RemoteKeys:
         here = self._here()
         with here.lock:
             if here.fetch is not None:
-                return here.fetch
+                if time.monotonic() < here.given_up_at:
+                    return here.fetch
+                # Nothing that is asked of a network here may take so long, but for a name server's answer.
+                here.fetch = None
+                self._note_failure(TimeoutError("the last fetch has not come to an end"))
             now = self._clock()
             # After a failure everybody keeps to the pause.
             if now < (self._caused_at + PAUSE_SECONDS if caused and not self._fails else self._due):
                 return None
             fetch = here.fetch = Future()
+            # Metadata and keys are two documents.
+            here.given_up_at = time.monotonic() + 2 * self._timeout_seconds
             if now < self._overdue:
                 # The keys are good enough for those who come meanwhile.
                 self._due = now + PAUSE_SECONDS
@@ -160,12 +166,18 @@ class RemoteKeys:
     def _run(self, here: "_Process", fetch: "Future[None]") -> None:
         """What the thread of a fetch does."""
         try:
-            if self._url is None:
-                self._url = jwks_url(self._name, self._https)
-            body, headers = self._https.get(self._url)
-            self._take(parsed(body), fresh_seconds=_fresh_seconds(headers))
+            url = self._url or jwks_url(self._name, self._https)
+            body, headers = self._https.get(url)
+            document = parsed(body)
+            with here.lock:
+                # Whoever was given up may have read what has changed since.
+                if here.fetch is fetch:
+                    self._url = url
+                    self._take(document, fresh_seconds=_fresh_seconds(headers))
         except Exception as error:  # noqa: BLE001 (whatever the other side sends, the keys of before stay)
-            self._note_failure(error)
+            with here.lock:
+                if here.fetch is fetch:
+                    self._note_failure(error)
         finally:
             here.end(fetch)
 
@@ -210,9 +222,13 @@ class _Process:
         self.lock = threading.Lock()
         #: The fetch that is running.
         self.fetch: Future[None] | None = None
+        #: When nobody waits for it any longer, nor for its end.
+        self.given_up_at = -math.inf
 
     def end(self, fetch: Future[None]) -> None:
-        self.fetch = None
+        with self.lock:
+            if self.fetch is fetch:
+                self.fetch = None
         fetch.set_result(None)
 
 

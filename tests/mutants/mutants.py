@@ -481,6 +481,13 @@ MUTANTS = (
         (f"{_REMOTE_KEYS}::test_http_is_for_loopback",),
     ),
     Mutant(
+        "a fetch that never ends keeps everybody from the next",
+        "revocation/remote_keys.py",
+        "if time.monotonic() < here.given_up_at:",
+        "if here.fetch:",
+        (f"{_REMOTE_KEYS}::test_a_fetch_that_never_ends_keeps_nobody_from_the_next",),
+    ),
+    Mutant(
         "an event loop waits for an issuer",
         "revocation/remote_keys.py",
         "            raise KeysPendingError(fetch, left)\n",

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from email.message import Message
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from revocation import (
     RemoteKeys,
     TokenVerifier,
 )
+from revocation.https import Https
 from revocation.remote_keys import LONGEST_FRESH_SECONDS, PAUSE_SECONDS
 from revocation.testing import Clock
 from tests.support.certificates import Certificates, certificates
@@ -467,6 +469,63 @@ def test_keys_are_read_over_tls_from_the_host_that_was_named(tls: Certificates, 
         ):
             assert reason(verifier_of(provider, keys), provider.token()) == "unknown_key"
         assert provider.fetches == 1
+
+
+@pytest.mark.parametrize("begins", [b"HTTP/1.1 200 OK\r\nX-Drip: ", b"\x16\x03\x03\x40\x00"], ids=["tunnel", "TLS"])
+def test_a_fetch_ends_in_time_however_slowly_a_proxy_or_a_handshake_goes_on(begins: bytes) -> None:
+    has_ended = threading.Event()
+
+    def drip(listening: socket.socket) -> None:
+        client, _ = listening.accept()
+        with client, contextlib.suppress(OSError):
+            client.recv(4096)
+            client.sendall(begins)
+            while not has_ended.wait(0.02):
+                client.sendall(b"\x02")
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        dripping = threading.Thread(target=drip, args=(listening,), daemon=True)
+        dripping.start()
+        address = f"127.0.0.1:{listening.getsockname()[1]}"
+        through, url = (f"http://{address}", "https://a.example") if b"HTTP" in begins else (None, f"https://{address}")
+        started = time.monotonic()
+        with pytest.raises(TimeoutError, match=r"took longer than 0\.3 s"):
+            Https(timeout_seconds=0.3, proxy=through).get(url)
+        assert time.monotonic() - started < 5
+        has_ended.set()
+        dripping.join(timeout=30)
+
+
+def test_a_fetch_that_never_ends_keeps_nobody_from_the_next(
+    provider: Provider, clock: Clock, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As where a name server does not answer, which no deadline of ours ends."""
+    keys = RemoteKeys(provider.jwks_url, http_on_loopback=True, clock=clock, timeout_seconds=0.4)
+    goes_on, old = threading.Event(), provider.document()
+
+    def hang(_: str) -> Any:
+        goes_on.wait(60)
+        return old, Message()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(keys._https, "get", hang)
+        assert ids(keys) == []
+        hanging = keys._here().fetch
+    assert hanging is not None
+    provider.rotate()
+    until(lambda: keys.key_set() is not None and keys._here().fetch is None)
+    assert "the last fetch has not come to an end" in caplog.text
+
+    def reads_both() -> bool:
+        clock.advance(PAUSE_SECONDS)
+        return len(ids(keys)) == 2
+
+    until(reads_both)
+
+    # What it reads in the end is older than what was read since.
+    goes_on.set()
+    hanging.result(30)
+    assert len(ids(keys)) == 2
 
 
 def test_a_proxy_is_asked_to_connect_and_sees_nothing_else(tls: Certificates, monkeypatch: pytest.MonkeyPatch) -> None:
