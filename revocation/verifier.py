@@ -120,9 +120,17 @@ class TokenVerifier:
     def other_key_ids(self, issuer: str, key_id: str) -> tuple[str, ...]:
         """The other ids under which the issuer publishes the same key: revoking one of them revokes the key.
 
-        Raises InvalidTokenError where the keys cannot be read.
+        Raises InvalidTokenError where the keys cannot be read, as those of an issuer that has not answered yet. A key
+        that the issuer does not publish, as far as anybody can read, has no other ids.
         """
-        return self._trusted(self._keys.key_set).other_ids(key_id) if issuer == self.issuer else ()
+        if issuer != self.issuer:
+            return ()
+        keys = self._trusted(self._keys.key_set)
+        if keys.find(key_id) is None:
+            keys = self._trusted(self._keys.refreshed)
+        if not len(keys):
+            raise InvalidTokenError("unknown_key", "The keys among which the token's key has its ids cannot be read.")
+        return keys.other_ids(key_id)
 
     def _authentic(self, token: str | CompactJws) -> Claims:
         """The claims of a token after every check that does not depend on time, from the cache where it has them."""
@@ -213,7 +221,7 @@ class TokenVerifier:
 
     def _signer(self, jws: CompactJws, keys: KeySet) -> tuple[Key, KeySet]:
         """The key that signed the token, and the set that it is in."""
-        known = self._headers[1] if self._headers[0] is keys else {}
+        known = self._headers_under(keys)
         candidates = known.get(jws.header_text)
         if candidates is None:
             candidates, keys = self._candidates(self._checked_header(jws), keys)
@@ -232,8 +240,13 @@ class TokenVerifier:
 
     def _know(self, header: str, candidates: tuple[Key, ...], keys: KeySet) -> None:
         """Remember a header of a token that verified: nobody without a key can add one."""
-        known = self._headers[1] if self._headers[0] is keys and len(self._headers[1]) < _MAX_HEADERS else {}
-        self._headers = (keys, {**known, header: candidates})
+        known = self._headers_under(keys)
+        self._headers = (keys, {**(known if len(known) < _MAX_HEADERS else {}), header: candidates})
+
+    def _headers_under(self, keys: KeySet) -> Mapping[str, tuple[Key, ...]]:
+        # The pair is read once: another thread, which began with other keys, may change it at any moment.
+        held, known = self._headers
+        return known if held is keys else {}
 
     def _checked_header(self, jws: CompactJws) -> dict[str, Any]:
         header = jws.header()

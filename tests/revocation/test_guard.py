@@ -1,8 +1,10 @@
 """Guard: the whole decision, and that nothing but a clear answer lets a token in."""
 
+import json
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -25,10 +27,12 @@ from revocation import (
     RevokedTokenError,
     connect,
 )
+from revocation.remote_keys import PAUSE_SECONDS, RemoteKeys
 from revocation.testing import Clock, Sandbox
 from tests.support.denylists import opened
+from tests.support.provider import providing
 from tests.support.servers import Server
-from tests.support.tokens import ISSUER, Forge, claims_of
+from tests.support.tokens import ISSUER, Forge, claims_of, key
 
 
 class NeverAsked(MemoryDenylist):
@@ -321,6 +325,35 @@ def test_the_other_ids_of_the_key_that_verified_are_taken_from_the_verifier_of_t
         guard.check(claims, key_id="first")
     guard.check(foreign, key_id="first")
     guard.check(claims, key_id="third")
+
+
+def test_a_key_is_not_accepted_by_one_id_while_nobody_can_read_the_others() -> None:
+    forge = Forge(key("ES256", "first"))
+    denylist = MemoryDenylist(clock=forge.clock)
+    denylist.revoke(Handle("key", "second", issuer=ISSUER))
+    with providing() as provider:
+        same = {**forge.key.public_jwk(), "kid": "first"}, {**forge.key.public_jwk(), "kid": "second"}
+        provider.overrides["/jwks"] = (500, {}, b"")
+        keys = RemoteKeys(provider.jwks_url, http_on_loopback=True, clock=forge.clock)
+        guard = Guard(forge.verifier(keys), denylist, clock=forge.clock)
+        with pytest.raises(InvalidTokenError, match="cannot be read"):
+            guard.check(forge.claims(), key_id="first")
+
+        provider.overrides["/jwks"] = (200, {}, json.dumps({"keys": same}).encode())
+        forge.clock.advance(PAUSE_SECONDS)
+        with pytest.raises(RevokedTokenError):
+            guard.check(forge.claims(), key_id="first")
+
+
+def test_a_key_that_the_issuer_has_by_now_is_looked_for_once_more() -> None:
+    forge = Forge()
+    old, new = (KeySet([replace(forge.key, id=id_) for id_ in ids]) for ids in (["second"], ["first", "second"]))
+    source: Any = SimpleNamespace(key_set=lambda: old, refreshed=lambda: new)
+    denylist = MemoryDenylist(clock=forge.clock)
+    denylist.revoke(Handle("key", "second", issuer=ISSUER))
+    guard = Guard(forge.verifier(source), denylist, clock=forge.clock)
+    with pytest.raises(RevokedTokenError):
+        guard.check(forge.claims(), key_id="first")
 
 
 # Agreement

@@ -29,7 +29,7 @@ def test_new_keys_mean_an_empty_cache() -> None:
         def refreshed(self) -> KeySet:
             return keys
 
-    verifier, token = forge.verifier(Source()), forge.token()  # type: ignore[arg-type]  # a source of keys
+    verifier, token = forge.verifier(Source()), forge.token()
     verifier.verify(token)
     verifier.verify(token)
     assert (verifier.cache_hits, verifier.cache_misses) == (1, 1)

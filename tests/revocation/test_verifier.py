@@ -484,6 +484,35 @@ def test_without_a_kid_a_key_that_the_issuer_has_by_now_is_found() -> None:
     assert reason(verifier, old.token(header=old.header(kid=None))) == "signature"
 
 
+@pytest.mark.parametrize("straggles", [0, 1])
+def test_what_a_straggler_knows_of_withdrawn_keys_is_not_taken_for_knowledge_of_the_new(straggles: int) -> None:
+    old, new = (Forge(key("ES256", name)) for name in ("old", "new"))
+    withdrawn, current = KeySet([old.key]), KeySet([new.key])
+    header = old.token().split(".")[0]
+    written: list[Any] = []
+
+    class Raced(TokenVerifier):
+        """Another thread has just written, or is about to, whenever this one reads."""
+
+        reads = straggles
+
+        @property
+        def _headers(self) -> Any:
+            self.reads += 1
+            return (withdrawn, {header: (old.key,)}) if self.reads % 2 else (current, {})
+
+        @_headers.setter
+        def _headers(self, value: Any) -> None:
+            written.append(value)
+
+    verifier = Raced(current, issuer=ISSUER, audience=AUDIENCE, cache_size=0, clock=new.clock)
+    for _ in range(4):
+        assert reason(verifier, old.token()) == "unknown_key"
+        assert reason(verifier, new.token()) is None
+    assert written
+    assert not [known for keys, known in written if keys is current and header in known]
+
+
 @pytest.mark.parametrize("fails", ["key_set", "refreshed"])
 def test_a_source_of_keys_that_raises_is_no_key_and_named_once(fails: str, caplog: pytest.LogCaptureFixture) -> None:
     source = Rotating(KeySet([key("ES256", "old")]))

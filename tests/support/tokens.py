@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from revocation import Claims, Key, KeySet, TokenVerifier
-from revocation.keys import ALGORITHMS, AlgorithmName
+from revocation.keys import ALGORITHMS, AlgorithmName, KeySource
 from revocation.testing import Clock
 
 ISSUER = "https://auth.example"
@@ -120,9 +120,9 @@ class Forge:
         prepared = chosen.prepare_key(self.key.signing if signing is None else signing)
         return f"{head}.{body}.{encoded(chosen.sign(message, prepared))}"
 
-    def verifier(self, keys: KeySet | None = None, **options: Any) -> TokenVerifier:
+    def verifier(self, keys: KeySource | None = None, **options: Any) -> TokenVerifier:
         """A verifier that trusts the forge's key and reads its clock."""
-        chosen = KeySet([self.key]) if keys is None else keys
+        chosen: KeySource = KeySet([self.key]) if keys is None else keys
         return TokenVerifier(chosen, **{"issuer": ISSUER, "audience": AUDIENCE, "clock": self.clock, **options})
 
 
