@@ -3,13 +3,16 @@
 Who calls belongs to the request and not to the application context, which may outlive it.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flask import Request, request
 
 from revocation.bearer import FIELD, is_short_form, second_token, token_in
 from revocation.claims import Claims
 from revocation.guard import Decision
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
 
 
 def current_request() -> Any:
@@ -43,6 +46,10 @@ def token_of(current: Request) -> str:
     environ = current.environ
     token = token_in(environ.get("HTTP_AUTHORIZATION", ""), environ.get("QUERY_STRING", ""))
     kind = environ.get("CONTENT_TYPE")
-    if kind and is_short_form(kind, environ.get("CONTENT_LENGTH", "")) and FIELD in current.form:
+    if kind and _is_short_form(kind, environ) and FIELD in current.form:
         raise second_token()
     return token
+
+
+def _is_short_form(kind: str, environ: "WSGIEnvironment") -> bool:
+    return is_short_form(kind, environ.get("CONTENT_LENGTH", ""), environ.get("HTTP_TRANSFER_ENCODING", ""))
