@@ -15,7 +15,7 @@ from revocation.redis.protocol import Head
 _BATCH: Final = 200
 
 #: Lines kept at most, of some 300 bytes each: what waits for the audit must not fill the deny-list's Redis.
-_MOST: Final = 100_000
+MOST_LINES: Final = 100_000
 
 #: A database that does not come back within this (30 days) is given up.
 _LIFE_MS: Final = 30 * 86_400_000
@@ -49,7 +49,7 @@ class AuditBacklog:
         """
         after = position.log_id if position is not None and position.epoch == head.epoch else "0-0"
         keys = (self._denylist.namespace.log, self._lines, self._reach)
-        while self._keep(keys=keys, args=(head.epoch, head.floor, after, _BATCH, _MOST, _LIFE_MS))[1] == [_BATCH]:
+        while self._keep(keys=keys, args=(head.epoch, head.floor, after, _BATCH, MOST_LINES, _LIFE_MS))[1] == [_BATCH]:
             pass
 
     def oldest(self, limit: int) -> KeptLines | None:

@@ -8,6 +8,7 @@ import string
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Final
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
@@ -15,9 +16,14 @@ from sqlalchemy.orm import Session
 from app.database import ClientRow, Database, InvalidValueError
 from app.instants import utc_now
 from app.scopes import normalise_scope
+from revocation.defaults import DAY_SECONDS
 
 #: The public client of login tokens: it has no secret and no row.
 FIRST_PARTY = "first-party"
+
+#: For how long an old secret is good beside a new one, and for how long at the most.
+OVERLAP_SECONDS: Final = DAY_SECONDS
+MAX_OVERLAP_SECONDS: Final = 31 * DAY_SECONDS
 
 _MAX_NAME_CHARACTERS = 100
 _ID_PREFIX = "client"

@@ -7,6 +7,7 @@ from app.scopes import narrowed
 from app.sessions import RefreshRefusedError, Rotation, Session, SessionRevokedError, Sessions
 from app.users import Users
 from revocation import DenylistUnavailableError, Following, RedisDenylist, TokenIssuer
+from revocation.denylist import is_cut_off
 
 
 class InvalidCredentialsError(Exception):
@@ -124,9 +125,9 @@ class Grants:
             return
         handles = self._sessions.handles(session)
         cutoff, _ = self._following.look_up(handles)
-        if session.signed_in_ms >= cutoff:
+        if not is_cut_off(session.signed_in_ms, cutoff):
             return
-        if session.signed_in_ms < self._denylist.latest_cutoff(handles):
+        if is_cut_off(session.signed_in_ms, self._denylist.latest_cutoff(handles)):
             raise RefreshRefusedError("revoked")
         raise DenylistUnavailableError("This process remembers a revocation of this session that Redis lacks.")
 

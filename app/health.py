@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 import redis
 
+from app.audit_backlog import MOST_LINES
 from app.audit_copier import AuditCopier
 from app.instants import milliseconds
 from app.readiness import is_draining
@@ -155,9 +156,8 @@ class Health:
     def system(self) -> SystemHealth:
         """Every process and Redis. Raises DenylistUnavailableError where Redis does not answer."""
         head, leases, ages = self._denylist.head(), self._denylist.leases.living(), self._denylist.leases.ages()
-        end = f"{head.last_id}-{head.last_tag}"
         followers = tuple(
-            LivingFollower(id_, round(max(0.0, age), 3), caught_up=leases.get(id_, ("", 0))[0] == end)
+            LivingFollower(id_, round(max(0.0, age), 3), caught_up=leases.get(id_, ("", 0))[0] == head.end)
             for id_, age in sorted(ages.items())
         )
         epoch, server = _epoch(head), self._redis()
@@ -262,7 +262,8 @@ class Health:
             _warned(
                 "audit",
                 f"The audit trail is {behind_seconds:.0f} s behind: the database does not take what was revoked.",
-                f"The deny-list's log reaches {reach} s back; what is older waits in Redis, up to 100,000 lines.",
+                f"The deny-list's log reaches {reach} s back; what is older waits in Redis, up to "
+                f"{MOST_LINES:,} lines.",
                 "see that the database of APP_DATABASE_URL runs and has room on its disk",
                 since_ms=int(1000 * (time.time() - behind_seconds)),
             )

@@ -4,12 +4,12 @@ import json
 import logging
 import re
 import time
-from datetime import UTC, datetime
 from typing import Any, Final
 
 from flask import Flask, Request, Response, g, request
 
 from revocation.flask import decision_of
+from revocation.instants import rfc3339
 
 _access = logging.getLogger("app.request")
 
@@ -19,9 +19,7 @@ class JsonFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         members: dict[str, Any] = {
-            "time": datetime.fromtimestamp(record.created, UTC)
-            .isoformat(timespec="milliseconds")
-            .replace("+00:00", "Z"),
+            "time": rfc3339(1000 * record.created),
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping
 from http import HTTPStatus
 from typing import Annotated, Any, Final, NotRequired, TypeVar
 
-import redis
 from flask import Flask, Request, Response, request
 from pydantic import BaseModel, Field, ValidationError
 from typing_extensions import TypedDict  # pydantic cannot read the one of typing before 3.12
@@ -112,7 +111,6 @@ def register(app: Flask) -> None:
     app.register_error_handler(InvalidValueError, lambda error: Problem(400, str(error), reason="invalid").response())
     app.register_error_handler(ConflictError, lambda error: Problem(409, str(error), reason="conflict").response())
     app.register_error_handler(DatabaseUnavailableError, _unavailable)
-    app.register_error_handler(redis.RedisError, _unavailable)
     app.register_error_handler(Exception, unforeseen)
 
 

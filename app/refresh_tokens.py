@@ -5,7 +5,9 @@ import hashlib
 import hmac
 import re
 
-_FORM = re.compile(r"([A-Za-z0-9_-]{22})\.(\d{1,15})\.([A-Za-z0-9_-]{43})", re.ASCII)
+from app.session_ids import SESSION_ID
+
+_FORM = re.compile(rf"({SESSION_ID})\.(\d{{1,15}})\.([A-Za-z0-9_-]{{43}})", re.ASCII)
 
 
 class RefreshTokens:

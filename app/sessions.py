@@ -11,7 +11,6 @@ Keys, in the deny-list's namespace and so in its cluster slot:
 """
 
 import re
-import secrets
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -20,7 +19,9 @@ from typing import Any, Final
 from app.audit import Actor
 from app.database import InvalidValueError
 from app.refresh_tokens import RefreshTokens
+from app.session_ids import SESSION_ID, new_session_id
 from revocation import Handle, Receipt, RedisDenylist
+from revocation.denylist import is_cut_off
 
 #: A user has no more sessions than this: the one that was not used for the longest time ends for a new one.
 MOST_SESSIONS: Final = 100
@@ -29,7 +30,7 @@ MOST_SESSIONS: Final = 100
 _BATCH: Final = 500
 
 _ALL: Final = "app:sessions"
-_CURSOR = re.compile(r"([0-9]{1,15})\.([A-Za-z0-9_-]{22})")
+_CURSOR = re.compile(rf"([0-9]{{1,15}})\.({SESSION_ID})")
 
 _MAX_USER_AGENT = 256
 
@@ -70,7 +71,7 @@ class Session:
 
     def is_alive(self, *, cutoff: float, now_ms: int) -> bool:
         """Whether it is neither over nor revoked, by the latest cut-off of its handles and the time of Redis."""
-        return self.signed_in_ms >= cutoff and self.ends_ms > now_ms
+        return not is_cut_off(self.signed_in_ms, cutoff) and self.ends_ms > now_ms
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +136,7 @@ class Sessions:
         Above MOST_SESSIONS of this user, those that were not used for the longest time end. Raises SessionRevokedError
         where the user, the client or everyone was revoked since then.
         """
-        session_id = secrets.token_urlsafe(16)
+        session_id = new_session_id()
         agent = user_agent[:_MAX_USER_AGENT]
         ends_ms = signed_in_ms + min(self._idle_ms, self._absolute_ms)
         session = Session(session_id, subject, client_id, scope, signed_in_ms, signed_in_ms, ends_ms, address, agent)
@@ -277,7 +278,7 @@ class Sessions:
         return [
             session
             for session in self._alive(sessions)
-            if (handle.kind == "session" or session.signed_in_ms < issued_before_ms)
+            if (handle.kind == "session" or is_cut_off(session.signed_in_ms, issued_before_ms))
             and (handle.kind != "client" or session.client_id == handle.value)
         ]
 

@@ -13,6 +13,8 @@ import sqlalchemy as sa
 from app.database import DATABASE_URLS, InvalidValueError, parse_database_url
 from app.passwords import MAX_CHARACTERS, MIN_CHARACTERS, check_form
 from app.throttle import Bounds
+from revocation.defaults import DAY_SECONDS
+from revocation.loopback import is_loopback
 from revocation.settings import VARIABLES as REVOCATION_VARIABLES
 from revocation.settings import RevocationSettings, SettingsReader
 
@@ -22,7 +24,6 @@ VARIABLES = REVOCATION_VARIABLES | {
     "max_token_lifetime_seconds": "REVOCATION_MAX_TOKEN_LIFETIME, by default APP_ACCESS_TTL",
 }
 
-_DAY_SECONDS = 86_400
 _HIGHEST_PORT = 65_535
 _MOST_GUESSES = 1_000_000
 _SOCKET_PATH_BYTES = 107  # sun_path holds 108 with its NUL
@@ -109,18 +110,18 @@ class Settings:
             data_dir=data_dir,
             keys_dir=_read_directory(reader, "APP_KEYS_DIR", data_dir / "keys"),
             database_url=_read_database_url(reader, data_dir=data_dir),
-            access_ttl_seconds=reader.integer("APP_ACCESS_TTL", 900, low=1, high=31 * _DAY_SECONDS, unit="seconds"),
+            access_ttl_seconds=reader.integer("APP_ACCESS_TTL", 900, low=1, high=31 * DAY_SECONDS, unit="seconds"),
             refresh_ttl_seconds=reader.integer(
-                "APP_REFRESH_TTL", 14 * _DAY_SECONDS, low=1, high=366 * _DAY_SECONDS, unit="seconds"
+                "APP_REFRESH_TTL", 14 * DAY_SECONDS, low=1, high=366 * DAY_SECONDS, unit="seconds"
             ),
             session_ttl_seconds=reader.integer(
-                "APP_SESSION_TTL", 30 * _DAY_SECONDS, low=1, high=366 * _DAY_SECONDS, unit="seconds"
+                "APP_SESSION_TTL", 30 * DAY_SECONDS, low=1, high=366 * DAY_SECONDS, unit="seconds"
             ),
             refresh_grace_seconds=reader.integer("APP_REFRESH_GRACE", 10, low=0, high=60, unit="seconds"),
             guesses=_read_guesses(reader),
             admin_password=_read_admin_password(reader),
             audit_retention_seconds=reader.integer(
-                "APP_AUDIT_RETENTION", 365 * _DAY_SECONDS, low=0, high=100 * 366 * _DAY_SECONDS, unit="seconds"
+                "APP_AUDIT_RETENTION", 365 * DAY_SECONDS, low=0, high=100 * 366 * DAY_SECONDS, unit="seconds"
             ),
             audit_sign_ins=reader.flag("APP_AUDIT_SIGN_INS"),
             trusted_proxies=reader.integer("APP_TRUSTED_PROXIES", 0, low=0, high=10),
@@ -231,7 +232,7 @@ def _read_database_url(reader: SettingsReader, *, data_dir: Path) -> str:
 
 def _read_guesses(reader: SettingsReader) -> Bounds:
     return Bounds(
-        window_seconds=reader.integer("APP_GUESSES_WINDOW", 300, low=1, high=_DAY_SECONDS, unit="seconds"),
+        window_seconds=reader.integer("APP_GUESSES_WINDOW", 300, low=1, high=DAY_SECONDS, unit="seconds"),
         place=reader.integer("APP_GUESSES_PLACE", 10, low=1, high=_MOST_GUESSES),
         device=reader.integer("APP_GUESSES_DEVICE", 10, low=1, high=_MOST_GUESSES),
         account=reader.integer("APP_GUESSES_ACCOUNT", 300, low=1, high=_MOST_GUESSES),
@@ -271,20 +272,10 @@ def _is_host(host: str) -> bool:
         return False
 
 
-def _is_loopback(host: str) -> bool:
-    """Whether what is sent to this host stays on this machine, whatever its name service says."""
-    if host.lower() == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
 def _is_address_of_ours(bind: str) -> bool:
     """Whether a client on this machine can use this address as it stands."""
     match = _BIND.fullmatch(bind)
-    return match is not None and int(match["port"]) > 0 and _is_loopback(match["host"].strip("[]"))
+    return match is not None and int(match["port"]) > 0 and is_loopback(match["host"].strip("[]"))
 
 
 def _is_issuer(url: str) -> bool:
@@ -299,5 +290,5 @@ def _is_issuer(url: str) -> bool:
         and not parts.netloc.endswith(":")
         and not any(character in url for character in '?#@\\"<>')
         and not url.endswith("/")
-        and (parts.scheme == "https" or _is_loopback(parts.hostname or ""))
+        and (parts.scheme == "https" or is_loopback(parts.hostname or ""))
     )

@@ -16,7 +16,7 @@ from loadtest.profile import Profile, Tell
 from loadtest.results import Fault, Held
 from loadtest.server import setup_on, store
 from revocation import Guard
-from revocation.redis.connect import DEFAULT_TIMEOUT_SECONDS
+from revocation.defaults import TIMEOUT_SECONDS
 
 #: Coroutines that ask at a time, and the pause of each between two decisions, so that the loop has nothing else to do.
 _AT_ONCE: Final = 8
@@ -53,7 +53,7 @@ def measure(profile: Profile, _directory: Path, tell: Tell) -> Iterator[Held]:
     with store() as valkey:
         setup = setup_on(valkey)
         population = Population(setup)
-        setup = replace(setup, timeout_seconds=DEFAULT_TIMEOUT_SECONDS)
+        setup = replace(setup, timeout_seconds=TIMEOUT_SECONDS)
         for name, bound in BOUNDED.items():
             guard = Guard(setup.verifier, setup.denylist, max_staleness=bound)
             guard.start()

@@ -21,7 +21,7 @@ from loadtest.profile import Profile, Tell
 from loadtest.propagation import dead
 from loadtest.results import Fault, Outage
 from loadtest.server import Server, serving, setup_on, store
-from revocation.redis.connect import DEFAULT_TIMEOUT_SECONDS
+from revocation.defaults import TIMEOUT_SECONDS
 from tests.support.proxy import Fault as Wrong
 from tests.support.proxy import Proxy, late
 
@@ -45,7 +45,7 @@ def measure(profile: Profile, directory: Path, tell: Tell) -> Iterator[Outage]:
         tell("outages: starting")
         population = Population(setup)
         # The other measurements lengthen it: they are not about timeouts.
-        setup = replace(setup, timeout_seconds=DEFAULT_TIMEOUT_SECONDS)
+        setup = replace(setup, timeout_seconds=TIMEOUT_SECONDS)
         with serving(setup, directory, names=profile.contestants) as servers:
             for fault, happens in faults.items():
                 tell(f"outages: Redis, {fault}")

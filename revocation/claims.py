@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from typing import Any, Final
 
+from revocation.defaults import LEEWAY_SECONDS
 from revocation.errors import ConfigurationError, InvalidTokenError
 from revocation.handle_kinds import ClaimHandle, HandleKinds
 from revocation.handles import CONTROL, MAX_IDENTIFIER_LENGTH, MAX_ISSUER_LENGTH, Handle, Kind
@@ -126,7 +127,7 @@ class Claims:
         names: ClaimNames = _STANDARD_NAMES,
         require_jti: bool = True,
         integer_subject: bool = False,
-        iat_tolerance_seconds: float = 30.0,
+        iat_tolerance_seconds: float = LEEWAY_SECONDS,
     ) -> "Claims":
         """Read decoded claims; `issuer` stands in for a missing `iss`.
 

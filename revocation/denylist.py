@@ -1,15 +1,15 @@
 """Denylist: what a deny-list promises, the one rule, what it hands out, and how long an entry must live."""
 
 import math
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol, Self
 
 from revocation.claims import MAX_INSTANT, Claims
+from revocation.defaults import LEEWAY_SECONDS, MARGIN_SECONDS, SESSION_SECONDS, TOKEN_SECONDS
 from revocation.errors import InvalidTokenError
 from revocation.handle_kinds import HandleKinds
-from revocation.handles import UNCONDITIONAL_KINDS, Handle, Kind
+from revocation.handles import CONTROL, UNCONDITIONAL_KINDS, Handle, Kind
 
 #: The cut-off of an entry that needs none: later than every `iat`.
 UNCONDITIONAL: Final = math.inf
@@ -31,12 +31,15 @@ HOUR_MS: Final = 3_600_000
 
 AHEAD: Final = "issued_before is later than now by Redis' clock: leave it out to mean now"
 
-_UNFIT_FOR_NOTES = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+
+def is_cut_off(issued_at_ms: float, latest_cutoff: float) -> bool:
+    """The one rule: what was issued at an instant is revoked if the latest cut-off of its handles is later."""
+    return latest_cutoff > issued_at_ms
 
 
 def is_revoked(claims: Claims, latest_cutoff: float) -> bool:
-    """The one rule: a token is revoked if the latest cut-off of its handles is later than its `iat`."""
-    return latest_cutoff > claims.judged_at_ms
+    """The same of a token, by its `iat`."""
+    return is_cut_off(claims.judged_at_ms, latest_cutoff)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,13 +131,13 @@ class Lifetimes:
     """How long things live, in seconds; entries must outlive what they concern at every verifier."""
 
     #: No token lives longer (`exp - iat`); verifiers refuse those that would.
-    max_token_seconds: int = 86_400
+    max_token_seconds: int = TOKEN_SECONDS
     #: Clock skew that verifiers forgive.
-    leeway_seconds: int = 30
+    leeway_seconds: int = LEEWAY_SECONDS
     #: Added to every entry, for clocks that run at different speeds.
-    margin_seconds: int = 60
+    margin_seconds: int = MARGIN_SECONDS
     #: The longest life of a session: for so long a session, a subject or a client stays revoked, whoever mints for it.
-    session_seconds: int = 30 * 86_400
+    session_seconds: int = SESSION_SECONDS
 
     @property
     def horizon_ms(self) -> int:
@@ -304,7 +307,7 @@ def checked_note(text: str) -> str:
     """A reason or actor as it may be stored: ValueError where it is too long or holds control characters."""
     if len(text) > MAX_NOTE_LENGTH:
         raise ValueError(f"a reason or actor has at most {MAX_NOTE_LENGTH} characters, this one {len(text)}")
-    if _UNFIT_FOR_NOTES.search(text):
+    if CONTROL.search(text):
         raise ValueError("a reason or actor holds no control characters or lone surrogates")
     return text
 

@@ -145,11 +145,7 @@ class Guard:
         """Raise ConfigurationError for the bound of a route that this guard would not decide with."""
         if max_staleness is None or checked_staleness(max_staleness) == math.inf or self.follower is None:
             return
-        if max_staleness > self.follower.longest_seconds:
-            raise ConfigurationError(
-                f"a route asks for max_staleness={max_staleness:g}, longer than the longest bound of the guard's "
-                f"follower ({self.follower.longest_seconds:g} s): build Guard(..., bounds=[{max_staleness:g}])"
-            )
+        require_followed(max_staleness, longest_seconds=self.follower.longest_seconds)
 
     def authenticate(self, token: str, *, max_staleness: float | None = None) -> Claims:
         """The claims of a token that may be accepted.
@@ -332,6 +328,18 @@ def checked_staleness(seconds: float) -> float:
     if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds >= 0:
         raise ConfigurationError(f"max_staleness is a number of seconds from 0 to inf, not {seconds!r}")
     return seconds
+
+
+def require_followed(bound: float, *, longest_seconds: float) -> None:
+    """Raise ConfigurationError where no follower serves the bound of a route.
+
+    Such a route would be 503 in an outage without anybody being told.
+    """
+    if bound > longest_seconds:
+        raise ConfigurationError(
+            f"a route asks for max_staleness={bound:g}, longer than the longest bound of the guard's follower "
+            f"({longest_seconds:g} s): build Guard(..., bounds=[{bound:g}])"
+        )
 
 
 def _looked_for(denylist: Denylist) -> HandleKinds | None:

@@ -5,7 +5,6 @@ read here is the root of all trust.
 """
 
 import http.client
-import ipaddress
 import re
 import socket
 import ssl
@@ -19,6 +18,7 @@ from typing import Final
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from revocation.errors import ConfigurationError
+from revocation.loopback import is_loopback
 
 _MAX_BYTES: Final = 256 * 1024
 _READ_AT_ONCE: Final = 16 * 1024
@@ -76,7 +76,7 @@ class Https:
             raise ConfigurationError(f"{url!r} is not a URL: {error}") from error
         if not host or parts.username is not None or "#" in url:
             raise ConfigurationError("give a URL with a host, and without a user and a fragment")
-        if parts.scheme != "https" and not (parts.scheme == "http" and self._http_on_loopback and _is_loopback(host)):
+        if parts.scheme != "https" and not (parts.scheme == "http" and self._http_on_loopback and is_loopback(host)):
             raise ConfigurationError(f"{url!r} is not an https URL: whoever is in between could answer in its place")
         return parts
 
@@ -159,14 +159,6 @@ def _cut_at(ends: float, connection: http.client.HTTPConnection, has_ended: thre
             with suppress(OSError):
                 socket.socket.shutdown(connected, socket.SHUT_RDWR)
         left = _CUT_AGAIN_SECONDS
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    with suppress(ValueError):
-        return ipaddress.ip_address(host).is_loopback
-    return False
 
 
 def _checked_proxy(proxy: str) -> SplitResult:

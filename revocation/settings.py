@@ -9,6 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
 from revocation.claims import ClaimNames
+from revocation.defaults import (
+    DAY_SECONDS,
+    LEEWAY_SECONDS,
+    MARGIN_SECONDS,
+    SESSION_SECONDS,
+    TIMEOUT_SECONDS,
+    TOKEN_SECONDS,
+)
 from revocation.denylist import Denylist, Lifetimes
 from revocation.errors import ConfigurationError, RevocationError
 from revocation.guard import Decision, Guard, Verifying
@@ -21,7 +29,6 @@ from revocation.verifier import TokenVerifier
 if TYPE_CHECKING:
     from revocation.redis.denylist import RedisDenylist
 
-_DAY_SECONDS = 86_400
 _SHOWN_CHARACTERS = 100
 
 # No exponents, underscores, signs or non-ASCII digits: what float() accepts is wider than what people mean.
@@ -180,10 +187,10 @@ class RevocationSettings:
     redis_url: str = field(default="embedded", repr=False)
     #: How old knowledge of revocations may be: 0 always asks, inf never does.
     max_staleness: float = 1.0
-    timeout_seconds: float = 0.1
+    timeout_seconds: float = TIMEOUT_SECONDS
     namespace: str = "denylist"
-    leeway_seconds: int = 30
-    margin_seconds: int = 60
+    leeway_seconds: int = LEEWAY_SECONDS
+    margin_seconds: int = MARGIN_SECONDS
     #: None: what an open deny-list says, and a day where this process opens it.
     max_token_lifetime_seconds: int | None = None
     min_replicas: int = 0
@@ -216,7 +223,7 @@ class RevocationSettings:
         settings = cls(
             redis_url=_read_redis_url(reader, "REVOCATION_REDIS_URL"),
             max_staleness=reader.number(
-                "REVOCATION_MAX_STALENESS", default.max_staleness, low=0.001, high=_DAY_SECONDS, or_words=("0", "inf")
+                "REVOCATION_MAX_STALENESS", default.max_staleness, low=0.001, high=DAY_SECONDS, or_words=("0", "inf")
             ),
             timeout_seconds=reader.number("REVOCATION_TIMEOUT", default.timeout_seconds, low=0.001, high=10),
             namespace=reader.text(
@@ -230,7 +237,7 @@ class RevocationSettings:
                 "REVOCATION_MARGIN", default.margin_seconds, low=0, high=3600, unit="seconds"
             ),
             max_token_lifetime_seconds=reader.integer(
-                "REVOCATION_MAX_TOKEN_LIFETIME", 0, low=1, high=31 * _DAY_SECONDS, unit="seconds"
+                "REVOCATION_MAX_TOKEN_LIFETIME", 0, low=1, high=31 * DAY_SECONDS, unit="seconds"
             )
             or None,
             min_replicas=reader.integer("REVOCATION_MIN_REPLICAS", default.min_replicas, low=0, high=10),
@@ -269,7 +276,7 @@ class RevocationSettings:
 
     def longest_token_seconds(self, *, own_token_seconds: int = 0) -> int:
         """The longest life of a token that a verifier takes; one that mints takes its own."""
-        return self.max_token_lifetime_seconds or max(_DAY_SECONDS, own_token_seconds)
+        return self.max_token_lifetime_seconds or max(TOKEN_SECONDS, own_token_seconds)
 
     def lifetimes(self, *, longest_session_seconds: int = 0, own_token_seconds: int = 0) -> Lifetimes:
         """What this process accepts, and its wish where it opens the deny-list.
@@ -278,10 +285,10 @@ class RevocationSettings:
         of 0 seconds is the default of 30 days.
         """
         return Lifetimes(
-            max_token_seconds=self.max_token_lifetime_seconds or own_token_seconds or _DAY_SECONDS,
+            max_token_seconds=self.max_token_lifetime_seconds or own_token_seconds or TOKEN_SECONDS,
             leeway_seconds=self.leeway_seconds,
             margin_seconds=self.margin_seconds,
-            session_seconds=longest_session_seconds or Lifetimes().session_seconds,
+            session_seconds=longest_session_seconds or SESSION_SECONDS,
         )
 
     def denylist(

@@ -7,7 +7,7 @@ from revocation.claims import Claims
 from revocation.compact_jws import CompactJws
 from revocation.errors import ConfigurationError, InvalidTokenError
 from revocation.token_cache import TokenCache, digest_of
-from revocation.verifier import TokenVerifier
+from revocation.verifier import TokenVerifier, too_long
 
 
 class TrustedIssuers:
@@ -52,7 +52,7 @@ class TrustedIssuers:
     def verify(self, token: str) -> Claims:
         """The claims of a token that is good now, by the verifier of its issuer. Raises as TokenVerifier does."""
         if len(token) > self._max_token_bytes:
-            raise InvalidTokenError("too_long", f"The token has more than {self._max_token_bytes} bytes.")
+            raise too_long(self._max_token_bytes)
         digest = digest_of(token)
         verifier = self._chosen.get(digest)
         if verifier is not None:
@@ -66,7 +66,7 @@ class TrustedIssuers:
     def verify_ignoring_expiry(self, token: str) -> Claims:
         """The claims of a token that is or was good: use them to revoke the token, never to let it in."""
         if len(token) > self._max_token_bytes:
-            raise InvalidTokenError("too_long", f"The token has more than {self._max_token_bytes} bytes.")
+            raise too_long(self._max_token_bytes)
         jws = CompactJws(token)
         return self._of(jws.claims()).verify_ignoring_expiry(jws)
 

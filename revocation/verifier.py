@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from revocation.claims import ClaimNames, Claims
 from revocation.compact_jws import CompactJws
+from revocation.defaults import LEEWAY_SECONDS, TOKEN_SECONDS
 from revocation.errors import ConfigurationError, ExpiredTokenError, InvalidTokenError
 from revocation.keys import ALGORITHMS, Key, KeySet, KeySource
 from revocation.keys_pending import KeysPendingError
@@ -27,6 +28,11 @@ _REFUSED_HEADERS = ("crit", "b64", "zip", "cty")
 
 #: Newer names of algorithms, and the older names of the same algorithms (RFC 9864).
 _SAME_ALGORITHM = {"Ed25519": "EdDSA"}
+
+
+def too_long(max_token_bytes: int) -> InvalidTokenError:
+    """The error of a token that is longer than a verifier reads."""
+    return InvalidTokenError("too_long", f"The token has more than {max_token_bytes} bytes.")
 
 
 class TokenVerifier:
@@ -50,8 +56,8 @@ class TokenVerifier:
         *,
         issuer: str,
         audience: str | Sequence[str] | None,
-        leeway_seconds: int = 30,
-        max_lifetime_seconds: int = 86_400,
+        leeway_seconds: int = LEEWAY_SECONDS,
+        max_lifetime_seconds: int = TOKEN_SECONDS,
         max_token_bytes: int = 8192,
         token_types: Sequence[str | None] = ("at+jwt",),
         required_claims: Mapping[str, str | Collection[str]] | None = None,
@@ -136,7 +142,7 @@ class TokenVerifier:
         """The claims of a token after every check that does not depend on time, from the cache where it has them."""
         text = token if isinstance(token, str) else token.text
         if len(text) > self.max_token_bytes:
-            raise InvalidTokenError("too_long", f"The token has more than {self.max_token_bytes} bytes.")
+            raise too_long(self.max_token_bytes)
         # As `_trusted` does; a call of it would be a twentieth of what a token costs that was verified before.
         try:
             keys = self._keys.key_set()

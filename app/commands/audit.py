@@ -10,10 +10,11 @@ from app.audit_copier import AuditCopier
 from app.commands.embedded_store import embedded_store
 from app.commands.operator import stores_of
 from app.database import InvalidValueError
-from app.instants import milliseconds, rfc3339
+from app.instants import milliseconds
 from app.settings import Settings
 from revocation import DenylistUnavailableError
 from revocation.cli.progress import Progress
+from revocation.instants import rfc3339
 
 
 class _Instant(click.ParamType[datetime]):

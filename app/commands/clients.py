@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import click
 
+from app.clients import MAX_OVERLAP_SECONDS, OVERLAP_SECONDS
 from app.commands.operator import administering, operator, stores_of
 from app.settings import Settings
 
@@ -37,8 +38,8 @@ def list_clients(settings: Settings) -> None:
 @click.argument("client_id")
 @click.option(
     "--overlap",
-    type=click.IntRange(0, 31 * 86_400),
-    default=86_400,
+    type=click.IntRange(0, MAX_OVERLAP_SECONDS),
+    default=OVERLAP_SECONDS,
     show_default=True,
     metavar="SECONDS",
     help="For how long the secret that it has is good as well; 0 if it leaked.",

@@ -3,9 +3,9 @@
 import click
 
 from app.commands.operator import administering, operator
-from app.instants import rfc3339
 from app.settings import Settings
 from app.stores import Stores
+from revocation.instants import rfc3339
 
 
 @click.group()

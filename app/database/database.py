@@ -16,7 +16,6 @@ from sqlalchemy.orm import Session
 
 from app.database.errors import DatabaseUnavailableError
 from app.database.pool import MIGRATION_SECONDS, MOST_CONNECTIONS, TIMEOUT_SECONDS
-from app.database.rows import UserRow
 from app.database.schema import is_current, upgrade
 from app.database.sqlite import locked_file, sqlite_engine
 from app.database.turns import Turns
@@ -75,16 +74,6 @@ class Database:
             return
         with self._transaction("DEFERRED") as session:
             yield session
-
-    def ping(self) -> None:
-        """Return when the database answers and has the tables of the service."""
-        try:
-            with self.reading() as session:
-                session.scalars(sa.select(UserRow.username).limit(1)).all()
-        except exc.ProgrammingError as error:
-            raise DatabaseUnavailableError(
-                f"{self!r} does not have the tables of this service; `python -m app init` creates them."
-            ) from error
 
     def migrate(self) -> None:
         """Create the tables, or bring those of an earlier release to this one. Many processes may do it at once.

@@ -4,11 +4,6 @@
 class DatabaseUnavailableError(Exception):
     """The database had to be asked and could not answer. The cause is kept; its text is for logs, not for clients."""
 
-    def __init__(self, message: str, *, retry_after_seconds: int = 1) -> None:
-        #: Whole seconds after which asking again makes sense (HTTP ``Retry-After``).
-        self.retry_after_seconds = retry_after_seconds
-        super().__init__(message)
-
 
 class InvalidValueError(ValueError):
     """A value that must not be stored. The message is for the sender of the value, and repeats no secret."""

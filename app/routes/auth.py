@@ -1,6 +1,5 @@
 """Signing in and out, and one's own sessions."""
 
-import re
 from typing import Annotated
 
 from flask import Blueprint, Response, jsonify, request
@@ -25,14 +24,13 @@ from app.routes.formats import (
     session_json,
     tokens_json,
 )
+from app.session_ids import is_session_id
 from app.sessions import RefreshRefusedError
 from app.throttle import ThrottledError
 from revocation import Claims, Handle, InvalidTokenError, Receipt
 from revocation.flask import bearer_token
 
 routes = Blueprint("auth", __name__, url_prefix="/auth")
-
-_SESSION_ID = re.compile(r"[A-Za-z0-9_-]{22}")
 
 
 class Login(BaseModel):
@@ -257,7 +255,7 @@ def sessions(query: AtSession) -> OwnSessions:
 @operation(ReceiptAnswer, refuses={404: "`unknown_session`: the caller has no such session."})
 def end_session(sid: OwnSessionId) -> Response:
     """End one of the caller's sessions. Somebody else's is as unknown as one that never was."""
-    session = service().sessions.get(sid) if _SESSION_ID.fullmatch(sid) else None
+    session = service().sessions.get(sid) if is_session_id(sid) else None
     subject = bearer.claims.subject
     # The caller's own session may have timed out by now; its access tokens have not.
     if sid != bearer.claims.session_id and (session is None or session.subject != subject):

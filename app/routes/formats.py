@@ -12,10 +12,10 @@ from typing_extensions import TypedDict  # pydantic cannot read the one of typin
 
 from app.grants import Tokens
 from app.health import Epoch
-from app.instants import rfc3339
 from app.sessions import Session
 from revocation import Receipt, Revocation
 from revocation.handles import KINDS, OWN_KIND, Kind
+from revocation.instants import rfc3339
 
 T = TypeVar("T")
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Annotated, Literal, NotRequired, TypeVar
 from urllib.parse import unquote_plus
 
-import redis
 from flask import Blueprint, Response, jsonify, request
 from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError
 from pydantic_core import PydanticCustomError
@@ -364,7 +363,6 @@ def _on_throttled(error: ThrottledError) -> Response:
 
 @routes.errorhandler(DenylistUnavailableError)
 @routes.errorhandler(DatabaseUnavailableError)
-@routes.errorhandler(redis.RedisError)
 def _on_unavailable(error: Exception) -> Response:
     """The client must take it that nothing has changed (RFC 7009, section 2.2.1)."""
     response = _error(503, "temporarily_unavailable", "A store of this service does not answer. Try again.")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeGuard
 
 from revocation.claims import MAX_INSTANT, Claims
-from revocation.cli.terminal import instant, span
+from revocation.cli.terminal import span
 from revocation.denylist import UNCONDITIONAL, is_revoked
 from revocation.errors import (
     DenylistUnavailableError,
@@ -22,6 +22,7 @@ from revocation.errors import (
     RevokedTokenError,
 )
 from revocation.handle_kinds import HandleKinds
+from revocation.instants import rfc3339
 from revocation.redis.denylist import RedisDenylist
 from revocation.verifier import TokenVerifier
 
@@ -134,7 +135,7 @@ def _ask(denylist: RedisDenylist, claims: Claims) -> list[Step]:
     head, cutoffs = denylist.ask([[handle] for handle in handles])
     refused_by_epoch = is_revoked(claims, head.everything_ms)
     since = (
-        f"everything issued before {instant(head.everything_ms)} is cut off"
+        f"everything issued before {rfc3339(head.everything_ms)} is cut off"
         if head.everything_ms
         else "nothing is cut off"
     )
@@ -145,11 +146,11 @@ def _ask(denylist: RedisDenylist, claims: Claims) -> list[Step]:
         if cutoff <= head.everything_ms or not is_revoked(claims, cutoff):
             steps.append(Step(f"deny-list: {handle.kind}", "passed", f"{prefix}not revoked"))
             continue
-        effect = "revoked" if cutoff == UNCONDITIONAL else f"everything issued before {instant(cutoff)} is revoked"
+        effect = "revoked" if cutoff == UNCONDITIONAL else f"everything issued before {rfc3339(cutoff)} is revoked"
         if cutoff <= _own_instant_ms(claims):
             effect += ", and `iat` less the tolerance (--iat-tolerance) is earlier"
         notes = [
-            f"by {revocation.actor or 'somebody'} at {instant(revocation.created_at_ms)}"
+            f"by {revocation.actor or 'somebody'} at {rfc3339(revocation.created_at_ms)}"
             f"{': ' + revocation.reason if revocation.reason else ''} (revocation undo {revocation.id})"
             for revocation in denylist.of_handle(handle)
         ]
@@ -203,7 +204,7 @@ def _when(value: Any, now: float) -> str:
     if not _is_instant(value):
         return _text(value)
     distance = f"in {span(value - now)}" if value > now else f"{span(now - value)} ago"
-    return f"{instant(value * 1000)} ({distance})"
+    return f"{rfc3339(value * 1000)} ({distance})"
 
 
 def _is_instant(value: Any) -> TypeGuard[float]:

@@ -4,9 +4,9 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
-from revocation.cli.terminal import instant
 from revocation.denylist import Change
 from revocation.errors import DenylistUnavailableError
+from revocation.instants import rfc3339
 from revocation.redis.denylist import RedisDenylist
 from revocation.redis.protocol import FOREIGN, FROM_START, LINK, Head, order
 
@@ -119,7 +119,7 @@ class LogWatch:
             self._say("It answers again." if fault else "It answers again, and no change is missing.")
         if head.epoch != self._epoch:
             what = "began" if self._epoch in head.replaced else "is in force, which does not follow the one before"
-            self._say(f"Epoch {head.epoch} {what}: nothing issued before {instant(head.everything_ms)} is accepted.")
+            self._say(f"Epoch {head.epoch} {what}: nothing issued before {rfc3339(head.everything_ms)} is accepted.")
             self._epoch = head.epoch
         if fault:
             self._say(fault)

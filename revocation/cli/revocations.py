@@ -11,9 +11,10 @@ from revocation.cli import exits
 from revocation.cli.chosen_denylist import ChosenDenylist
 from revocation.cli.handles import KindOfHandle
 from revocation.cli.progress import Progress
-from revocation.cli.terminal import instant, notify, print_facts, print_json, print_table, span
+from revocation.cli.terminal import notify, print_facts, print_json, print_table, span
 from revocation.denylist import Revocation
 from revocation.handles import Handle, Kind
+from revocation.instants import rfc3339
 from revocation.redis.denylist import RedisDenylist
 
 _PAGE = 500
@@ -43,9 +44,9 @@ def as_json(revocation: Revocation) -> dict[str, Any]:
         "kind": revocation.handle.kind,
         "issuer": revocation.handle.issuer,
         "value": revocation.handle.value or None,
-        "issued_before": None if cutoff is None else instant(cutoff),
-        "created_at": instant(revocation.created_at_ms),
-        "expires_at": None if expiry is None else instant(expiry),
+        "issued_before": None if cutoff is None else rfc3339(cutoff),
+        "created_at": rfc3339(revocation.created_at_ms),
+        "expires_at": None if expiry is None else rfc3339(expiry),
         "actor": revocation.actor,
         "address": revocation.address,
         "reason": revocation.reason,
@@ -61,12 +62,12 @@ def facts(revocation: Revocation) -> dict[str, str]:
         "kind": revocation.handle.kind,
         **value,
         "issuer": revocation.handle.issuer,
-        "takes back": "everything under it" if cutoff is None else f"everything issued before {instant(cutoff)}",
-        "made": instant(revocation.created_at_ms),
+        "takes back": "everything under it" if cutoff is None else f"everything issued before {rfc3339(cutoff)}",
+        "made": rfc3339(revocation.created_at_ms),
         "by": revocation.actor or "(not given)",
         "from": revocation.address or "(not given)",
         "reason": revocation.reason or "(not given)",
-        "ends": "never, unless undone" if expiry is None else instant(expiry),
+        "ends": "never, unless undone" if expiry is None else rfc3339(expiry),
     }
 
 

@@ -15,11 +15,12 @@ from revocation.cli.handles import KindOfHandle, from_file, from_token, issuer_o
 from revocation.cli.operator import here, operator
 from revocation.cli.progress import Progress
 from revocation.cli.revocations import as_json, named_in_words
-from revocation.cli.terminal import instant, notify, print_json, safe
+from revocation.cli.terminal import notify, print_json, safe
 from revocation.cli.trust import Trust, trust_options
 from revocation.denylist import Receipt, Revocation, checked_note
 from revocation.errors import DenylistUnavailableError
 from revocation.handles import KINDS, Handle, Kind
+from revocation.instants import rfc3339
 from revocation.redis.denylist import RedisDenylist
 
 #: How many handles one call revokes, between two steps of the progress.
@@ -190,7 +191,7 @@ def _revoke_one(denylist: RedisDenylist, handle: Handle, order: _Order) -> int:
         click.echo("There was nothing to revoke: this token has expired, with the leeway and the margin.")
     else:
         before = revocation.issued_before_ms
-        effect = "" if before is None else f", issued before {instant(before)}"
+        effect = "" if before is None else f", issued before {rfc3339(before)}"
         did = "Revoked" if receipt.written else "Revoked already, so nothing was added:"
         undo = f"To undo it: revocation undo {revocation.id}"
         click.echo(safe(f"{did} {named_in_words(handle)}{effect}; {_reached(receipt)}. {undo}"))

@@ -8,7 +8,8 @@ import redis
 from revocation.cli.chosen_denylist import ChosenDenylist
 from revocation.cli.live_count import count_live
 from revocation.cli.progress import Progress
-from revocation.cli.terminal import instant, print_facts, print_json, span
+from revocation.cli.terminal import print_facts, print_json, span
+from revocation.instants import rfc3339
 from revocation.redis.denylist import RedisDenylist
 
 
@@ -57,14 +58,14 @@ def _figures(denylist: RedisDenylist) -> dict[str, Any]:
         "revocations": {
             "total": counted.by_kind.total(),
             "by_kind": {kind: counted.by_kind[kind] for kind in denylist.kinds()},
-            "as_of": instant(counted.as_of_ms),
+            "as_of": rfc3339(counted.as_of_ms),
             "uncertain": counted.uncertain,
         },
         "log_entries": log_entries,
         "epoch": {
             "id": head.epoch,
-            "opened_at": instant(head.birth_ms),
-            "cutoff": instant(head.everything_ms) if head.everything_ms else None,
+            "opened_at": rfc3339(head.birth_ms),
+            "cutoff": rfc3339(head.everything_ms) if head.everything_ms else None,
         },
         "max_token_lifetime_seconds": head.settings.max_token_seconds,
         "followers": [{"id": id_, "age_seconds": age} for id_, age in sorted(denylist.leases.ages().items())],

@@ -3,7 +3,7 @@
 import json
 import sys
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import click
@@ -74,12 +74,6 @@ def print_layout(layout: RenderableType) -> None:
     with console.capture() as captured:
         console.print(layout)
     click.echo("\n".join(line.rstrip() for line in captured.get().splitlines()), color=console.is_terminal)
-
-
-def instant(milliseconds: float) -> str:
-    """An instant as RFC 3339 writes it, in UTC, with milliseconds."""
-    written = datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="milliseconds")
-    return written.replace("+00:00", "Z")
 
 
 def span(seconds: float) -> str:

@@ -8,8 +8,9 @@ from rich.text import Text
 from revocation.cli.chosen_denylist import ChosenDenylist
 from revocation.cli.log_watch import LogWatch
 from revocation.cli.revocations import as_json
-from revocation.cli.terminal import instant, notify, print_json, safe, screen
+from revocation.cli.terminal import notify, print_json, safe, screen
 from revocation.denylist import Change
+from revocation.instants import rfc3339
 
 
 @click.command()
@@ -39,7 +40,7 @@ def watch(chosen: ChosenDenylist, *, from_start: bool, count: int | None, as_pro
 def _as_json(change: Change) -> dict[str, Any]:
     return {
         "change": "undo" if change.undone else "revoke",
-        "at": instant(change.at_ms),
+        "at": rfc3339(change.at_ms),
         "id": change.revocation_id,
         "actor": change.note.actor,
         "reason": change.note.reason,
@@ -50,7 +51,7 @@ def _as_json(change: Change) -> dict[str, Any]:
 def _line(change: Change) -> Text:
     handle = change.revocation.handle if change.revocation else None
     subject = f"{handle.kind} {handle.value or handle.issuer}" if handle else "(no longer known)"
-    line = Text(f"{instant(change.at_ms)}  ")
+    line = Text(f"{rfc3339(change.at_ms)}  ")
     line.append("undo    " if change.undone else "revoke  ", style="green" if change.undone else "red")
     line.append(safe(subject), style="bold")
     actor = f" by {safe(change.note.actor)}" if change.note.actor else ""

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from typing import Any, Final
 
 import redis
@@ -10,6 +9,7 @@ import redis
 from revocation.doctor.finding import Finding, fine
 from revocation.doctor.server import ExaminedServer
 from revocation.errors import DenylistEmptyError, DenylistUnavailableError
+from revocation.instants import rfc3339
 from revocation.redis.protocol import CHANGE, OLDER, Head
 
 #: How many keys the doctor scans for deny-lists in other namespaces.
@@ -103,18 +103,19 @@ def _handles(server: ExaminedServer, head: Head) -> Finding:
 
 
 def _age(server: ExaminedServer, head: Head) -> Iterator[Finding]:
-    since = f"Epoch {head.epoch}, open since {_instant(head.birth_ms)}"
+    since = f"Epoch {head.epoch}, open since {rfc3339(head.birth_ms, timespec='seconds')}"
+    everything = rfc3339(head.everything_ms, timespec="seconds")
     ends = head.everything_ms / 1000 + head.settings.max_token_seconds
     if (head.replaced or _log_is_older(server, head)) and time.time() < ends:
         yield Finding(
             "epoch",
             "warning",
-            f"{since}, in place of an earlier one: nothing issued before {_instant(head.everything_ms)} is accepted.",
+            f"{since}, in place of an earlier one: nothing issued before {everything} is accepted.",
             "Either somebody ran `revocation init --new-epoch`, or Redis has lost revocations.",
             "if nobody ran it: see persistence and replication here, and the services' logs for `lost revocations`",
         )
         return
-    cutoff = f"; nothing issued before {_instant(head.everything_ms)} is accepted" if head.everything_ms else ""
+    cutoff = f"; nothing issued before {everything} is accepted" if head.everything_ms else ""
     yield fine("epoch", f"{since}{cutoff}.")
 
 
@@ -142,7 +143,3 @@ def _other_namespaces(server: ExaminedServer) -> list[str]:
         return sorted(namespaces)
 
     return server.ask(scan) or []
-
-
-def _instant(milliseconds: int) -> str:
-    return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -3,18 +3,17 @@
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 import redis
 
+from revocation.loopback import is_loopback
 from revocation.redis.denylist import RedisDenylist
 from revocation.redis.protocol import Head
 from revocation.redis.url import RedisUrl
 from revocation.settings import RevocationSettings
 
 T = TypeVar("T")
-
-_LOOPBACK_NAMES: Final = ("localhost", "::1")
 
 
 class ExaminedServer:
@@ -86,7 +85,7 @@ class ExaminedServer:
     @property
     def remote_hosts(self) -> tuple[str, ...]:
         """The hosts that are other machines than this one."""
-        return tuple(host for host in self.hosts if host not in _LOOPBACK_NAMES and not host.startswith("127."))
+        return tuple(host for host in self.hosts if not is_loopback(host))
 
     def mend(self, *command: str, everywhere: bool = False) -> str:
         """The line of a shell with which somebody who may change the server runs this Redis command.

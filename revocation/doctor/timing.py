@@ -7,14 +7,12 @@ from typing import Final
 
 from revocation.doctor.finding import Finding, fine
 from revocation.doctor.server import ExaminedServer
+from revocation.redis.protocol import CLOCKS_DIFFER_MS
 
 #: How many questions the doctor asks: as many as fit into the longest time, but never fewer than the fewest.
 _QUESTIONS: Final = 200
 _FEWEST: Final = 10
 _LONGEST_SECONDS: Final = 2.0
-
-#: The difference of clocks that a new epoch allows for, and that Redis' clock may show after a failover.
-_CLOCKS_AGREE_SECONDS: Final = 1.0
 
 #: The part of the timeout that the slowest answers may take before the doctor warns.
 _CLOSE: Final = 0.5
@@ -72,7 +70,7 @@ def _latency(server: ExaminedServer, took: list[float]) -> Finding:
 def _clock(server: ExaminedServer, ahead: float, error: float) -> Finding:
     difference = f"This host's clock is {round(ahead, 4) + 0.0:+.4f} s from Redis' (to within {error:.4f} s)."
     apart = max(0.0, abs(ahead) - error)
-    if apart <= _CLOCKS_AGREE_SECONDS:
+    if 1000 * apart <= CLOCKS_DIFFER_MS:
         return fine("clock", difference)
     return Finding(
         "clock",

@@ -17,7 +17,7 @@ from revocation.errors import ConfigurationError, ConflictError, MissingTokenErr
 from revocation.flask.cookies import TokenCookies
 from revocation.flask.requests import claims_of, current_request, token_of
 from revocation.flask.requirement import Requirement
-from revocation.guard import Decision, Guard, Refused
+from revocation.guard import Decision, Guard, Refused, require_followed
 from revocation.handles import Handle
 
 P = ParamSpec("P")
@@ -72,7 +72,7 @@ class BearerAuth:
         if chosen.follower is not None:
             followed = chosen.follower.longest_seconds
             self._followed = min(followed, self._followed)
-            self._require_followed(self._longest_bound)
+            require_followed(self._longest_bound, longest_seconds=self._followed)
         app.extensions[_EXTENSION] = chosen
         app.before_request(self._require_no_dropped)
         if RevocationError not in app.error_handler_spec[None][None]:
@@ -207,17 +207,9 @@ class BearerAuth:
         self._looked_at.add(app)
 
     def _checked(self, required: Requirement) -> Requirement:
-        self._require_followed(required.finite_bound)
+        require_followed(required.finite_bound, longest_seconds=self._followed)
         self._longest_bound = max(self._longest_bound, required.finite_bound)
         return required
-
-    def _require_followed(self, bound: float) -> None:
-        """Beyond the longest bound of the follower, a route would be 503 in an outage without anybody being told."""
-        if bound > self._followed:
-            raise ConfigurationError(
-                f"a route asks for max_staleness={bound:g}, longer than the longest bound of the guard's follower "
-                f"({self._followed:g} s): build Guard(..., bounds=[{bound:g}])"
-            )
 
     # Deciding
 

@@ -14,14 +14,12 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 from redis.utils import HIREDIS_AVAILABLE
 
+from revocation.defaults import TIMEOUT_SECONDS
 from revocation.errors import ConfigurationError
 from revocation.redis.cluster import ClusterSlot
 from revocation.redis.embedded import socket_path
 from revocation.redis.pool import WaitingPool
 from revocation.redis.url import RedisUrl, redact
-
-#: How long one answer of Redis may take, in seconds.
-DEFAULT_TIMEOUT_SECONDS = 0.1
 
 #: Files that a URL may name, read once at the start: a missing one would show with the first request.
 _FILES: Final = ("ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile")
@@ -50,7 +48,7 @@ class _InTime(_HiredisParser):
         return untyped(*args, **kwargs)
 
 
-def connect(url: str, *, timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS) -> "redis.Redis | ClusterSlot":
+def connect(url: str, *, timeout_seconds: float = TIMEOUT_SECONDS) -> "redis.Redis | ClusterSlot":
     """Return a client for the server at the URL, without asking it anything yet.
 
     `redis://[user:password@]host:port/db` or `unix:///path` for one server; `redis+sentinel://host:port,host:port/service[/db]`

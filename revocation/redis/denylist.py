@@ -332,25 +332,6 @@ class RedisDenylist:
             wait_seconds=wait_seconds,
         )
 
-    def end(
-        self,
-        handle: Handle,
-        *,
-        record: str,
-        reason: str = "",
-        actor: str = "",
-        address: str = "",
-        action: str = "",
-        wait_seconds: float | None = None,
-    ) -> Receipt:
-        """Revoke a session, and delete its record (a key of this namespace, by its name) in the same step.
-
-        The entry ends with the last access token that the record's field `exp` names.
-        """
-        return self.end_many(
-            {handle: record}, reason=reason, actor=actor, address=address, action=action, wait_seconds=wait_seconds
-        )
-
     def end_many(
         self,
         records: Mapping[Handle, str],
@@ -362,7 +343,11 @@ class RedisDenylist:
         action: str = "",
         wait_seconds: float | None = None,
     ) -> Receipt:
-        """End several sessions by their records; sorted sets of this namespace lose their values as well."""
+        """Revoke sessions, and delete their records (keys of this namespace, by their names) in the same step.
+
+        Each entry ends with the last access token that its record's field `exp` names. Sorted sets of this namespace
+        lose the values as well.
+        """
         return self._revoke_all(
             list(records),
             note=Note(actor, reason, address, action).checked(),

@@ -11,8 +11,9 @@ from werkzeug.test import TestResponse
 
 from app.audit import Act
 from app.database import DatabaseUnavailableError
-from app.instants import milliseconds, rfc3339
+from app.instants import milliseconds
 from revocation import Handle
+from revocation.instants import rfc3339
 from tests.app.api import ADMIN_PASSWORD, PASSWORD, Api, Login, Machine, another, prepared, settings_for
 from tests.support.servers import Server
 

@@ -476,7 +476,7 @@ MUTANTS = (
     Mutant(
         "keys are read without TLS from anywhere",
         "revocation/https.py",
-        "self._http_on_loopback and _is_loopback(host)",
+        "self._http_on_loopback and is_loopback(host)",
         "self._http_on_loopback",
         (f"{_REMOTE_KEYS}::test_http_is_for_loopback",),
     ),

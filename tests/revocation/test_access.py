@@ -120,7 +120,7 @@ def test_a_user_with_few_rights_can_do_everything_and_is_never_refused(start_ser
     assert denylist.undo(receipt.revocations[4].id)
     for name in ("app:session:x", "app:session:missing"):
         server.client().hset("{denylist}:app:session:x", "exp", denylist.now_ms() // 1000 + 600)
-        denylist.end(SESSION, record=name)
+        denylist.end_many({SESSION: name})
     key = Handle("key", "k1", issuer=ISSUER)
     for _ in range(2):
         denylist.revoke(key, actor="root")

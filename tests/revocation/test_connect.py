@@ -28,8 +28,9 @@ from revocation import (
     RedisDenylist,
     connect,
 )
+from revocation.defaults import TIMEOUT_SECONDS
 from revocation.denylist import UNCONDITIONAL
-from revocation.redis.connect import DEFAULT_TIMEOUT_SECONDS, drop_connections, require_usable, with_timeout
+from revocation.redis.connect import drop_connections, require_usable, with_timeout
 from revocation.redis.url import redact
 from revocation.settings import RevocationSettings
 from tests.support.certificates import certificates
@@ -64,8 +65,8 @@ def made(url: str) -> Any:
 def test_every_timeout_is_explicit_and_nothing_is_retried(url: str) -> None:
     connection = made(url)
 
-    assert connection.socket_timeout == DEFAULT_TIMEOUT_SECONDS == 0.1
-    assert connection.socket_connect_timeout == DEFAULT_TIMEOUT_SECONDS
+    assert connection.socket_timeout == TIMEOUT_SECONDS == 0.1
+    assert connection.socket_connect_timeout == TIMEOUT_SECONDS
     assert connection.retry.get_retries() == 0
     assert connection.health_check_interval == 0
     assert connection.get_protocol() == 2
@@ -220,7 +221,7 @@ def test_sentinels_and_data_nodes_have_users_of_their_own() -> None:
         assert isinstance(connection, redis.SSLConnection)
         assert connection.cert_reqs.name == "CERT_REQUIRED"
         assert connection.check_hostname is False
-        assert connection.socket_timeout == connection.socket_connect_timeout == DEFAULT_TIMEOUT_SECONDS
+        assert connection.socket_timeout == connection.socket_connect_timeout == TIMEOUT_SECONDS
         assert connection.retry.get_retries() == 0
 
 

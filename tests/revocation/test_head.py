@@ -407,7 +407,7 @@ def test_a_head_of_the_first_edition_is_told_in_words_by_every_operation(first_e
         lambda: first_edition.latest_cutoffs([[SUBJECT], []]),
         lambda: first_edition.revoke(SUBJECT),
         lambda: first_edition.revoke_many([SUBJECT, SESSION]),
-        lambda: first_edition.end(SESSION, record="app:session:1"),
+        lambda: first_edition.end_many({SESSION: "app:session:1"}),
         lambda: first_edition.undo("1-1-0123abcd"),
         lambda: first_edition.find("1-1-0123abcd"),
         lambda: first_edition.of_handle(K1),

@@ -314,13 +314,13 @@ def test_what_goes_with_a_revocation_goes_in_the_same_step(denylist: RedisDenyli
     client.hset(denylist.key("app:session:1"), "exp", denylist.now_ms() // 1000 + 600)
     client.hset(denylist.key("app:session:2"), "exp", denylist.now_ms() // 1000 + 600)
 
-    denylist.end(SESSION, record="app:session:1")
-    denylist.end(SESSION, record="app:session:missing")
+    denylist.end_many({SESSION: "app:session:1"})
+    denylist.end_many({SESSION: "app:session:missing"})
 
     assert not client.exists(denylist.key("app:session:1"))
     assert client.exists(denylist.key("app:session:2"))
     with pytest.raises(DenylistEmptyError):
-        client.delete(denylist.key("head")), denylist.end(SESSION, record="app:session:2")
+        client.delete(denylist.key("head")), denylist.end_many({SESSION: "app:session:2"})
     assert client.exists(denylist.key("app:session:2"))
 
 
@@ -330,7 +330,7 @@ def test_an_ended_session_stays_revoked_for_as_long_as_the_last_access_token_it_
     client, exp = denylist.link.client, denylist.now_ms() // 1000 + 600
     client.hset(denylist.key("app:session:1"), "exp", exp)
 
-    ended = denylist.end(SESSION, record="app:session:1").revocation
+    ended = denylist.end_many({SESSION: "app:session:1"}).revocation
 
     assert ended is not None
     assert ended.expires_at_ms == denylist.lifetimes.dead_at_ms(exp)
@@ -342,7 +342,7 @@ def test_a_record_that_is_none_keeps_the_session_from_being_half_ended(denylist:
     client.set(denylist.key("app:session:1"), "state")
 
     with pytest.raises(DenylistUnavailableError, match="no part of a deny-list"):
-        denylist.end(SESSION, record="app:session:1")
+        denylist.end_many({SESSION: "app:session:1"})
 
     assert client.exists(denylist.key("app:session:1"))
     assert denylist.latest_cutoff([SESSION]) == 0

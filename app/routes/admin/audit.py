@@ -8,10 +8,11 @@ from typing_extensions import TypedDict  # pydantic cannot read the one of typin
 
 from app.audit import MAX_PAGE, AuditFilter, AuditRecord
 from app.bearer import admin_required
-from app.instants import milliseconds, rfc3339
+from app.instants import milliseconds
 from app.openapi import operation
 from app.routes.context import service
 from app.routes.formats import PAGE_SIZE, AtCursor, Cursor, GivenInstant, Instant
+from revocation.instants import rfc3339
 
 routes = Blueprint("audit", __name__)
 

@@ -7,12 +7,12 @@ from pydantic import Field
 from typing_extensions import TypedDict  # pydantic cannot read the one of typing before 3.12
 
 from app.bearer import admin_required
-from app.instants import rfc3339
 from app.openapi import operation
 from app.problems import Problem
 from app.routes.context import service
 from app.routes.formats import Instant, RevocationJson, revocation_json
 from revocation.denylist import Change
+from revocation.instants import rfc3339
 
 routes = Blueprint("changes", __name__)
 

@@ -8,8 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import TypedDict  # pydantic cannot read the one of typing before 3.12
 
 from app.bearer import admin_required, bearer
-from app.clients import Client
-from app.instants import milliseconds, rfc3339
+from app.clients import MAX_OVERLAP_SECONDS, OVERLAP_SECONDS, Client
+from app.instants import milliseconds
 from app.openapi import operation
 from app.routes.context import actor, service
 from app.routes.formats import (
@@ -23,6 +23,7 @@ from app.routes.formats import (
     paged,
     receipt_json,
 )
+from revocation.instants import rfc3339
 
 routes = Blueprint("clients", __name__)
 
@@ -52,11 +53,11 @@ class NewSecret(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     overlap_seconds: int = Field(
-        default=86_400,
+        default=OVERLAP_SECONDS,
         ge=0,
-        le=31 * 86_400,
+        le=MAX_OVERLAP_SECONDS,
         description="For how long the secret that it has is good as well; 0 if it leaked.",
-        examples=[86_400],
+        examples=[OVERLAP_SECONDS],
     )
 
 

@@ -8,11 +8,11 @@ from pydantic import Field
 from typing_extensions import TypedDict  # pydantic cannot read the one of typing before 3.12
 
 from app.bearer import admin_required
-from app.instants import rfc3339
 from app.openapi import operation
 from app.routes.context import service
 from app.routes.formats import Instant, epoch_bounds
 from revocation.doctor import Severity
+from revocation.instants import rfc3339
 
 routes = Blueprint("health", __name__)
 

@@ -7,12 +7,12 @@ from pydantic import Field
 from typing_extensions import TypedDict  # pydantic cannot read the one of typing before 3.12
 
 from app.bearer import admin_required, bearer
-from app.instants import rfc3339
 from app.keyring import KeyState
 from app.openapi import operation
 from app.routes.context import actor, service
 from app.routes.formats import Instant, ReceiptJson, RevocationJson, receipt_json, revocation_json
 from revocation import Key
+from revocation.instants import rfc3339
 
 routes = Blueprint("keys", __name__)
 

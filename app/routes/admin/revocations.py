@@ -24,14 +24,14 @@ from app.routes.formats import (
     revocation_json,
 )
 from revocation import Handle, InvalidTokenError, Revocation
-from revocation.denylist import Page
+from revocation.denylist import MAX_NOTE_LENGTH, Page, is_revoked
 from revocation.handles import KINDS, Kind
 
 routes = Blueprint("revocations", __name__)
 
 _UNKNOWN_REVOCATION = "`unknown_revocation`: no such revocation is in force: unknown, expired, or undone."
 
-Reason = Annotated[str, StringConstraints(min_length=1, max_length=256)]
+Reason = Annotated[str, StringConstraints(min_length=1, max_length=MAX_NOTE_LENGTH)]
 
 
 class NewRevocation(BaseModel):
@@ -370,5 +370,5 @@ def _preview(handle: Handle, cutoff_ms: int | None, *, even_if_unknown: bool) ->
         "value": handle.value or None,
         "would_end": {"sessions": len(sessions), "subjects": len({session.subject for session in sessions})},
         # The administrator who asks would have to sign in again, and could not undo it with this token.
-        "includes_you": is_yours and (is_unconditional or claims.judged_at_ms < before_ms),
+        "includes_you": is_yours and (is_unconditional or is_revoked(claims, before_ms)),
     }

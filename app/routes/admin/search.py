@@ -11,7 +11,7 @@ from typing_extensions import TypedDict  # pydantic cannot read the one of typin
 
 from app.bearer import admin_required
 from app.clients import FIRST_PARTY, Client
-from app.instants import milliseconds, rfc3339
+from app.instants import milliseconds
 from app.openapi import operation
 from app.routes.context import service
 from app.routes.formats import (
@@ -28,10 +28,12 @@ from app.routes.formats import (
     revocation_json,
     session_json,
 )
+from app.session_ids import is_session_id
 from app.users import User
 from revocation import Claims, Handle, InvalidTokenError, Revocation
 from revocation.denylist import is_revoked
 from revocation.handles import Kind
+from revocation.instants import rfc3339
 from revocation.redis.ledger import Standing
 
 routes = Blueprint("search", __name__)
@@ -47,7 +49,6 @@ _MAX_QUERY = 8192 + 64
 
 #: A `jti` is of no use to anybody if it can be guessed; ours have 22 characters.
 _TOKEN_ID = re.compile(r"[!-~]{16,256}")
-_SESSION_ID = re.compile(r"[A-Za-z0-9_-]{22}")
 
 
 class Query(BaseModel):
@@ -199,7 +200,7 @@ def _exact(text: str) -> list[_Match]:
         pass
     else:
         return _of_token(claims)
-    session_id = service().sessions.of_refresh_token(text) or (text if _SESSION_ID.fullmatch(text) else None)
+    session_id = service().sessions.of_refresh_token(text) or (text if is_session_id(text) else None)
     if session_id is not None and (session := _session(session_id)):
         return [session]
     if service().keys.refreshed().find(text) is not None:

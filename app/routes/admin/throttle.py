@@ -7,12 +7,12 @@ from pydantic import Field
 from typing_extensions import TypedDict  # pydantic cannot read the one of typing before 3.12
 
 from app.bearer import admin_required, bearer
-from app.instants import rfc3339
 from app.openapi import Answer, operation
 from app.problems import Problem
 from app.routes.context import actor, service
 from app.routes.formats import PAGE_SIZE, Instant, Username
 from app.throttle import Bucket, is_address
+from revocation.instants import rfc3339
 
 routes = Blueprint("throttle", __name__)
 

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from typing_extensions import TypedDict  # pydantic cannot read the one of typing before 3.12
 
 from app.bearer import admin_required, bearer
-from app.instants import milliseconds, rfc3339
+from app.instants import milliseconds
 from app.openapi import operation
 from app.routes.context import actor, service
 from app.routes.formats import (
@@ -24,6 +24,7 @@ from app.routes.formats import (
     receipt_json,
 )
 from app.users import User, UserNotFoundError
+from revocation.instants import rfc3339
 
 routes = Blueprint("users", __name__)
 
