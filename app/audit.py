@@ -2,16 +2,17 @@
 
 import base64
 import re
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from app.database import AuditPositionRow, AuditRow, Database, InvalidValueError
-from app.instants import utc_now
+from app.instants import milliseconds, utc_now
+from revocation.instants import rfc3339
 
 MAX_PAGE = 200
 _ACTION = re.compile(r"[a-z][a-z0-9_.-]{0,63}")
@@ -96,6 +97,18 @@ class AuditRecord:
     address: str
     revocation_id: str | None
 
+    def members(self) -> dict[str, str | None]:
+        """The record in JSON, without its id."""
+        return {
+            "at": rfc3339(milliseconds(self.at)),
+            "actor": self.actor,
+            "action": self.action,
+            "target": self.target,
+            "reason": self.reason,
+            "address": self.address,
+            "revocation_id": self.revocation_id,
+        }
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditFilter:
@@ -121,6 +134,11 @@ class AuditFilter:
                 instant is None or instant.astimezone(UTC)
             except OverflowError as error:
                 raise InvalidValueError(name, f"{name} lies outside of the calendar") from error
+
+    @classmethod
+    def of(cls, named: Mapping[str, Any]) -> Self:
+        """Those of its fields that a query or a command line names; the rest of that is for others."""
+        return cls(**{field.name: named.get(field.name) for field in fields(cls)})
 
     def conditions(self) -> list[sa.ColumnElement[bool]]:
         """What a record has to meet."""

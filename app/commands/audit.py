@@ -2,6 +2,7 @@
 
 import json
 from datetime import UTC, datetime
+from typing import Any
 
 import click
 
@@ -10,11 +11,9 @@ from app.audit_copier import AuditCopier
 from app.commands.embedded_store import embedded_store
 from app.commands.operator import stores_of
 from app.database import InvalidValueError
-from app.instants import milliseconds
 from app.settings import Settings
 from revocation import DenylistUnavailableError
 from revocation.cli.progress import Progress
-from revocation.instants import rfc3339
 
 
 class _Instant(click.ParamType[datetime]):
@@ -46,34 +45,13 @@ def audit() -> None:
 @click.option("--until", type=_Instant(), help="Only what was done before this instant.")
 @click.option("--after", type=click.IntRange(0), default=0, help="Only records after the one with this id.")
 @click.pass_obj
-def export(
-    settings: Settings,
-    *,
-    actor: str | None,
-    action: str | None,
-    target: str | None,
-    reason: str | None,
-    address: str | None,
-    text: str | None,
-    since: datetime | None,
-    until: datetime | None,
-    after: int,
-) -> None:
+def export(settings: Settings, /, *, after: int, **filters: Any) -> None:
     """Print records as JSON, one a line (NDJSON), in the order in which they were written.
 
     Each record has an id, and later ones have higher ids: --after goes on where an earlier export ended.
     """
     try:
-        wanted = AuditFilter(
-            actor=actor,
-            action=action,
-            target=target,
-            reason=reason,
-            address=address,
-            text=text,
-            since=since,
-            until=until,
-        )
+        wanted = AuditFilter.of(filters)
     except InvalidValueError as error:
         raise click.UsageError(str(error)) from error
     stores = stores_of(settings)
@@ -84,14 +62,4 @@ def export(
         except DenylistUnavailableError as error:
             click.echo(f"The newest revocations may be missing: {error}", err=True)
     for record in stores.audit.everything(after=after, wanted=wanted):
-        line = {
-            "id": record.id,
-            "at": rfc3339(milliseconds(record.at)),
-            "actor": record.actor,
-            "action": record.action,
-            "target": record.target,
-            "reason": record.reason,
-            "address": record.address,
-            "revocation_id": record.revocation_id,
-        }
-        click.echo(json.dumps(line))
+        click.echo(json.dumps({"id": record.id, **record.members()}))

@@ -5,7 +5,7 @@ The types say it once: mypy holds the code to them, and `/openapi.json` is made 
 
 import re
 from collections.abc import Callable, Sequence
-from typing import Annotated, Final, Literal, NotRequired, TypeVar
+from typing import Annotated, Final, Literal, NotRequired, TypeVar, cast
 
 from pydantic import AwareDatetime, BeforeValidator, Field
 from typing_extensions import TypedDict  # pydantic cannot read the one of typing before 3.12
@@ -13,7 +13,7 @@ from typing_extensions import TypedDict  # pydantic cannot read the one of typin
 from app.grants import Tokens
 from app.health import Epoch
 from app.sessions import Session
-from revocation import Receipt, Revocation
+from revocation import Receipt, Revocation, formats
 from revocation.handles import KINDS, OWN_KIND, Kind
 from revocation.instants import rfc3339
 
@@ -208,31 +208,13 @@ def session_json(session: Session) -> SessionJson:
 
 
 def revocation_json(revocation: Revocation) -> RevocationJson:
-    """A revocation; `issued_before` is null where it is unconditional, `expires_at` where it stands until undone."""
-    handle = revocation.handle
-    cutoff, expiry = revocation.issued_before_ms, revocation.expires_at_ms
-    return {
-        "id": revocation.id,
-        "issuer": handle.issuer,
-        "kind": handle.kind,
-        "value": handle.value or None,
-        "issued_before": None if cutoff is None else rfc3339(cutoff),
-        "expires_at": None if expiry is None else rfc3339(expiry),
-        "reason": revocation.reason,
-        "actor": revocation.actor,
-        "address": revocation.address,
-        "batch": revocation.batch or None,
-        "created_at": rfc3339(revocation.created_at_ms),
-    }
+    """A revocation, as the command line prints it."""
+    return cast("RevocationJson", formats.revocation_json(revocation))
 
 
 def receipt_json(receipt: Receipt) -> ReceiptJson:
     """How far a revocation has reached."""
-    return {
-        "enforced": receipt.enforced,
-        "followers": {"confirmed": receipt.followers_confirmed, "total": receipt.followers_total},
-        "elapsed_seconds": round(receipt.elapsed_seconds, 6),
-    }
+    return cast("ReceiptJson", formats.receipt_json(receipt))
 
 
 def epoch_bounds(epoch: Epoch) -> tuple[str, str | None]:

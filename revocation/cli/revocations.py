@@ -3,7 +3,6 @@
 import time
 from collections.abc import Iterator
 from itertools import islice
-from typing import Any
 
 import click
 
@@ -13,6 +12,7 @@ from revocation.cli.handles import KindOfHandle
 from revocation.cli.progress import Progress
 from revocation.cli.terminal import notify, print_facts, print_json, print_table, span
 from revocation.denylist import Revocation
+from revocation.formats import revocation_json
 from revocation.handles import Handle, Kind
 from revocation.instants import rfc3339
 from revocation.redis.denylist import RedisDenylist
@@ -34,23 +34,6 @@ def live(denylist: RedisDenylist, *, kind: Kind | None = None) -> Iterator[Revoc
 def named_in_words(handle: Handle) -> str:
     """A handle as a sentence names it."""
     return f"{handle.kind} {handle.value} of {handle.issuer}" if handle.value else f"{handle.kind} {handle.issuer}"
-
-
-def as_json(revocation: Revocation) -> dict[str, Any]:
-    """A revocation under the names that the service's API uses."""
-    cutoff, expiry = revocation.issued_before_ms, revocation.expires_at_ms
-    return {
-        "id": revocation.id,
-        "kind": revocation.handle.kind,
-        "issuer": revocation.handle.issuer,
-        "value": revocation.handle.value or None,
-        "issued_before": None if cutoff is None else rfc3339(cutoff),
-        "created_at": rfc3339(revocation.created_at_ms),
-        "expires_at": None if expiry is None else rfc3339(expiry),
-        "actor": revocation.actor,
-        "address": revocation.address,
-        "reason": revocation.reason,
-    }
 
 
 def facts(revocation: Revocation) -> dict[str, str]:
@@ -88,7 +71,7 @@ def list_(chosen: ChosenDenylist, *, kind: Kind | None, limit: int, as_program: 
             progress.done = len(newest)
     shown, more = newest[:limit], len(newest) > limit
     if as_program:
-        print_json({"revocations": [as_json(revocation) for revocation in shown], "more": more})
+        print_json({"revocations": [revocation_json(revocation) for revocation in shown], "more": more})
         return
     if not shown:
         notify("No revocation is in force.")
@@ -122,7 +105,7 @@ def show(chosen: ChosenDenylist, *, revocation_id: str, as_program: bool) -> int
         notify(f"No revocation {revocation_id} is in force: it is unknown, expired or undone.")
         return exits.REFUSED
     if as_program:
-        print_json(as_json(revocation))
+        print_json(revocation_json(revocation))
     else:
         print_facts(facts(revocation))
     return exits.OK

@@ -5,7 +5,7 @@ import sys
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import click
 
@@ -14,11 +14,12 @@ from revocation.cli.chosen_denylist import ChosenDenylist
 from revocation.cli.handles import KindOfHandle, from_file, from_token, issuer_of, named
 from revocation.cli.operator import here, operator
 from revocation.cli.progress import Progress
-from revocation.cli.revocations import as_json, named_in_words
+from revocation.cli.revocations import named_in_words
 from revocation.cli.terminal import notify, print_json, safe
 from revocation.cli.trust import Trust, trust_options
 from revocation.denylist import Receipt, Revocation, checked_note
 from revocation.errors import DenylistUnavailableError
+from revocation.formats import receipt_json, revocation_json
 from revocation.handles import KINDS, Handle, Kind
 from revocation.instants import rfc3339
 from revocation.redis.denylist import RedisDenylist
@@ -186,7 +187,9 @@ def _revoke_one(denylist: RedisDenylist, handle: Handle, order: _Order) -> int:
         )
     revocation = receipt.revocation
     if order.as_program:
-        print_json({"revocation": as_json(revocation) if revocation else None, "receipt": _receipt_json(receipt)})
+        print_json(
+            {"revocation": revocation_json(revocation) if revocation else None, "receipt": receipt_json(receipt)}
+        )
     elif revocation is None:
         click.echo("There was nothing to revoke: this token has expired, with the leeway and the margin.")
     else:
@@ -230,7 +233,7 @@ def _revoke_all(denylist: RedisDenylist, handles: list[Handle], order: _Order) -
             {
                 "revoked": len(written),
                 "ids": [revocation.id for revocation in written],
-                "receipt": _receipt_json(receipt),
+                "receipt": receipt_json(receipt),
             }
         )
     else:
@@ -251,12 +254,3 @@ def _reached(receipt: Receipt) -> str:
         f"written, and confirmed by {followers} so far: the others refuse it when their bound has passed "
         "(`revocation doctor` examines them)"
     )
-
-
-def _receipt_json(receipt: Receipt) -> dict[str, Any]:
-    """A receipt under the names that the service's API uses."""
-    return {
-        "enforced": receipt.enforced,
-        "elapsed_seconds": round(receipt.elapsed_seconds, 6),
-        "followers": {"confirmed": receipt.followers_confirmed, "total": receipt.followers_total},
-    }

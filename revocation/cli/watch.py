@@ -7,9 +7,9 @@ from rich.text import Text
 
 from revocation.cli.chosen_denylist import ChosenDenylist
 from revocation.cli.log_watch import LogWatch
-from revocation.cli.revocations import as_json
 from revocation.cli.terminal import notify, print_json, safe, screen
 from revocation.denylist import Change
+from revocation.formats import revocation_json
 from revocation.instants import rfc3339
 
 
@@ -44,7 +44,7 @@ def _as_json(change: Change) -> dict[str, Any]:
         "id": change.revocation_id,
         "actor": change.note.actor,
         "reason": change.note.reason,
-        "revocation": as_json(change.revocation) if change.revocation else None,
+        "revocation": revocation_json(change.revocation) if change.revocation else None,
     }
 
 

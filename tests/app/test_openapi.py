@@ -1,11 +1,16 @@
 """`/openapi.json` names every route, and says of it what the code says."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
+from app.audit import AuditRecord
 from app.openapi.document import document, routes
 from app.routes import demo
+from app.routes.admin.audit import AuditRecordJson
+from app.routes.formats import ReceiptJson, RevocationJson
+from revocation import Handle, MemoryDenylist, formats
 from tests.app.api import Api
 
 #: Pages and files, for browsers.
@@ -31,6 +36,15 @@ def test_what_only_the_embedded_store_has_is_described_there(api: Api) -> None:
     assert endpoints
     assert endpoints <= {route.rule.endpoint for route in routes(api.app)}
     assert "/demo/strict" in document(api.app, issuer="https://auth.example")["paths"]
+
+
+def test_what_the_library_and_the_audit_log_make_has_the_members_that_are_described() -> None:
+    receipt = MemoryDenylist().revoke(Handle("subject", "ada", issuer="https://auth.example"))
+    assert receipt.revocation is not None
+    record = AuditRecord(1, datetime.now(UTC), "ada", "user.create", "bob", "", "", None)
+    assert formats.revocation_json(receipt.revocation).keys() == RevocationJson.__annotations__.keys()
+    assert formats.receipt_json(receipt).keys() == ReceiptJson.__annotations__.keys()
+    assert record.members().keys() == AuditRecordJson.__annotations__.keys()
 
 
 def test_operations_have_names_of_their_own(described: dict[str, Any]) -> None:

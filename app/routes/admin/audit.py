@@ -1,18 +1,16 @@
 """Audit: the log of what was done."""
 
-from typing import Annotated, NotRequired
+from typing import Annotated, NotRequired, cast
 
 from flask import Blueprint
 from pydantic import Field
 from typing_extensions import TypedDict  # pydantic cannot read the one of typing before 3.12
 
-from app.audit import MAX_PAGE, AuditFilter, AuditRecord
+from app.audit import MAX_PAGE, AuditFilter
 from app.bearer import admin_required
-from app.instants import milliseconds
 from app.openapi import operation
 from app.routes.context import service
 from app.routes.formats import PAGE_SIZE, AtCursor, Cursor, GivenInstant, Instant
-from revocation.instants import rfc3339
 
 routes = Blueprint("audit", __name__)
 
@@ -77,29 +75,8 @@ def audit_log(query: AuditQuery) -> AuditPage:
     """
     # The copy runs a second behind; who has just revoked something looks for it here.
     service().audit_copier.copy(most_batches=_BATCHES)
-    wanted = AuditFilter(
-        actor=query.get("actor"),
-        action=query.get("action"),
-        target=query.get("target"),
-        reason=query.get("reason"),
-        address=query.get("address"),
-        text=query.get("text"),
-        since=query.get("since"),
-        until=query.get("until"),
-    )
+    wanted = AuditFilter.of(query)
     records, next_cursor = service().stores.audit.page(
         query.get("cursor"), limit=query.get("limit", PAGE_SIZE), wanted=wanted
     )
-    return {"records": [_record_json(record) for record in records], "next_cursor": next_cursor}
-
-
-def _record_json(record: AuditRecord) -> AuditRecordJson:
-    return {
-        "at": rfc3339(milliseconds(record.at)),
-        "actor": record.actor,
-        "action": record.action,
-        "target": record.target,
-        "reason": record.reason,
-        "address": record.address,
-        "revocation_id": record.revocation_id,
-    }
+    return {"records": [cast("AuditRecordJson", record.members()) for record in records], "next_cursor": next_cursor}
