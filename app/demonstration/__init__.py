@@ -5,13 +5,23 @@ from typing import Self
 
 from app.demonstration.account import PASSWORD, USERNAME, close_account, open_account
 from app.demonstration.brief_tokens import BRIEF_SECONDS, BriefTokens, brief_denylist
+from app.demonstration.entries import entries_of
 from app.demonstration.outage import Outage
 from app.demonstration.server_sessions import ServerSessions
 from app.settings import Settings
 from app.stores import Stores
 from revocation import KeySource, TokenVerifier
 
-__all__ = ["BRIEF_SECONDS", "PASSWORD", "USERNAME", "Demonstration", "close_account", "open_account", "prepare"]
+__all__ = [
+    "BRIEF_SECONDS",
+    "PASSWORD",
+    "USERNAME",
+    "Demonstration",
+    "close_account",
+    "entries_of",
+    "open_account",
+    "prepare",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +38,7 @@ class Demonstration:
         return cls(
             ServerSessions(stores.denylist),
             BriefTokens(keys, settings),
-            Outage(verifier, lifetimes=stores.denylist.lifetimes, max_staleness=settings.revocation.max_staleness),
+            Outage(stores.denylist, verifier, max_staleness=settings.revocation.max_staleness),
         )
 
 

@@ -1,8 +1,9 @@
 """BriefTokens: tokens that live for 20 seconds, so that a visitor sees them die, and their entries with them."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Final
 
+from app.demonstration.entries import Entry, entries_of
 from app.settings import Settings
 from app.stores import chosen
 from revocation import (
@@ -18,18 +19,6 @@ from revocation import (
 )
 
 BRIEF_SECONDS: Final = 20
-
-#: PTTL says it of a key that is not there.
-_NOT_THERE: Final = -2
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """The entry of a token in the deny-list."""
-
-    key: str
-    #: None where there is none.
-    expires_in_seconds: float | None
 
 
 def brief_denylist_settings(settings: Settings) -> RevocationSettings:
@@ -85,6 +74,5 @@ class BriefTokens:
 
     def entry(self, claims: Claims) -> Entry:
         """Its entry, and for how long that stands."""
-        key = self._denylist.key(Handle.token(claims).name)
-        left_ms: Any = self._denylist.link.call(lambda client: client.pttl(key))
-        return Entry(key, None if left_ms == _NOT_THERE else max(0.0, left_ms / 1000))
+        [entry] = entries_of(self._denylist, [Handle.token(claims)])
+        return entry

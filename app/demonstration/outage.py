@@ -12,7 +12,6 @@ from revocation import (
     DenylistUnavailableError,
     EmbeddedServer,
     Guard,
-    Lifetimes,
     RedisDenylist,
     Refused,
     TokenVerifier,
@@ -29,6 +28,9 @@ _PAUSE_SECONDS: Final = 0.1
 #: For how long a Redis that has just started is waited for.
 _PATIENCE_SECONDS: Final = 5.0
 
+#: The longest turn of a visitor; it ends with what it shows.
+_TURN_MS: Final = 15_000
+
 
 @dataclass(frozen=True, slots=True)
 class Sample:
@@ -44,13 +46,19 @@ class Sample:
 class Outage:
     """Starts a Redis of its own, stops it for some seconds (SIGSTOP: it hangs, as servers do), and ends it.
 
-    Nobody else's requests are touched. It starts a server each time: whoever offers it limits how many there are.
+    Nobody else's requests are touched. It starts a server each time, so visitors take turns: `app:demo:outage`, in the
+    service's own Redis, stands for as long as one has the turn.
     """
 
-    def __init__(self, verifier: TokenVerifier, *, lifetimes: Lifetimes, max_staleness: float) -> None:
+    def __init__(self, store: RedisDenylist, verifier: TokenVerifier, *, max_staleness: float) -> None:
+        self._store = store
         self._verifier = verifier
-        self._lifetimes = lifetimes
         self._max_staleness = max_staleness
+        self._turn = store.key("app:demo:outage")
+
+    def begins(self) -> bool:
+        """Whether nobody else has the turn; then the caller has it, until `samples` ends. DenylistUnavailableError."""
+        return bool(self._store.link.call(lambda client: client.set(self._turn, "1", nx=True, px=_TURN_MS)))
 
     @property
     def seconds(self) -> float:
@@ -59,16 +67,19 @@ class Outage:
 
     def samples(self, token: str) -> Generator[Sample]:
         """The samples of a token that is good, as they are taken. Closing the generator ends the server, too."""
-        with tempfile.TemporaryDirectory(prefix="outage-") as directory:
-            server = EmbeddedServer(directory)
-            with server.owned():
-                denylist = RedisDenylist(connect(server.url), lifetimes=self._lifetimes)
-                guard = Guard(self._verifier, denylist, max_staleness=self._max_staleness)
-                try:
-                    yield from self._sampled(server, denylist, guard, token)
-                finally:
-                    guard.stop()
-                    denylist.link.close()
+        try:
+            with tempfile.TemporaryDirectory(prefix="outage-") as directory:
+                server = EmbeddedServer(directory)
+                with server.owned():
+                    denylist = RedisDenylist(connect(server.url), lifetimes=self._store.lifetimes)
+                    guard = Guard(self._verifier, denylist, max_staleness=self._max_staleness)
+                    try:
+                        yield from self._sampled(server, denylist, guard, token)
+                    finally:
+                        guard.stop()
+                        denylist.link.close()
+        finally:
+            self._store.link.call(lambda client: client.delete(self._turn))
 
     def _sampled(self, server: EmbeddedServer, denylist: RedisDenylist, guard: Guard, token: str) -> Iterator[Sample]:
         denylist.open(accept_existing=True)

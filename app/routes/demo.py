@@ -15,7 +15,7 @@ from pydantic import Field
 from typing_extensions import TypedDict  # pydantic cannot read the one of typing before 3.12
 
 from app.bearer import bearer
-from app.demonstration import BRIEF_SECONDS, Demonstration
+from app.demonstration import BRIEF_SECONDS, Demonstration, entries_of
 from app.openapi import Answer, operation
 from app.problems import Problem
 from app.routes.context import actor, service
@@ -26,9 +26,6 @@ from revocation.flask import bearer_token
 from revocation.handles import Kind
 
 routes = Blueprint("demo", __name__, url_prefix="/demo")
-
-#: One outage at a time: each starts a Redis.
-_OUTAGE_LIMIT_MS: Final = 15_000
 
 _NO_SESSION: Final = {"WWW-Authenticate": "Session"}
 
@@ -186,25 +183,20 @@ def revoke_brief() -> Response:
 )
 def outage() -> Response:
     """Stop a Redis that was started for this, and tell what each way of knowing a caller answers meanwhile."""
-    token, shown, store = bearer_token(), _shown(), service().stores.denylist
-    # One at a time: each starts a Redis.
-    lock = store.key("app:demo:outage")
-    if not store.link.call(lambda client: client.set(lock, "1", nx=True, px=_OUTAGE_LIMIT_MS)):
+    token, shown = bearer_token(), _shown()
+    if not shown.outage.begins():
         raise Problem(
             429, "Somebody else is trying it. Try again in some seconds.", reason="busy", headers={"Retry-After": "5"}
         )
 
     def lines() -> Iterator[str]:
-        try:
-            for sample in shown.outage.samples(token):
-                told: OutageSample = {
-                    "at_seconds": round(sample.at_seconds, 3),
-                    "is_redis_away": sample.is_redis_away,
-                    "answers": sample.answers,
-                }
-                yield json.dumps(told) + "\n"
-        finally:
-            store.link.call(lambda client: client.delete(lock))
+        for sample in shown.outage.samples(token):
+            told: OutageSample = {
+                "at_seconds": round(sample.at_seconds, 3),
+                "is_redis_away": sample.is_redis_away,
+                "answers": sample.answers,
+            }
+            yield json.dumps(told) + "\n"
 
     return Response(lines(), mimetype="application/x-ndjson", headers={"Cache-Control": "no-store"})
 
@@ -235,26 +227,16 @@ def _entries(claims: Claims) -> list[dict[str, Any]]:
     An entry that is there may still not refuse this token: its cut-off may lie before the token was made.
     """
     store = service().stores.denylist
-    names = [store.key(handle.name) for handle in claims.handles]
-
-    def ask(client: Any) -> list[int]:
-        pipeline = client.pipeline(transaction=False)
-        for name in names:
-            pipeline.pttl(name)
-        answers: list[int] = pipeline.execute()
-        return answers
-
     cutoffs = store.latest_cutoffs([[handle] for handle in claims.handles])
     return [
         {
             "kind": handle.kind,
-            "key": name,
-            # PTTL says -2 for a key that is not there, and -1 for one that does not expire.
-            "present": left_ms != -2,  # noqa: PLR2004 (see above)
+            "key": entry.key,
+            "present": entry.present,
             "refuses": is_revoked(claims, cutoff),
-            "expires_in_seconds": left_ms / 1000 if left_ms >= 0 else None,
+            "expires_in_seconds": entry.expires_in_seconds,
         }
-        for handle, name, cutoff, left_ms in zip(claims.handles, names, cutoffs, store.link.call(ask), strict=True)
+        for handle, entry, cutoff in zip(claims.handles, entries_of(store, claims.handles), cutoffs, strict=True)
     ]
 
 

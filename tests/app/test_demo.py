@@ -119,7 +119,7 @@ def test_a_visitor_who_leaves_in_an_outage_leaves_no_redis_behind(
     api: Api, token: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    outage = Outage(api.service.verifier, lifetimes=api.service.stores.denylist.lifetimes, max_staleness=1.0)
+    outage = Outage(api.service.stores.denylist, api.service.verifier, max_staleness=1.0)
     samples = outage.samples(token)
     while not next(samples).is_redis_away:
         assert servers_below(tmp_path)

@@ -12,6 +12,7 @@ PACKAGE = Path(app.__file__).parent
 #: From the bottom up: a module imports only from rows that stand before its own. A package that is named alone stands
 #: for all of its modules.
 LAYERS = (
+    ("session_ids",),
     (
         "greenlets",
         "instants",
@@ -33,8 +34,8 @@ LAYERS = (
     ("announced_keys", "audit_backlog", "clients", "settings", "sessions"),
     ("users",),
     ("audit_copier", "grants", "stores"),
-    ("demonstration.account", "demonstration.brief_tokens", "demonstration.server_sessions"),
-    ("demonstration.outage",),
+    ("demonstration.account", "demonstration.entries", "demonstration.server_sessions"),
+    ("demonstration.brief_tokens", "demonstration.outage"),
     ("demonstration",),
     ("revocations", "health"),
     ("accounts", "startup"),
