@@ -61,6 +61,26 @@ class Revocation:
     #: The same for all that one call took back together; empty where it was the only one.
     batch: str = ""
 
+    @classmethod
+    def noted(
+        cls,
+        id_: str,
+        handle: Handle,
+        *,
+        issued_before_ms: int | None,
+        expires_at_ms: int | None,
+        created_at_ms: int,
+        note: "Note",
+    ) -> Self:
+        """A revocation with what stands beside it."""
+        about = (note.reason, note.actor, note.address, note.action, note.batch)
+        return cls(id_, handle, issued_before_ms, expires_at_ms, created_at_ms, *about)
+
+    @property
+    def note(self) -> "Note":
+        """Who made it, and why."""
+        return Note(self.actor, self.reason, self.address, self.action, self.batch)
+
 
 @dataclass(frozen=True, slots=True)
 class Note:

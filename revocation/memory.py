@@ -182,7 +182,9 @@ class MemoryDenylist:
                 self._count += 1
                 id_ = f"{now}-{self._count}-{secrets.token_hex(4)}"
                 own = replace(handle, expires_at=None)
-                twin = Revocation(id_, own, cutoff, expires_at_ms, now, reason, actor, address, action, batch)
+                twin = Revocation.noted(
+                    id_, own, issued_before_ms=cutoff, expires_at_ms=expires_at_ms, created_at_ms=now, note=note
+                )
                 self._add(twin)
                 self._changes.append(Change(id_, False, twin, id_, now, note))
             standing.append(twin)

@@ -432,17 +432,13 @@ class RedisDenylist:
         if reign:
             self.caller.server = (run.decode(), replid.decode())
         revocations = [
-            Revocation(
+            Revocation.noted(
                 id_.decode(),
                 handle,
-                None if cutoff_text == b"*" else int(cutoff_text),
-                None if expiry == b"never" else int(expiry),
+                issued_before_ms=None if cutoff_text == b"*" else int(cutoff_text),
+                expires_at_ms=None if expiry == b"never" else int(expiry),
                 created_at_ms=int(now),
-                reason=note.reason,
-                actor=note.actor,
-                address=note.address,
-                action=note.action,
-                batch=note.batch,
+                note=note,
             )
             for handle, id_, cutoff_text, expiry in zip(handles, *(written[i::4] for i in range(3)), strict=True)
             if id_

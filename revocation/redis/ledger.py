@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from revocation.denylist import NO_CUTOFF, Change, Note, Page, Revocation
+from revocation.denylist import NO_CUTOFF, Change, Page, Revocation
 from revocation.errors import DenylistUnavailableError
 from revocation.handles import Handle, Kind
 from revocation.redis.epochs import Epochs
@@ -246,8 +246,7 @@ class Ledger:
         """A log entry as somebody who watches sees it; None for what is not this version's."""
         made = parse_logged(entry_id, fields)
         if made is not None:
-            note = Note(made.actor, made.reason, made.address, made.action)
-            return Change(made.id, False, made, made.id, made.created_at_ms, note)
+            return Change(made.id, False, made, made.id, made.created_at_ms, made.note)
         change = CHANGE.fullmatch(fields.get(b"change", b"").decode("utf-8", "replace"))
         if change is None or change["op"] != "undo":
             return None

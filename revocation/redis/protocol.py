@@ -360,18 +360,13 @@ def parse_revocation(revocation_id: str, text: bytes, *, at_ms: int | None = Non
     """
     try:
         about, cutoff, expiry = json.loads(text)
-        note = _note_in(about)
-        return Revocation(
+        return Revocation.noted(
             revocation_id,
             Handle(about["kind"], about["value"], issuer=about["issuer"]),
-            None if cutoff == "*" else int(cutoff),
-            None if expiry == "never" else int(expiry),
+            issued_before_ms=None if cutoff == "*" else int(cutoff),
+            expires_at_ms=None if expiry == "never" else int(expiry),
             created_at_ms=order(revocation_id)[0] if at_ms is None else at_ms,
-            reason=note.reason,
-            actor=note.actor,
-            address=note.address,
-            action=note.action,
-            batch=note.batch,
+            note=_note_in(about),
         )
     except (ValueError, KeyError, TypeError):
         return None

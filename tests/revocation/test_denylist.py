@@ -739,3 +739,13 @@ def test_a_revocation_may_say_how_long_it_waits_everywhere(denylist: Denylist) -
     receipt = denylist.revoke(handle("session"), wait_seconds=1)
     assert receipt.followers_total == 0
     assert denylist.revoke_many([handle("client")], wait_seconds=0).revocation is not None
+
+
+def test_a_change_names_what_was_taken_back_together(denylist: Denylist) -> None:
+    _, cursor = denylist.changes()
+    made = denylist.revoke_many([handle("subject"), handle("client")], actor="ada").revocations
+
+    changes, _ = denylist.changes(after=cursor)
+
+    assert made[0].batch
+    assert [change.note for change in changes] == [Note("ada", batch=made[0].batch)] * 2
