@@ -14,12 +14,12 @@ PACKAGE = Path(revocation.__file__).parent
 
 #: From the bottom up: a module imports only from rows that stand before its own.
 LAYERS = (
-    ("errors", "extras", "redis", "redis.url"),
+    ("defaults", "errors", "extras", "instants", "loopback", "redis", "redis.url"),
     ("handles", "keys_pending"),
     ("handle_kinds",),
     ("claims", "compact_jws", "https", "keys", "token_cache"),
     ("asker", "denylist", "discovery", "key_directory", "issuer"),
-    ("remote_keys", "verifier", "memory"),
+    ("formats", "remote_keys", "verifier", "memory"),
     ("trusted_issuers",),
     ("guard",),
     ("bearer",),
