@@ -288,7 +288,7 @@ def test_lines_are_kept_beyond_the_epoch_that_they_are_of(
 def test_a_backlog_that_is_full_takes_no_more_and_what_went_then_is_named(
     denylist: RedisDenylist, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.audit_backlog._MOST", 3)
+    monkeypatch.setattr("app.audit_backlog.MOST_LINES", 3)
     copier = AuditCopier(denylist, Audit(database))
     denylist.revoke(ADA, reason="copied")
     copier.copy()

@@ -425,8 +425,8 @@ MUTANTS = (
     Mutant(
         "iat < int(cut-off)",
         "revocation/denylist.py",
-        "return latest_cutoff > claims.judged_at_ms",
-        "return latest_cutoff == math.inf or latest_cutoff // 1000 * 1000 > claims.judged_at_ms",
+        "return latest_cutoff > issued_at_ms",
+        "return latest_cutoff == math.inf or latest_cutoff // 1000 * 1000 > issued_at_ms",
         _DENYLIST,
     ),
     Mutant(
