@@ -34,6 +34,7 @@ def create_app(settings: "Settings") -> "Flask":
     logs.init_app(app)
     metrics.init_app(app)
     service.audit_copier.on_look = metrics.AUDIT_BEHIND.set
+    service.debt_payer.on_look = metrics.CHANGES_OWED.set
     problems.register(app)
     browsers.init_app(app, origins=settings.cors_origins)
     bearer.init_app(app, guard=service.guard)

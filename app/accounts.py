@@ -1,9 +1,10 @@
 """Accounts: everything that an administrator does to users, clients, keys and tokens, over HTTP or at the command line.
 
-An account that changes takes its tokens with it, in one order of steps: ask Redis, change the account and tell the
-audit in one transaction, revoke. Redis is asked first, so that a Redis that is down leaves the account as it is. The
-revocation comes after the change: whoever signs in from then on does so by the new state of the account, and stays
-signed in. Where nothing changes, nothing is revoked.
+An account that changes takes its tokens with it, in one order of steps: pay what an earlier change still owes, ask
+Redis, change the account and write down what is owed for that and who did it, in one transaction, pay (app/debts.py).
+Redis is asked first, so that a Redis that is down leaves the account as it is; one that goes down after the change owes
+the revocation, and nothing else happens to the account until it is made. Whoever signs in after the change does so by
+the new state of the account, and stays signed in. Where nothing changes, nothing is revoked.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,16 +12,16 @@ from datetime import timedelta
 from typing import Final, Literal
 
 from app.audit import Actor
-from app.clients import FIRST_PARTY, Client, looks_like_client_id
+from app.clients import FIRST_PARTY, Client, ClientNotFoundError, looks_like_client_id
 from app.database import DatabaseUnavailableError, InvalidValueError
+from app.debts import Debts
 from app.revocations import RevocationNotFoundError, Revocations
 from app.sessions import Sessions
 from app.stores import Stores
 from app.throttle import Throttle
-from app.users import Changed, User
+from app.users import Changed, User, UserNotFoundError
 from revocation import ConflictError, Handle, Key, Receipt, Revocation
 from revocation.denylist import checked_note
-from revocation.handles import Kind
 
 #: How many revocations of a batch one call takes back, which is one question each.
 _UNDONE_AT_ONCE: Final = 500
@@ -54,6 +55,7 @@ class Accounts:
         self,
         stores: Stores,
         revocations: Revocations,
+        debts: Debts,
         *,
         sessions: Callable[[], Sessions],
         throttles: Mapping[Holder, Throttle],
@@ -61,6 +63,7 @@ class Accounts:
     ) -> None:
         self._stores = stores
         self._revocations = revocations
+        self._debts = debts
         self._sessions = sessions
         self._throttles = throttles
         self._issuer = issuer
@@ -86,35 +89,51 @@ class Accounts:
         """Change what is given, and revoke every token of the user; None where there was nothing to revoke.
 
         An account that is only enabled has no tokens. The sessions of one that is disabled end with it, also for those
-        who undo the revocation. Raises UserNotFoundError, LastAdministratorError and InvalidValueError.
+        who undo the revocation. Raises UserNotFoundError, LastAdministratorError and InvalidValueError, and OwedError
+        where the change is saved and its tokens are revoked later.
         """
-        self._stores.denylist.now_ms()
+        settled = self._debts.settle("subject", username)
+        since_ms = self._stores.denylist.now_ms()
         with self._stores.database.session():
             changed = self._stores.users.change(username, password=password, scope=scope, disabled=disabled)
             difference = _difference(changed, is_new_password=password is not None)
             if difference:
                 told = ", ".join(f"{name}: {text}" if text else name for name, text in difference.items())
                 self._stores.audit.note("user.change", actor=actor, target=username, reason=told)
-        if not difference or (set(difference) == {"disabled"} and not changed.after.disabled):
-            return changed.after, None
-        reason = f"account changed: {', '.join(difference)}"
-        receipt = self._revoke("subject", username, reason=reason, actor=actor)
-        if changed.after.disabled:
-            self._sessions().end_all(username, reason=reason, actor=actor)
-        return changed.after, receipt
+            if not difference or (set(difference) == {"disabled"} and not changed.after.disabled):
+                return changed.after, settled
+            debt = self._debts.owe(
+                "subject",
+                username,
+                since_ms=since_ms,
+                reason=f"account changed: {', '.join(difference)}",
+                actor=actor,
+                ends_sessions=changed.after.disabled,
+            )
+        return changed.after, self._debts.pay(debt)
 
     def delete_user(self, username: str, *, actor: Actor) -> Receipt:
         """Delete the account, its sessions and what else is known of the person; the name stays taken.
 
         The audit keeps the name for as long as it keeps its records. Raises UserNotFoundError and
-        LastAdministratorError.
+        LastAdministratorError, and OwedError where the account is deleted and its tokens are revoked later.
         """
-        self._stores.denylist.now_ms()
-        with self._stores.database.session():
-            self._stores.users.delete(username)
-            self._stores.audit.note("user.delete", actor=actor, target=username)
-        receipt = self._revoke("subject", username, reason="account deleted", actor=actor)
-        self._sessions().end_all(username, reason="account deleted", actor=actor)
+        settled = self._debts.settle("subject", username)
+        since_ms = self._stores.denylist.now_ms()
+        try:
+            with self._stores.database.session():
+                self._stores.users.delete(username)
+                self._stores.audit.note("user.delete", actor=actor, target=username)
+                debt = self._debts.owe(
+                    "subject", username, since_ms=since_ms, reason="account deleted", actor=actor, ends_sessions=True
+                )
+        except UserNotFoundError:
+            if settled is None:
+                raise
+            # An earlier attempt has deleted it, and this one has taken back its tokens.
+            receipt = settled
+        else:
+            receipt = self._debts.pay(debt)
         self._throttles["user"].lift(username)
         return receipt
 
@@ -130,16 +149,21 @@ class Accounts:
         return client, secret
 
     def change_client(self, client_id: str, *, disabled: bool, actor: Actor) -> tuple[Client, Receipt | None]:
-        """Refuse the client from now on and revoke its tokens, or take it again. Raises ClientNotFoundError."""
-        self._stores.denylist.now_ms()
+        """Refuse the client from now on and revoke its tokens, or take it again.
+
+        Raises ClientNotFoundError, and OwedError where it is refused and its tokens are revoked later.
+        """
+        settled = self._debts.settle("client", client_id)
+        since_ms = self._stores.denylist.now_ms()
         with self._stores.database.session():
             client, is_new = self._stores.clients.change(client_id, disabled=disabled)
             if is_new:
                 action = "client.disable" if disabled else "client.enable"
                 self._stores.audit.note(action, actor=actor, target=client_id)
-        if not (is_new and disabled):
-            return client, None
-        return client, self._revoke("client", client_id, reason="client disabled", actor=actor)
+            if not (is_new and disabled):
+                return client, settled
+            debt = self._debts.owe("client", client_id, since_ms=since_ms, reason="client disabled", actor=actor)
+        return client, self._debts.pay(debt)
 
     def rotate_client_secret(self, client_id: str, *, overlap: timedelta, actor: Actor) -> tuple[Client, str]:
         """The client and its new secret; the one that it had is good for a while. Raises ClientNotFoundError."""
@@ -150,12 +174,24 @@ class Accounts:
         return client, secret
 
     def delete_client(self, client_id: str, *, actor: Actor) -> Receipt:
-        """Delete the client and revoke its tokens. Raises ClientNotFoundError."""
-        self._stores.denylist.now_ms()
-        with self._stores.database.session():
-            client = self._stores.clients.delete(client_id)
-            self._stores.audit.note("client.delete", actor=actor, target=client_id, reason=f"name: {client.name!r}")
-        receipt = self._revoke("client", client_id, reason="client deleted", actor=actor)
+        """Delete the client and revoke its tokens.
+
+        Raises ClientNotFoundError, and OwedError where it is deleted and its tokens are revoked later.
+        """
+        settled = self._debts.settle("client", client_id)
+        since_ms = self._stores.denylist.now_ms()
+        try:
+            with self._stores.database.session():
+                client = self._stores.clients.delete(client_id)
+                self._stores.audit.note("client.delete", actor=actor, target=client_id, reason=f"name: {client.name!r}")
+                debt = self._debts.owe("client", client_id, since_ms=since_ms, reason="client deleted", actor=actor)
+        except ClientNotFoundError:
+            if settled is None:
+                raise
+            # An earlier attempt has deleted it, and this one has taken back its tokens.
+            receipt = settled
+        else:
+            receipt = self._debts.pay(debt)
         self._throttles["client"].lift(client_id)
         return receipt
 
@@ -199,7 +235,8 @@ class Accounts:
         withdrawn = self._stores.keyring.withdraw(key_id)
         # Another key signs by now, so that this one can be revoked.
         self._stores.announce_keys(issuer=self._issuer)
-        return withdrawn, self._revoke("key", key_id, reason=reason, actor=actor, action="key.revoke")
+        handle = Handle("key", key_id, issuer=self._issuer)
+        return withdrawn, self._revocations.revoke(handle, reason=reason, actor=actor, action="key.revoke")
 
     # Revocations by any handle
 
@@ -216,13 +253,21 @@ class Accounts:
         self.check(handle, issued_before_ms=issued_before_ms, even_if_unknown=even_if_unknown)
         return self._revocations.revoke(handle, reason=reason, actor=actor, issued_before_ms=issued_before_ms)
 
+    def settle(self, username: str) -> None:
+        """Take back what an earlier change of this user's account still owes. Raises OwedError."""
+        self._debts.settle("subject", username)
+
     def undo(self, revocation_id: str, *, reason: str, actor: Actor) -> tuple[Revocation, bool]:
         """Take a revocation back; and whether its user is disabled, and so stays out all the same.
 
         Raises RevocationNotFoundError, ConflictError, InvalidValueError, and ClientClosedError: the tokens of a client
         belong to no session that would have ended.
         """
-        self._check_client(self._revocations.get(revocation_id).handle)
+        handle = self._revocations.get(revocation_id).handle
+        self._check_client(handle)
+        if handle.issuer == self._issuer:
+            # What is owed may be this very revocation, and would be made again.
+            self._debts.settle(handle.kind, handle.value)
         revocation = self._revocations.undo(revocation_id, reason=reason, actor=actor)
         return revocation, self._is_disabled(revocation.handle)
 
@@ -315,13 +360,6 @@ class Accounts:
             # It is undone, whatever the account is.
             return False
         return user is not None and user.disabled
-
-    def _revoke(
-        self, kind: Kind, value: str, *, reason: str, actor: Actor, action: str = "revocation.create"
-    ) -> Receipt:
-        return self._revocations.revoke(
-            Handle(kind, value, issuer=self._issuer), reason=reason, actor=actor, action=action
-        )
 
 
 def _difference(changed: Changed, *, is_new_password: bool) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """Grants: from credentials to tokens."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from app.clients import FIRST_PARTY, Client
@@ -49,6 +50,7 @@ class Grants:
         following: Following | None,
         issuer: TokenIssuer,
         access_seconds: int,
+        settle: Callable[[str], object],
     ) -> None:
         self._users = users
         self._sessions = sessions
@@ -56,6 +58,8 @@ class Grants:
         self._following = following
         self._issuer = issuer
         self._access_seconds = access_seconds
+        #: Takes back what was to be taken back when a user's account changed; see app/debts.py.
+        self._settle = settle
 
     def sign_in(self, username: str, password: str, *, origin: Origin) -> Tokens:
         """A new session for a user. Raises InvalidCredentialsError."""
@@ -63,6 +67,10 @@ class Grants:
         user = self._users.authenticate(username, password)
         if user is None:
             raise InvalidCredentialsError
+        if user.owes:
+            # What is owed takes back everything from before it is paid, so this session has to begin after that.
+            self._settle(user.username)
+            return self.sign_in(username, password, origin=origin)
         try:
             rotation = self._sessions.create(
                 user.username,
@@ -110,9 +118,9 @@ class Grants:
             self._require_agreement(presented.session)
         except RefreshRefusedError:
             return None
+        granted = self._granted(presented.session)
         if not presented.is_current or not self._sessions.is_alive(presented.session):
             return None
-        granted = self._granted(presented.session)
         return None if granted is None else replace(presented.session, scope=granted)
 
     def _require_agreement(self, session: Session) -> None:
@@ -136,6 +144,8 @@ class Grants:
         user = self._users.get(session.subject)
         if user is None or user.disabled:
             return None
+        if user.owes:
+            self._settle(user.username)
         return " ".join(sorted(set(session.scope.split(" ")) & set(user.scope.split(" "))))
 
     def client_credentials(self, client: Client, *, scope: str | None, now_ms: int) -> Tokens:

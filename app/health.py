@@ -17,6 +17,7 @@ import redis
 
 from app.audit_backlog import MOST_LINES
 from app.audit_copier import AuditCopier
+from app.debt_payer import DebtPayer
 from app.instants import milliseconds
 from app.readiness import is_draining
 from app.users import ADMIN, Users
@@ -68,6 +69,8 @@ class ProcessHealth:
     epoch: Epoch | None
     #: None where the process always asks Redis, or never.
     follower: OwnFollower | None
+    #: Changes of accounts whose tokens were still to be taken back when this process looked last.
+    changes_owed: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +132,7 @@ class Health:
         guard: Guard,
         users: Users,
         audit_copier: AuditCopier,
+        debt_payer: DebtPayer,
         *,
         settings: RevocationSettings,
     ) -> None:
@@ -138,20 +142,21 @@ class Health:
         self._users = users
         self._since = time.monotonic()
         self._audit_copier = audit_copier
+        self._debt_payer = debt_payer
 
     def process(self) -> ProcessHealth:
         """This process. A Redis that does not answer is a fact about it, and not an error."""
         status: Literal["ok", "draining"] = "draining" if is_draining() else "ok"
-        follower = self._follower()
+        follower, owed = self._follower(), self._debt_payer.owed
         try:
             # As a strict check asks: a primary without its replicas answers, and is not to be believed.
             head, _ = self._denylist.ask([])
             epoch = _epoch(head)
         except DenylistEmptyError:
-            return ProcessHealth(status, "empty", None, follower)
+            return ProcessHealth(status, "empty", None, follower, owed)
         except DenylistUnavailableError:
-            return ProcessHealth(status, "unavailable", None, follower)
-        return ProcessHealth(status, "ok", epoch, follower)
+            return ProcessHealth(status, "unavailable", None, follower, owed)
+        return ProcessHealth(status, "ok", epoch, follower, owed)
 
     def system(self) -> SystemHealth:
         """Every process and Redis. Raises DenylistUnavailableError where Redis does not answer."""

@@ -32,6 +32,12 @@ AUDIT_BEHIND = Gauge(
     multiprocess_mode="livemax",
 )
 
+CHANGES_OWED = Gauge(
+    "app_changes_owed",
+    "Changes of accounts that are saved, and whose tokens are still to be taken back.",
+    multiprocess_mode="livemax",
+)
+
 # A counter that first shows up at 1 has not increased, as far as an alarm can tell.
 for _outcome in ("accepted", "reuse", "revoked", "gone", "unknown", "client"):
     REFRESHES.labels(_outcome)

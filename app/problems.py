@@ -13,6 +13,7 @@ from typing_extensions import TypedDict  # pydantic cannot read the one of typin
 from werkzeug.exceptions import BadRequest, HTTPException
 
 from app.database import DatabaseUnavailableError, InvalidValueError
+from app.debts import OwedError
 from revocation import ConflictError
 
 _log = logging.getLogger(__name__)
@@ -110,6 +111,7 @@ def register(app: Flask) -> None:
     app.register_error_handler(HTTPException, from_http)
     app.register_error_handler(InvalidValueError, lambda error: Problem(400, str(error), reason="invalid").response())
     app.register_error_handler(ConflictError, lambda error: Problem(409, str(error), reason="conflict").response())
+    app.register_error_handler(OwedError, _owed)
     app.register_error_handler(DatabaseUnavailableError, _unavailable)
     app.register_error_handler(Exception, unforeseen)
 
@@ -144,6 +146,12 @@ def _unavailable(error: Exception) -> Response:
     return Problem(
         503, "A store of this service does not answer. Try again.", reason="unavailable", headers={"Retry-After": "1"}
     ).response()
+
+
+def _owed(error: OwedError) -> Response:
+    _log.warning("The tokens of an account that has changed are not taken back yet: %s", error.__cause__)
+    headers = {"Retry-After": str(error.retry_after_seconds)}
+    return Problem(503, str(error), reason=error.slug, headers=headers).response()
 
 
 def unforeseen(error: Exception) -> Response:

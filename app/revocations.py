@@ -43,6 +43,7 @@ class Revocations:
         actor: Actor,
         action: str = "revocation.create",
         issued_before_ms: int | None = None,
+        wait_seconds: float | None = None,
     ) -> Receipt:
         """Revoke. Raises InvalidValueError, and ConflictError from the deny-list."""
         try:
@@ -53,6 +54,7 @@ class Revocations:
                 address=actor.address,
                 action=action,
                 issued_before_ms=issued_before_ms,
+                wait_seconds=wait_seconds,
             )
         except ValueError as error:
             raise InvalidValueError("revocation", str(error)) from error

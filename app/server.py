@@ -51,6 +51,7 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
         self._service = service
         service.guard.start()
         service.audit_copier.start()
+        service.debt_payer.start()
         _keep()
         return app
 
@@ -62,10 +63,11 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
         self._on_listening()
 
     def forget(self) -> None:
-        """Stop the follower of a worker that leaves, so that no revocation waits for it, and its copying."""
+        """Stop the follower of a worker that leaves, so that no revocation waits for it, and its other threads."""
         if self._service is not None:
             self._service.guard.stop()
             self._service.audit_copier.stop()
+            self._service.debt_payer.stop()
 
 
 def _options(settings: Settings) -> dict[str, Any]:

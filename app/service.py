@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from app.accounts import Accounts
 from app.audit_copier import AuditCopier
+from app.debt_payer import DebtPayer
+from app.debts import Debts
 from app.devices import Devices
 from app.grants import Grants
 from app.health import Health
@@ -34,6 +36,7 @@ class Service:
     accounts: Accounts
     health: Health
     audit_copier: AuditCopier
+    debt_payer: DebtPayer
 
     @classmethod
     def of(cls, settings: Settings) -> "Service":
@@ -51,6 +54,9 @@ class Service:
         guard = settings.revocation.guard(verifier, stores.denylist, on_decision=observe)
         FollowerMetrics(guard)
         sessions = stores.sessions(settings)
+        revocations = Revocations(stores.denylist)
+        debts = Debts(stores.database, stores.denylist, revocations, sessions=lambda: sessions, issuer=settings.issuer)
+        debt_payer = DebtPayer(debts)
         grants = Grants(
             users=stores.users,
             sessions=sessions,
@@ -62,8 +68,8 @@ class Service:
                 audience=settings.audience,
             ),
             access_seconds=settings.access_ttl_seconds,
+            settle=lambda username: debts.settle("subject", username),
         )
-        revocations = Revocations(stores.denylist)
         throttle, client_throttle = (
             Throttle(stores.denylist, holder, bounds=settings.guesses) for holder in ("user", "client")
         )
@@ -83,10 +89,12 @@ class Service:
             accounts=Accounts(
                 stores,
                 revocations,
+                debts,
                 sessions=lambda: sessions,
                 throttles={"user": throttle, "client": client_throttle},
                 issuer=settings.issuer,
             ),
-            health=Health(stores.denylist, guard, stores.users, audit_copier, settings=chosen(settings)),
+            health=Health(stores.denylist, guard, stores.users, audit_copier, debt_payer, settings=chosen(settings)),
             audit_copier=audit_copier,
+            debt_payer=debt_payer,
         )

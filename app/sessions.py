@@ -237,12 +237,15 @@ class Sessions:
             subject = None if session is None else session.subject
         return self._end([session_id], subject, reason=reason, actor=actor, action=action)
 
-    def end_all(self, subject: str, *, reason: str, actor: Actor) -> None:
-        """End every session of a user, with its access tokens. Nobody waits here until every process knows.
+    def end_all(self, subject: str, *, signed_in_before_ms: int, reason: str, actor: Actor) -> None:
+        """End the sessions of a user from before an instant, with their access tokens.
+
+        Nobody waits here until every process knows.
 
         Each has an entry of its own, so that undoing a revocation of the user brings none of them back.
         """
-        ids = [session.id for session in self._indexed(self._index(subject))]
+        indexed = self._indexed(self._index(subject))
+        ids = [session.id for session in indexed if session.signed_in_ms < signed_in_before_ms]
         if ids:
             self._end(ids, subject, reason=reason, actor=actor, action="session.end", wait_seconds=0)
 

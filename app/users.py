@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from app.clients import looks_like_client_id
-from app.database import Database, InvalidValueError, UserRow
+from app.database import Database, DebtRow, InvalidValueError, UserRow
 from app.instants import utc_now
 from app.passwords import Passwords
 from app.scopes import ADMIN_SCOPE, normalise_scope
@@ -51,6 +51,9 @@ class User:
     scope: str
     disabled: bool
     created_at: datetime
+    #: Whether tokens from before its last change are still to be taken back, see app/debts.py; `get` and `authenticate`
+    #: tell.
+    owes: bool = False
 
     @property
     def administers(self) -> bool:
@@ -106,8 +109,8 @@ class Users:
         return _user(row)
 
     def get(self, username: str) -> User | None:
-        row = self._row(username)
-        return _user(row) if row is not None else None
+        row, owes = self._read(username)
+        return _user(row, owes=owes) if row is not None else None
 
     def search(self, text: str, *, limit: int, skip: int = 0) -> tuple[int, tuple[User, ...]]:
         """How many accounts have a name that contains the text in any case, and a page, first those that begin so."""
@@ -137,13 +140,13 @@ class Users:
 
         Take the time of sign-in before calling this: what is revoked while it runs is then later than the sign-in.
         """
-        row = self._row(username)
+        row, owes = self._read(username)
         verification = self._passwords.verify(password, password_hash=row.password_hash if row is not None else None)
         if row is None or row.disabled or not verification.matches:
             return None
         if verification.rehash_needed:
             self._rehash(row, password)
-        return _user(row)
+        return _user(row, owes=owes)
 
     def change(
         self, username: str, *, password: str | None = None, scope: str | None = None, disabled: bool | None = None
@@ -191,11 +194,13 @@ class Users:
             if session.scalar(sa.select(sa.func.count()).where(_ADMINISTERS)) == 0:
                 raise LastAdministratorError(before.username)
 
-    def _row(self, username: str) -> UserRow | None:
+    def _read(self, username: str) -> tuple[UserRow | None, bool]:
+        """A row, and whether the account owes, as of the same instant."""
         if not _USERNAME.fullmatch(username):
-            return None  # nobody can have this name, and it may be any text: it does not reach SQL
+            return None, False  # nobody can have this name, and it may be any text: it does not reach SQL
         with self._database.reading() as session:
-            return session.get(UserRow, username)
+            found = session.execute(sa.select(UserRow, _OWES).where(UserRow.username == username)).one_or_none()
+        return (None, False) if found is None else (found[0], found[1])
 
     def _rehash(self, row: UserRow, password: str) -> None:
         # The new hash replaces only the hash that was verified: the password may have been changed since.
@@ -207,6 +212,8 @@ class Users:
 #: Accounts that were not deleted; accounts that may sign in and administer.
 _THERE = ~UserRow.username.startswith(_DELETED)
 _ADMINISTERS = ~UserRow.disabled & (" " + UserRow.scope + " ").contains(f" {ADMIN_SCOPE} ", autoescape=True)
+
+_OWES = sa.exists().where(DebtRow.kind == "subject", DebtRow.value == UserRow.username)
 
 
 def _tombstone(username: str) -> str:
@@ -227,5 +234,5 @@ def _check_username(username: str) -> None:
         raise InvalidValueError("username", "this username could be taken for a client id")
 
 
-def _user(row: UserRow) -> User:
-    return User(username=row.username, scope=row.scope, disabled=row.disabled, created_at=row.created_at)
+def _user(row: UserRow, *, owes: bool = False) -> User:
+    return User(username=row.username, scope=row.scope, disabled=row.disabled, created_at=row.created_at, owes=owes)

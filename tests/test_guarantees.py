@@ -30,6 +30,11 @@ GUARANTEES: dict[str, tuple[str, ...]] = {
     ),
     "After a 503 the client can send": ("test_a_refresh_without_a_database_uses_nothing_up",),
     "A refresh that the service could not decide": ("test_a_refresh_that_cannot_be_decided_has_used_nothing_up",),
+    "A change of an account whose 503 says that it is saved": (
+        "test_nobody_has_to_ask_again",
+        "test_what_is_owed_outlives_every_process_and_is_audited_as_it_was_meant",
+        "test_whoever_signs_in_by_the_new_password_pays_first_and_stays_signed_in",
+    ),
     "A revoked session, subject or client gets no new tokens": (
         "test_a_thousand_times_no_token_of_a_refresh_outlives_the_revocation_of_its_user",
         "test_a_revoked_session_is_not_refreshed",

@@ -10,7 +10,9 @@ from app.audit import Actor
 from app.clients import ClientNotFoundError
 from app.commands.embedded_store import embedded_store
 from app.database import InvalidValueError
+from app.debts import Debts
 from app.revocations import Revocations
+from app.sessions import Sessions
 from app.settings import Settings
 from app.stores import Stores
 from app.throttle import Throttle
@@ -41,10 +43,16 @@ def administering(settings: Settings, *, redis: bool = True) -> Iterator[Account
     """
     with embedded_store(settings) if redis else contextlib.nullcontext():
         stores = stores_of(settings)
+        revocations = Revocations(stores.denylist)
+
+        def sessions() -> Sessions:
+            return stores.sessions(settings)
+
         accounts = Accounts(
             stores,
-            Revocations(stores.denylist),
-            sessions=lambda: stores.sessions(settings),
+            revocations,
+            Debts(stores.database, stores.denylist, revocations, sessions=sessions, issuer=settings.issuer),
+            sessions=sessions,
             throttles={
                 "user": Throttle(stores.denylist, "user", bounds=settings.guesses),
                 "client": Throttle(stores.denylist, "client", bounds=settings.guesses),

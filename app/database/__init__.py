@@ -3,7 +3,7 @@
 from app.database.database import Database
 from app.database.errors import DatabaseUnavailableError, InvalidValueError
 from app.database.pool import MOST_CONNECTIONS
-from app.database.rows import AuditPositionRow, AuditRow, Base, ClientRow, UserRow
+from app.database.rows import AuditPositionRow, AuditRow, Base, ClientRow, DebtRow, UserRow
 from app.database.url import DATABASE_URLS, parse_database_url
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "ClientRow",
     "Database",
     "DatabaseUnavailableError",
+    "DebtRow",
     "InvalidValueError",
     "UserRow",
     "parse_database_url",

@@ -88,3 +88,21 @@ class AuditPositionRow(Base):
     namespace: Mapped[str] = mapped_column(sa.String(200), primary_key=True)
     epoch: Mapped[str] = mapped_column(sa.String(64))
     log_id: Mapped[str] = mapped_column(sa.String(64))
+
+
+class DebtRow(Base):
+    """A revocation that a change of an account is still owed, see app/debts.py. It goes when it has been made."""
+
+    __tablename__ = "debts"
+    __table_args__ = ({"sqlite_autoincrement": True},)  # an id that was paid never names another debt
+
+    id: Mapped[int] = mapped_column(sa.BigInteger().with_variant(sa.Integer(), "sqlite"), primary_key=True)
+    kind: Mapped[str] = mapped_column(sa.String(16))
+    value: Mapped[str] = mapped_column(sa.String(64))
+    since_ms: Mapped[int] = mapped_column(sa.BigInteger())
+    #: None until Redis has been asked for it.
+    cutoff_ms: Mapped[int | None] = mapped_column(sa.BigInteger())
+    reason: Mapped[str] = mapped_column(sa.String(256))
+    actor: Mapped[str] = mapped_column(sa.String(256))
+    address: Mapped[str] = mapped_column(sa.String(256))
+    ends_sessions: Mapped[bool] = mapped_column()

@@ -200,8 +200,13 @@ def logout(body: Logout | None) -> Response:
 def change_password(body: NewPassword) -> Response:
     """Change one's own password: everything from before ends, this session included, and a new one begins."""
     subject, session = bearer.claims.subject, bearer.claims.session_id
-    if service().stores.users.get(subject) is None:
+    user = service().stores.users.get(subject)
+    if user is None:
         raise Problem(404, "Only users have a password.", reason="unknown_user")
+    if user.owes:
+        # The password may have been changed already, and this token be among those that are still to be taken back.
+        service().accounts.settle(subject)
+        service().guard.check(bearer.claims, max_staleness=0)
     try:
         # A session is as good as a known device, and strangers do not use it up.
         attempt = service().throttle.admit(subject, address=origin().address, device=session)

@@ -49,6 +49,12 @@ class Health(TypedDict):
     status: Annotated[Literal["ok", "draining"], Field(examples=["ok"])]
     denylist: DenylistJson
     follower: Annotated[FollowerJson | None, Field(description="Null where the process always asks Redis, or never.")]
+    changes_owed: Annotated[
+        int,
+        Field(
+            ge=0, description="Changes of accounts that are saved and whose tokens are not revoked yet.", examples=[0]
+        ),
+    ]
 
 
 @routes.get("/healthz")
@@ -81,6 +87,7 @@ def _health(health: ProcessHealth) -> Health:
         "status": health.status,
         "denylist": _denylist(health),
         "follower": None if follower is None else cast("FollowerJson", asdict(follower)),
+        "changes_owed": health.changes_owed,
     }
 
 

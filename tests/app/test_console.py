@@ -264,7 +264,7 @@ def test_users_and_clients_are_found_by_parts_of_their_names_in_any_case(fresh: 
 
 def test_three_hundred_matches_say_so_and_have_pages(fresh: Api) -> None:
     admin, users, clients = fresh.admin(), fresh.service.stores.users, fresh.service.stores.clients
-    password = fresh.service.stores.users._row("admin")
+    password, _ = fresh.service.stores.users._read("admin")
     assert password is not None
     with fresh.service.stores.database.session() as session:
         session.add_all(

@@ -37,7 +37,10 @@ LAYERS = (
     ("demonstration.account", "demonstration.entries", "demonstration.server_sessions"),
     ("demonstration.brief_tokens", "demonstration.outage"),
     ("demonstration",),
-    ("revocations", "health"),
+    ("revocations",),
+    ("debts",),
+    ("debt_payer",),
+    ("health",),
     ("accounts", "startup"),
     ("service",),
     # HTTP begins here.

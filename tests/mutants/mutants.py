@@ -533,8 +533,9 @@ MUTANTS = (
     Mutant(
         "iat at login from after the credentials were read",
         "app/grants.py",
-        "            raise InvalidCredentialsError\n        try:\n",
-        "            raise InvalidCredentialsError\n        now_ms = self._denylist.now_ms()\n        try:\n",
+        "            return self.sign_in(username, password, origin=origin)\n",
+        "            return self.sign_in(username, password, origin=origin)\n"
+        "        now_ms = self._denylist.now_ms()\n",
         ("tests/app/test_time_of_sign_in.py",),
     ),
     Mutant(
@@ -679,10 +680,31 @@ MUTANTS = (
     ),
     Mutant(
         "a session outlives its disabled account where somebody undoes the revocation",
-        "app/accounts.py",
-        "        if changed.after.disabled:\n            self._sessions()",
-        "        if False:\n            self._sessions()",
+        "app/debts.py",
+        "        if debt.ends_sessions:\n",
+        "        if False:\n",
         ("tests/app/test_admin.py",),
+    ),
+    Mutant(
+        "a late payment takes back the sessions of who signed in since",
+        "app/debts.py",
+        "            cutoff_ms = session.scalar(sa.select(DebtRow.cutoff_ms).where(this))\n",
+        "            cutoff_ms = now_ms\n",
+        ("tests/app/test_debts.py::test_whoever_signs_in_by_the_new_password_pays_first_and_stays_signed_in[sqlite]",),
+    ),
+    Mutant(
+        "a session begins before what is owed is paid",
+        "app/grants.py",
+        "            self._settle(user.username)\n            return self.sign_in(",
+        "            self._settle(user.username)\n            user or self.sign_in(",
+        ("tests/app/test_debts.py::test_whoever_signs_in_by_the_new_password_pays_first_and_stays_signed_in[sqlite]",),
+    ),
+    Mutant(
+        "a refresh by an account that owes",
+        "app/grants.py",
+        "        if user.owes:\n            self._settle(user.username)\n        return",
+        "        return",
+        ("tests/app/test_debts.py::test_a_refresh_of_an_account_that_owes_gets_nothing_out_of_it[sqlite]",),
     ),
     Mutant(
         "a user has as many sessions as somebody likes",
