@@ -1,4 +1,4 @@
-"""`python -m app`: init, serve, users, clients, keys."""
+"""`python -m app`: what an operator does with the service; its commands are in `app/commands/`."""
 
 if __name__ == "__main__":
     import gc

@@ -15,16 +15,20 @@ from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
+import click
 import pytest
 import yaml  # type: ignore[import-untyped]  # it has none, and this reads one file
 from sphinx.util.inventory import InventoryFile
 
 import revocation
 from app import settings as app_settings
+from app.commands import commands as service_commands
 from app.openapi.__main__ import described
+from app.routes.admin.audit import AuditQuery
 from app.settings import Settings
 from revocation import RevocationSettings, connect
 from revocation.cli.commands import commands
+from revocation.cli.doctor import doctor
 from revocation.redis.protocol import majority
 from revocation.settings import SettingsReader
 from tests.documents import (
@@ -37,6 +41,7 @@ from tests.documents import (
     OPERATING,
     README,
     ROOT,
+    SERVICE,
     blocks,
     run_session,
     section,
@@ -406,3 +411,21 @@ def test_the_command_answers_as_it_says(operated: Service, tmp_path: Path) -> No
 def test_every_command_is_in_its_table() -> None:
     rows = re.findall(r"^\| (`.*?) \|", section("The command `revocation`", of=COMMANDS), re.MULTILINE)
     assert set(re.findall(r"`(\w+)`", " ".join(rows))) == set(commands.commands)
+
+
+def test_the_service_names_each_of_its_own_commands() -> None:
+    [listed] = re.findall(r"`python -m app` has (.+?);", SERVICE.read_text("utf-8"))
+    there = service_commands.list_commands(click.Context(service_commands))
+    assert sorted(re.findall(r"`(\w+)`", listed)) == there
+
+
+def test_the_audit_log_has_the_filters_that_are_documented() -> None:
+    [listed] = re.findall(r"^Filters: (.+?)\. ", section("The audit log", of=OPERATING), re.MULTILINE)
+    assert set(re.findall(r"`([a-z]+)`", listed)) == AuditQuery.__annotations__.keys() - {"cursor"}
+
+
+def test_the_doctor_says_what_it_looks_at() -> None:
+    sources = "".join(path.read_text("utf-8") for path in (ROOT / "revocation" / "doctor").glob("*.py"))
+    checks = set(re.findall(r"\b(?:Finding|fine)\(\s*\"([a-z-]+)\"", sources)) - {"store"}
+    [listed] = re.findall(r"Looks at (.+?), with", " ".join((doctor.help or "").split()))
+    assert set(re.split(", | and ", listed)) == checks

@@ -30,10 +30,12 @@ _LOOKS: Final[dict[Severity, tuple[str, str]]] = {
 def doctor(chosen: ChosenDenylist, *, strict: bool, as_program: bool) -> int:
     """Find faults that silently break a deny-list.
 
-    Each finding says what is wrong, why it matters and how to mend it. Looks at eviction, memory, persistence,
-    replicas, latency, clocks, rights, TLS, version, lifetimes, epoch and followers, with the settings of this
-    environment. Changes no revocation and no setting: it writes one key of its own, which ends after five seconds, and
-    forgets followers whose lease has run out.
+    Each finding says what is wrong, why it matters and how to mend it. Looks at eviction, memory, persistence, fsync,
+    replication, replica-priority, latency, clock, acl-needed, acl-width, tls, version, lifetime, handles, epoch and
+    followers, with the settings of this environment.
+
+    Changes no revocation and no setting: it writes one key of its own, which ends after five seconds, and forgets
+    followers whose lease has run out.
     """
     settings = chosen.settings
     if settings.redis_url == "memory":
