@@ -21,7 +21,7 @@ from revocation.denylist import (
     checked_cutoffs,
     takes_no_cutoff,
 )
-from revocation.errors import ConfigurationError, ConflictError, DenylistUnavailableError
+from revocation.errors import ConfigurationError, ConflictError
 from revocation.handle_kinds import ClaimHandle, HandleKinds, checked_words, undeclared
 from revocation.handles import KINDS, UNCONDITIONAL_KINDS, Handle, Kind
 from revocation.redis.epochs import Epochs
@@ -40,6 +40,7 @@ from revocation.redis.protocol import (
     about_undo,
     cutoff_in,
     mark_of,
+    opens_later,
     told_text,
 )
 from revocation.redis.script import Caller, Script
@@ -177,7 +178,7 @@ class RedisDenylist:
             head = self.epochs.read(texts[0])
         self._everything_ms = head.everything_ms
         if now_ms is not None and now_ms <= head.everything_ms:
-            raise DenylistUnavailableError(f"The deny-list opens when Redis' clock has passed {head.everything_ms} ms.")
+            raise opens_later(head.everything_ms)
         entries = iter(texts[1:])
         cutoffs = []
         for handles in many:

@@ -50,6 +50,7 @@ from revocation.denylist import (
 )
 from revocation.errors import DenylistEmptyError, DenylistUnavailableError
 from revocation.handles import Handle
+from revocation.instants import rfc3339
 
 #: The position of a follower that has read nothing: `<id>-<tag>` of no log entry.
 FROM_START: Final = "0-0--"
@@ -428,6 +429,14 @@ _SETTINGS: Final = {
     "leeway": ("the leeway", "leeway_seconds"),
     "session": ("the longest session life", "session_lifetime_seconds"),
 }
+
+
+def opens_later(everything_ms: int) -> DenylistUnavailableError:
+    """Nothing is accepted or minted before Redis' clock has passed the cut-off of everything."""
+    return DenylistUnavailableError(
+        f"The deny-list opens when Redis' clock has passed {rfc3339(everything_ms)}: a second after an epoch "
+        "begins, or later where that clock was set back since."
+    )
 
 
 def other_settings(name: str, theirs: str, ours: str) -> DenylistUnavailableError:

@@ -2,9 +2,6 @@
 
 import contextlib
 import hashlib
-import logging
-import math
-import time
 from collections.abc import Callable, Sequence
 from importlib import resources
 from typing import Any, Final
@@ -14,13 +11,7 @@ import redis
 from revocation.denylist import Lifetimes
 from revocation.errors import DenylistEmptyError, DenylistUnavailableError
 from revocation.redis.link import Link
-from revocation.redis.protocol import LIMITS, OLDER, UNREADABLE, other_settings, too_few_replicas
-
-_log = logging.getLogger(__name__)
-
-#: Every request meets the reason for which nobody may write or mint; the log has it again only after this.
-_BETWEEN_WARNINGS_SECONDS: Final = 10.0
-
+from revocation.redis.protocol import LIMITS, OLDER, UNREADABLE, opens_later, other_settings, too_few_replicas
 
 #: A script is loaded so often for one call: somebody may flush the scripts in between, or another server take over.
 _LOADS: Final = 2
@@ -37,14 +28,6 @@ class Caller:
         self.clock = clock
         #: Run id and replication id of the server that answered last; empty where none has told.
         self.server = ("", "")
-        self._warns_again_at: dict[str, float] = {}
-
-    def warn(self, word: str, reason: str) -> None:
-        """Log why nobody may write or mint now; `word` tells reasons apart whose details change."""
-        now = time.monotonic()
-        if now >= self._warns_again_at.get(word, -math.inf):
-            self._warns_again_at[word] = now + _BETWEEN_WARNINGS_SECONDS
-            _log.warning("%s", reason)
 
     @property
     def now_ms(self) -> int:
@@ -90,12 +73,10 @@ class Script:
                 raise other_settings(name, theirs, ours)
             case "minority", [replicas]:
                 raise too_few_replicas(int(replicas), self._link.min_replicas)
+            case "early", [everything_ms]:
+                raise opens_later(int(everything_ms))
         if word in _REASONS:
-            reason = _REASONS[word].format(*detail.split(" "))
-            if word != "early":
-                # Every opening has a second of this, and ends it by itself.
-                self._caller.warn(word, reason)
-            raise DenylistUnavailableError(reason)
+            raise DenylistUnavailableError(_REASONS[word].format(*detail.split(" ")))
         return word, answer[1:]
 
     def _run(self, client: "redis.Redis", keys: Sequence[str], args: Sequence[str | int]) -> Any:
@@ -122,7 +103,6 @@ _REASONS = {
     "older": OLDER,
     "unreadable": UNREADABLE,
     "closed": "The deny-list is closed: Redis lost revocations while clocks were too far apart. Set all clocks by NTP.",
-    "early": "The deny-list opens when Redis' clock has passed {} ms.",
     "clock": "Redis' clock says {} ms and this host's says {} ms, which is too far apart: set both by NTP.",
     "type": "The key {} holds something that is no part of a deny-list. Look at it, and delete it.",
     "stuck": "The log of the deny-list takes no further entry, because something in it has an id that is far ahead: "

@@ -423,13 +423,9 @@ def test_what_ends_too_early_is_written_again_by_the_same_actor(denylist: RedisD
     assert denylist.link.client.pttl(denylist.key("token:" + ends[0].handle.name.partition(":")[2])) > 600_000
 
 
-def test_while_clocks_are_too_far_apart_the_log_says_so_once_and_every_caller_is_told(
-    valkey: Server, namespace: str, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_while_clocks_are_too_far_apart_every_caller_is_told(valkey: Server, namespace: str) -> None:
     opened(valkey.client(), namespace)
     host = RedisDenylist(valkey.client(), namespace=namespace, clock=lambda: time.time() + 20)
     for _ in range(3):
         with pytest.raises(DenylistUnavailableError, match="too far apart: set both by NTP"):
             host.now_ms()
-    warnings = [record.message for record in caplog.records if "too far apart" in record.message]
-    assert len(warnings) == 1
