@@ -9,6 +9,7 @@ from revocation.denylist import NO_CUTOFF, Change, Page, Revocation
 from revocation.errors import DenylistUnavailableError
 from revocation.handles import Handle, Kind
 from revocation.redis.epochs import Epochs
+from revocation.redis.lasting import Lasting, Place
 from revocation.redis.link import Link
 from revocation.redis.protocol import (
     CHANGE,
@@ -101,6 +102,7 @@ class Ledger:
         self._link = link
         self._namespace = namespace
         self._epochs = epochs
+        self._lasting = Lasting(link, namespace)
 
     def find(self, revocation_id: str) -> Revocation | None:
         """The live revocation with this id; None where it is unknown, expired or undone."""
@@ -171,9 +173,12 @@ class Ledger:
         sheet = _Sheet(limit, lambda revocation: kind in (None, revocation.handle.kind) and matching(revocation), fold)
         place, _, after = (cursor or "log:+").partition(":")
         if place == "log" and re.fullmatch(r"\+|[0-9]{1,19}-[0-9]{1,19}", after):
-            return sheet.page("lasting:0") if re.fullmatch("0+-0+", after) else self._page_of_log(sheet, after)
-        if place == "lasting" and re.fullmatch(r"[0-9]{1,9}", after):
-            return self._page_of_lasting(sheet, int(after))
+            return sheet.page("lasting:-:") if re.fullmatch("0+-0+", after) else self._page_of_log(sheet, after)
+        # Which lines the pages of the log have shown, and what outlives the log and was shown since.
+        floor, colon, shown = after.partition(":")
+        begin = Place.parsed(shown)
+        if place == "lasting" and colon and begin is not None and re.fullmatch("-|[0-9]{1,19}-[0-9]{1,19}", floor):
+            return self._page_of_lasting(sheet, begin, floor=floor)
         raise ValueError("this cursor did not come from a page")
 
     def changes(self, *, after: str | None = None, limit: int = 100) -> tuple[tuple[Change, ...], str]:
@@ -232,10 +237,10 @@ class Ledger:
 
     def _lasting_names(self) -> Iterator[str]:
         """The names of what outlives the log."""
-        first = 0
-        while recorded := self._lasting(first, _READ_AT_ONCE):
-            yield from (revocation.handle.name for revocation in recorded if revocation is not None)
-            first += len(recorded)
+        place: Place | None = Place()
+        while place is not None:
+            recorded, place = self._lasting.after(place, _READ_AT_ONCE)
+            yield from (revocation.handle.name for _, revocation in recorded if revocation is not None)
 
     def read_lines(self, lines: Sequence[tuple[bytes, dict[bytes, bytes]]]) -> tuple[Change, ...]:
         """What lines of the log say, each with its id and its fields, as somebody who watches sees it."""
@@ -268,7 +273,8 @@ class Ledger:
                 if sheet.is_full:
                     return sheet.page(f"log:{after}")
             if len(entries) < number:
-                return sheet.page("lasting:0")
+                floor = entries[-1][0].decode() if entries else after.replace("+", "-")
+                return sheet.page(f"lasting:{floor}:")
             after = entries[-1][0].decode()
         return sheet.page(f"log:{after}")
 
@@ -277,31 +283,27 @@ class Ledger:
         entries: Any = self._link.call(lambda client: client.xrevrange(self._namespace.log, newest, "-", count=number))
         return list(entries)
 
-    def _page_of_lasting(self, sheet: "_Sheet", first: int) -> Page:
-        oldest: Any = self._link.call(lambda client: client.xrange(self._namespace.log, "-", "+", count=1))
-        in_log_from = order(oldest[0][0].decode()) if oldest else None
-        for number in _sizes(sheet.limit):
-            recorded = self._lasting(first, number)
-            wanted = [one for one in recorded if one is not None and sheet.wants(one)]
-            shown_before = self._logged([r.id for r in wanted if in_log_from and order(r.id) >= in_log_from])
-            places = {one.id: first + place for place, one in enumerate(recorded) if one is not None}
-            for revocation in self._alive([one for one in wanted if one.id not in shown_before]):
-                if not sheet.takes(revocation):
-                    return sheet.page(f"lasting:{places[revocation.id]}")
-                if sheet.is_full:
-                    return sheet.page(f"lasting:{places[revocation.id] + 1}")
-            if len(recorded) < number:
-                return sheet.page(None)
-            first += number
-        return sheet.page(f"lasting:{first}")
+    def _page_of_lasting(self, sheet: "_Sheet", place: Place, *, floor: str) -> Page:
+        # From its line `floor` on the log has shown what it tells of, and may have dropped it since. Only of a key that
+        # was given back after a loss it never told.
+        def is_of_log(revocation: Revocation) -> bool:
+            return floor != "-" and revocation.handle.kind != "key" and order(revocation.id) >= order(floor)
 
-    def _lasting(self, first: int, number: int) -> list[Revocation | None]:
-        """What outlives the log, the longest-lived first; None for an undone one, and for another version's."""
-        ids: Any = self._link.call(
-            lambda client: client.zrevrange(self._namespace.lasting_expiry, first, first + number - 1)
-        )
-        texts: Any = self._link.call(lambda client: client.hmget(self._namespace.lasting, ids)) if ids else []
-        return [parse_revocation(id_.decode(), text) if text else None for id_, text in zip(ids, texts, strict=True)]
+        for number in _sizes(sheet.limit):
+            recorded, following = self._lasting.after(place, number)
+            wanted = [one for _, one in recorded if one is not None and sheet.wants(one) and not is_of_log(one)]
+            logged = self._logged([one.id for one in wanted if one.handle.kind == "key"])
+            ends = {one.id: end for end, one in recorded if one is not None}
+            for revocation in self._alive([one for one in wanted if one.id not in logged]):
+                if not sheet.takes(revocation):
+                    return sheet.page(f"lasting:{floor}:{place}")
+                place = ends[revocation.id]
+                if sheet.is_full:
+                    return sheet.page(f"lasting:{floor}:{place}")
+            if following is None:
+                return sheet.page(None)
+            place = following
+        return sheet.page(f"lasting:{floor}:{place}")
 
     def _logged(self, ids: Sequence[str]) -> set[str]:
         """Those of the revocations that the log tells of; what was given back after a loss is not among them."""

@@ -516,6 +516,13 @@ MUTANTS = (
         _DENYLIST,
     ),
     Mutant(
+        "a page begins where the one before ended, whatever has moved since",
+        "revocation/redis/lasting.py",
+        "            if begin and (not read or place.is_before(*read[0])):\n",
+        "            if False:\n",
+        ("tests/revocation/test_ledger.py::test_undoing_a_batch_page_by_page_leaves_nothing_of_it",),
+    ),
+    Mutant(
         "what was undone counts as merged",
         "revocation/redis/ledger.py",
         "if word and revocation.id not in undone:",

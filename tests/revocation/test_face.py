@@ -39,6 +39,7 @@ LAYERS = (
     ("redis.script", "redis.signing", "redis.view"),
     ("redis.leases",),
     ("redis.epochs",),
+    ("redis.lasting",),
     ("redis.follower", "redis.ledger"),
     ("redis.denylist",),
     ("settings",),

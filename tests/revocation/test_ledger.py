@@ -1,8 +1,10 @@
 """The live list where there is much of it: what was revoked together is one, and a page costs what it shows."""
 
+import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from random import Random
 from typing import Any
 
 import pytest
@@ -87,6 +89,80 @@ def test_only_what_matches_is_listed(denylist: RedisDenylist) -> None:
             break
 
     assert found == [wanted]
+
+
+class Busy:
+    """A link on which others do something before every question."""
+
+    def __init__(self, link: Any, others: Callable[[], object]) -> None:
+        self._link = link
+        self._others = others
+        self._is_busy = False
+
+    def call(self, ask: Callable[[Any], Any]) -> Any:
+        if not self._is_busy:
+            # What they do asks as well.
+            self._is_busy = True
+            self._others()
+            self._is_busy = False
+        return self._link.call(ask)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_pages_show_every_row_that_lived_throughout_exactly_once_whatever_others_do(
+    denylist: RedisDenylist, client: "redis.Redis", seed: int
+) -> None:
+    """A row that is undone moves among those that outlive the log, and a line that is dropped leaves it."""
+    random = Random(seed)
+    numbers = itertools.count()
+    alive: dict[str, Revocation] = {}
+
+    def revoke() -> None:
+        kind, number = random.choice(["session", "subject"]), random.choice([1, 2, 20])
+        handles = [Handle(kind, f"v-{next(numbers)}", issuer=ISSUER) for _ in range(number)]
+        alive.update({one.id: one for one in denylist.revoke_many(handles, wait_seconds=0).revocations})
+
+    def undo() -> None:
+        for id_ in random.sample(sorted(alive), min(len(alive), random.choice([1, 5, 20]))):
+            denylist.undo(id_)
+            del alive[id_]
+
+    def drop() -> None:
+        client.xtrim(denylist.key("log"), maxlen=random.randrange(1, 60), approximate=False)
+
+    def others() -> None:
+        if random.random() < 0.5:
+            random.choices([revoke, undo, drop], weights=[2, 3, 1])[0]()
+
+    for _ in range(20):
+        revoke()
+    drop()
+    before = set(alive)
+    ledger: Any = denylist._ledger
+    ledger._link = ledger._lasting._link = Busy(ledger._link, others)
+
+    shown = [one.id for one in all_pages(denylist, limit=random.choice([5, 10, 25]))]
+
+    assert len(shown) == len(set(shown)), "twice"
+    assert before.intersection(alive) <= set(shown)
+
+
+def test_undoing_a_batch_page_by_page_leaves_nothing_of_it(denylist: RedisDenylist, client: "redis.Redis") -> None:
+    """Each page moves what the next one counted."""
+    together = denylist.revoke_many(sessions("s", 120)).revocations
+    denylist.revoke(Handle("session", "after", issuer=ISSUER))
+    client.xtrim(denylist.key("log"), maxlen=1, approximate=False)
+
+    cursor, undone = None, 0
+    for _ in range(100):
+        page = denylist.page(matching=lambda one: one.batch == together[0].batch, cursor=cursor, limit=7)
+        undone += sum(denylist.undo(one.id) for one in page.revocations)
+        cursor = page.next_cursor
+        if cursor is None:
+            break
+
+    assert undone == 120
+    assert [one.handle.value for one in all_pages(denylist)] == ["after"]
 
 
 @pytest.fixture(scope="module")
