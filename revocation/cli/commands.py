@@ -71,6 +71,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     help="The data directory of the service whose embedded store is meant; .data unless given. Ignored where "
     "REVOCATION_REDIS_URL names a Redis.",
 )
+@click.version_option(package_name="revocation", message="%(prog)s %(version)s")
 @click.option("--namespace", metavar="NAME", help="The namespace, in place of REVOCATION_NAMESPACE.")
 @click.pass_context
 def commands(context: click.Context, *, directory: Path | None, namespace: str | None) -> None:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import tempfile
 import time
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -70,6 +71,12 @@ def forge() -> Forge:
 
 
 # Revoking
+
+
+def test_the_module_is_the_command_and_says_its_version() -> None:
+    done = subprocess.run([*PROGRAM, "--version"], capture_output=True, text=True, check=False, timeout=60)
+
+    assert (done.returncode, done.stdout) == (0, f"revocation {metadata.version('revocation')}\n")
 
 
 def test_what_is_revoked_by_name_is_listed_shown_and_undone(terminal: Terminal, denylist: RedisDenylist) -> None:

@@ -47,6 +47,7 @@ LAYERS = (
     ("fastapi", "mcp", "ninja", "rest_framework"),
     ("doctor",),
     ("cli",),
+    ("__main__",),
 )
 RANK = {module: rank for rank, row in enumerate(LAYERS) for module in row}
 

@@ -17,7 +17,7 @@ from revocation.cli.commands import run
 from tests.support.processes import spawned
 
 #: What the console script does.
-PROGRAM = (sys.executable, "-c", "from revocation.cli import main; main()")
+PROGRAM = (sys.executable, "-m", "revocation")
 
 
 @dataclass(frozen=True)
