@@ -41,8 +41,10 @@ class Operation:
     refuses: Mapping[int, str]
     #: The type of each parameter in the path, by its name.
     path: Mapping[str, Any]
-    #: A TypedDict.
+    #: A TypedDict; None where there are no parameters.
     query: Any
+    #: Whether a query is nobody's business here.
+    ignores_query: bool
     #: A pydantic model of a JSON body.
     body: Any
     body_required: bool
@@ -57,15 +59,17 @@ def operation(
     refuses: Mapping[int, str] | None = None,
     status: int = 200,
     form: Any = None,
+    ignores_query: bool = False,
     proof: Proof = "nothing",
 ) -> Callable[[View], Callable[..., Response]]:
     """Check what a view takes, turn what it returns into JSON, and describe both in `/openapi.json`.
 
     The view's argument `query` is a TypedDict and `body` a pydantic model, or `Model | None` where the body may be
-    left out; its other arguments are in the path. It returns the answer's TypedDict, or a pair of it and
-    `Literal[status]`. A view that makes its own Response names its `answers`: `@operation(Me)`, or
-    `@operation({201: Created})`. What follows from `@bearer.required`, from a body or from a form is documented
-    already, 401, 403, 413, 415 and 503 among it; `refuses` adds to it.
+    left out; its other arguments are in the path. A parameter that `query` does not have, or one that is there twice,
+    is refused, unless the route `ignores_query`, as those with a form do (RFC 6749, section 3.2). It returns the
+    answer's TypedDict, or a pair of it and `Literal[status]`. A view that makes its own Response names its `answers`:
+    `@operation(Me)`, or `@operation({201: Created})`. What follows from `@bearer.required`, from a body or from a form
+    is documented already, 401, 403, 413, 415 and 503 among it; `refuses` adds to it.
     """
 
     def tell(view: View) -> Callable[..., Response]:
@@ -82,17 +86,18 @@ def operation(
             refuses=refuses or {},
             path=hints,
             query=query,
+            ignores_query=ignores_query or form is not None,
             body=get_args(body)[0] if is_optional else body,
             body_required=not is_optional,
             form=form,
             proof=proof,
         )
-        read_query = None if query is None else _query_reader(query)
+        read_query = _no_query if query is None else _query_reader(query)
 
         @wraps(view)
         def answering(**taken: Any) -> Response:
-            if read_query is not None:
-                taken["query"] = read_query()
+            if not told.ignores_query:
+                taken |= read_query()
             if told.body is not None:
                 taken["body"] = read_json(told.body) if told.body_required or request.get_data() else None
             return _response(view(**taken), status)
@@ -118,7 +123,26 @@ def _returned(annotation: Any, status: int) -> Iterator[tuple[int, Any]]:
         yield get_args(number)[0], model
 
 
-def _query_reader(model: Any) -> Callable[[], Any]:
+def _no_query() -> dict[str, Any]:
+    _require_known(frozenset())
+    return {}
+
+
+def _require_known(known: frozenset[str]) -> None:
+    """Refuse parameters that are not there, and those that are there twice.
+
+    A filter that is ignored shows everything, and whoever asked takes it for what was asked for; so does a change that
+    was only to be tried.
+    """
+    for name, values in request.args.lists():
+        if name not in known:
+            there = ", ".join(sorted(known)) or "none"
+            raise Problem(400, f"There is no parameter {name[:80]!a} here; there are {there}.", reason="invalid")
+        if len(values) > 1:
+            raise Problem(400, f"The parameter {name} is there twice.", reason="invalid")
+
+
+def _query_reader(model: Any) -> Callable[[], dict[str, Any]]:
     """A function that reads the query as its model says.
 
     A parameter that is required and missing counts as an empty one: the view refuses both in the same words.
@@ -127,13 +151,10 @@ def _query_reader(model: Any) -> Callable[[], Any]:
     empty = dict.fromkeys(model.__required_keys__, "")
     known = model.__required_keys__ | model.__optional_keys__
 
-    def read() -> Any:
-        # A filter that is ignored shows everything, and whoever asked takes it for what was asked for.
-        if unknown := sorted(request.args.keys() - known):
-            there = ", ".join(sorted(known))
-            raise Problem(400, f"There is no parameter {unknown[0][:80]!a} here; there are {there}.", reason="invalid")
+    def read() -> dict[str, Any]:
+        _require_known(known)
         try:
-            return adapter.validate_python({**empty, **request.args.to_dict()})
+            return {"query": adapter.validate_python({**empty, **request.args.to_dict()})}
         except ValidationError as error:
             problems = error.errors(include_input=False, include_url=False)
             raise Problem(400, " ".join(problem["msg"] for problem in problems), reason="invalid") from error

@@ -62,6 +62,8 @@ def refusals(told: Operation, required: Requirement | None) -> dict[int, str]:
     def when(status: int, text: str) -> None:
         texts.setdefault(status, []).append(text)
 
+    if not told.ignores_query:
+        when(400, "`invalid`: a parameter in the query that is not there, or is there twice.")
     if told.body is not None:
         when(400, "`invalid`: the body is not what this takes; `errors` names the fields.")
         when(415, "`content_type`: send JSON with `Content-Type: application/json`.")

@@ -109,7 +109,9 @@ def verify(query: Dial) -> Response:
 
 @routes.route("/verify/", methods=_METHODS, provide_automatic_options=False)
 @routes.route("/verify/<path:original>", methods=_METHODS, provide_automatic_options=False)
-@operation({200: _ALLOWED}, proof="bearer", refuses={404: "The path begins with a slash of its own."})
+@operation(
+    {200: _ALLOWED}, proof="bearer", refuses={404: "The path begins with a slash of its own."}, ignores_query=True
+)
 def verify_original(original: Original = "") -> Response:  # noqa: ARG001 (the guarded path is not ours to judge)
     """The same for proxies that put the original path behind theirs, and keep the method.
 

@@ -45,7 +45,7 @@ class Jwks(TypedDict):
 
 @routes.get("/oauth-authorization-server")
 @routes.get("/oauth-authorization-server/<path:tenant>")
-@operation(Metadata, refuses={404: "`unknown_issuer`: no issuer of this path lives here."})
+@operation(Metadata, refuses={404: "`unknown_issuer`: no issuer of this path lives here."}, ignores_query=True)
 def metadata(tenant: Tenant = "") -> Response:
     """Where everything is. An issuer with a path has it behind the well-known part (section 3.1)."""
     issuer = service().settings.issuer
@@ -69,7 +69,7 @@ def metadata(tenant: Tenant = "") -> Response:
 
 
 @routes.get("/jwks.json")
-@operation(Answer(Jwks, media_type="application/jwk-set+json"))
+@operation(Answer(Jwks, media_type="application/jwk-set+json"), ignores_query=True)
 def jwks() -> Response:
     """The public keys, the next one included before it signs."""
     return _public(service().keys.key_set().public_jwks(), media_type="application/jwk-set+json")

@@ -5,10 +5,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import pytest
 
+from app.openapi.operation import operation_of
 from revocation import TokenIssuer
 from tests.app.api import ADMIN_PASSWORD, PASSWORD, Api, Login, Machine, prepared, settings_for
 from tests.support.denylists import until
@@ -280,6 +281,31 @@ def test_every_route_says_what_it_takes_and_refuses_the_rest(world: World) -> No
                 assert set(refused.headers["Allow"].split(", ")) == allowed
                 is_oauth = rule.startswith("/oauth/")
                 assert refused.mimetype == ("application/json" if is_oauth else "application/problem+json")
+
+
+def test_no_route_takes_a_parameter_that_it_does_not_have_or_one_twice(world: World) -> None:
+    """But for those whose query is not ours to judge: of OAuth, and of whoever is guarded."""
+    adapter = world.api.app.url_map.bind("localhost")
+    ignoring = set()
+    for (method, rule), row in ROWS.items():
+        path = row.path(world) if row.path else rule
+        endpoint, _ = adapter.match(path, method)
+        told = operation_of(world.api.app.view_functions[endpoint])
+        if told is None or told.ignores_query:
+            ignoring.add(rule)
+            continue
+        asked = row.body(world)
+        twice = {name: ["", ""] for name in (get_type_hints(told.query) if told.query else ())}
+        for more in filter(None, ({"dry_run": "true"}, twice)):
+            query = asked.get("query_string", {}) | more
+            refused = world.api.ask(method, path, token=world.admin.access_token, **asked | {"query_string": query})
+            # Who comes from another page is told so first.
+            assert refused.status_code == (403 if rule.startswith("/console/") else 400), (method, rule, more)
+    assert ignoring == {
+        *("/oauth/token", "/oauth/revoke", "/oauth/introspect"),
+        *(rule for _, rule in ROWS if rule.startswith(("/.well-known/", "/verify/"))),
+        *("/", "/static/<path:name>", "/console", "/docs"),
+    }
 
 
 def test_two_users_never_see_or_end_each_others_sessions(world: World) -> None:

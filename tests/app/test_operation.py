@@ -65,6 +65,11 @@ def client() -> FlaskClient:
         made: Made = {"made": True}
         return made, 201
 
+    @routes.get("/somebody-elses")
+    @operation(ignores_query=True)
+    def somebody_elses() -> Made:
+        return {"made": True}
+
     app = Flask(__name__)
     problems.register(app)
     app.register_blueprint(routes)
@@ -72,7 +77,7 @@ def client() -> FlaskClient:
 
 
 def test_a_query_is_given_as_its_model_reads_it(client: FlaskClient) -> None:
-    answer = client.get("/listing?kind=small&size=4&owner=ada&kind=large")
+    answer = client.get("/listing?kind=small&size=4&owner=ada")
     assert answer.get_json() == {"seen": {"kind": "small", "size": 4, "owner": "ada"}}
 
 
@@ -83,6 +88,8 @@ def test_a_query_is_given_as_its_model_reads_it(client: FlaskClient) -> None:
         ("size=3", "size is an even number."),
         ("size=", "size is an even number."),
         ("actor=ada", "There is no parameter 'actor' here; there are kind, owner, size."),
+        ("kind=small&kind=large", "The parameter kind is there twice."),
+        ("kind=small&kind=small", "The parameter kind is there twice."),
     ],
 )
 def test_a_query_that_its_model_refuses_is_a_problem_in_the_models_words(
@@ -92,6 +99,16 @@ def test_a_query_that_its_model_refuses_is_a_problem_in_the_models_words(
     assert (answer.status_code, answer.mimetype) == (400, "application/problem+json")
     assert answer.get_json()["reason"] == "invalid"
     assert answer.get_json()["detail"] == detail
+
+
+def test_a_route_without_parameters_refuses_every_one(client: FlaskClient) -> None:
+    refused = client.post("/optional?dry_run=true", json={"title": "first"})
+    assert (refused.status_code, refused.get_json()["reason"]) == (400, "invalid")
+    assert refused.get_json()["detail"] == "There is no parameter 'dry_run' here; there are none."
+
+
+def test_a_query_that_is_nobodys_business_is_not_read(client: FlaskClient) -> None:
+    assert client.get("/somebody-elses?a=1&a=2").get_json() == {"made": True}
 
 
 def test_a_required_parameter_that_is_missing_counts_as_empty(client: FlaskClient) -> None:

@@ -170,7 +170,7 @@ def test_the_log_has_one_line_a_request(api: Api, caplog: pytest.LogCaptureFixtu
 
     lines = [json.loads(JsonFormatter().format(record)) for record in caplog.records]
     assert [(one["method"], one["route"], one["status"]) for one in lines] == [
-        ("GET", "/api/me", 200),
+        ("GET", "/api/me", 400),  # which has no such parameter
         ("GET", "/verify/<path:original>", 401),
         ("GET", None, 404),
     ]
