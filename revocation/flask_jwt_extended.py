@@ -17,11 +17,12 @@ with extra("flask-jwt-extended", brings="flask_jwt_extended", needed_by="revocat
     from flask_jwt_extended import JWTManager
     from flask_jwt_extended.config import config
     from flask_jwt_extended.exceptions import JWTDecodeError
+    from flask_jwt_extended.internal_utils import get_jwt_manager
 
-#: Where the request keeps what its token says, and the login whose tokens it makes. The extension keeps the former in
-#: `g`, which belongs to the application context and may hold that of an earlier request.
+#: Where the request keeps what its token says, and the logins whose tokens it makes, by their subjects. The extension
+#: keeps the former in `g`, which belongs to the application context and may hold that of an earlier request.
 _CLAIMS: Final = "revocation.jwt_claims"
-_LOGIN: Final = "revocation.login"
+_LOGINS: Final = "revocation.logins"
 
 #: What the name of a login begins with that is that of its refresh token, from before logins had names.
 _OF_REFRESH_TOKEN: Final = "jti:"
@@ -56,19 +57,24 @@ def protect(jwt: JWTManager, guard: Guard, *, max_staleness: float | None = None
         return False
 
 
-def login_claim() -> dict[str, str]:
+def login_claim(identity: object) -> dict[str, str]:
     """The login (`sid`) to which the tokens belong that this request makes, for `jwt.additional_claims_loader`.
 
-    It is one for all tokens that are made in one request, and for those that are made with them later: by an access
-    token that is exchanged, or a refresh token, also one from before logins had names.
+    It is one for all tokens of an identity that are made in one request, and for those that are made with them later:
+    by an access token that is exchanged, or a refresh token, also one from before logins had names. Who signs in as
+    somebody else has a login of its own, whatever token came with the request.
     """
     if not has_request_context():
         return {"sid": secrets.token_urlsafe(16)}
-    if _LOGIN not in request.environ:
+    # What the extension writes into the token; it has no other way to say so.
+    subject = str(get_jwt_manager()._user_identity_callback(identity))  # noqa: SLF001
+    logins: dict[str, str] = request.environ.setdefault(_LOGINS, {})
+    if subject not in logins:
         known = request.environ.get(_CLAIMS, {})
+        known = known if known.get("sub") == subject else {}
         of_refresh_token = f"{_OF_REFRESH_TOKEN}{known['jti']}" if known.get("type") == "refresh" else None
-        request.environ[_LOGIN] = known.get("sid") or of_refresh_token or secrets.token_urlsafe(16)
-    return {"sid": request.environ[_LOGIN]}
+        logins[subject] = known.get("sid") or of_refresh_token or secrets.token_urlsafe(16)
+    return {"sid": logins[subject]}
 
 
 def log_out(guard: Guard, *, reason: str = "logged out") -> Receipt:

@@ -13,6 +13,7 @@ from flask_jwt_extended import (
     create_refresh_token,
     decode_token,
     get_csrf_token,
+    get_jwt,
     jwt_required,
     set_access_cookies,
 )
@@ -20,7 +21,7 @@ from flask_jwt_extended import (
 from revocation import Claims, Guard, Handle
 from revocation.bearer import Bearer
 from revocation.errors import DenylistUnavailableError
-from revocation.flask_jwt_extended import protect
+from revocation.flask_jwt_extended import log_out, login_claim, protect
 from revocation.testing import Clock, FaultyDenylist, Sandbox, SandboxFollower
 
 
@@ -131,3 +132,44 @@ def test_revoking_the_key_refuses_what_it_signed(setting: Setting) -> None:
     setting.denylist.revoke(Handle("key", "key-1", issuer="https://app.example"))
 
     assert setting.client.get("/me", headers=bearer(token)).status_code == 401
+
+
+def test_who_signs_in_as_somebody_else_gets_a_login_of_its_own(setting: Setting) -> None:
+    app, guard = Flask("logins"), Guard(None, setting.denylist, max_staleness=0, clock=setting.clock)
+    app.config |= setting.app.config
+    jwt = JWTManager(app)
+    protect(jwt, guard)
+    jwt.additional_claims_loader(login_claim)
+    jwt.user_identity_loader(lambda user: user.rpartition("/")[2])
+
+    @app.post("/login/<user>")
+    @jwt_required(optional=True)  # type: ignore[untyped-decorator]  # the extension's types say less
+    def login(user: str) -> list[str]:
+        return [create_access_token(f"users/{user}"), create_refresh_token(user), create_access_token("users/eve")]
+
+    @app.get("/me")
+    @jwt_required()  # type: ignore[untyped-decorator]  # the extension's types say less
+    def me() -> dict[str, str]:
+        return {name: get_jwt()[name] for name in ("sub", "sid")}
+
+    @app.post("/logout")
+    @jwt_required()  # type: ignore[untyped-decorator]  # the extension's types say less
+    def logout() -> str:
+        log_out(guard)
+        return "out"
+
+    client = app.test_client()
+    ada = client.post("/login/ada").json
+    assert ada is not None
+    bob = client.post("/login/bob", headers=bearer(ada[0])).json
+    again = client.post("/login/ada", headers=bearer(ada[0])).json
+    assert bob is not None
+    assert again is not None
+    sids = [
+        (client.get("/me", headers=bearer(token)).json or {})["sid"] for token in (ada[0], again[0], bob[0], bob[2])
+    ]
+    assert sids[0] == sids[1]
+    assert len(set(sids)) == 3
+
+    client.post("/logout", headers=bearer(ada[0]))
+    assert [client.get("/me", headers=bearer(made[0])).status_code for made in (ada, again, bob)] == [401, 401, 200]
