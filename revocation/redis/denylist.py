@@ -254,11 +254,17 @@ class RedisDenylist:
             withdrawn_as_of=as_of,
         )
 
-    def _withdrawable(self, kinds: Sequence[Kind]) -> tuple[list[str], str]:
+    def _withdrawable(self, asked: Sequence[str]) -> tuple[list[str], str]:
         """The words of kinds by which nothing is revoked, and the end of the log up to which that is so."""
-        if not kinds:
+        if not asked:
             return [], ""
+        kinds = [word.removesuffix("*") for word in asked]
         names, head = self._ledger.standing_by(kinds)
+        for word in asked:
+            if word not in head.kinds and f"{word}*" not in head.kinds:
+                raise ConfigurationError(
+                    f"there is no kind {word!r} to withdraw: the deny-list declares {', '.join(head.kinds) or 'none'}"
+                )
         if names:
             listed = " or ".join(f"`revocation list --kind {kind}`" for kind in kinds)
             raise ConfigurationError(

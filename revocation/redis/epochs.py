@@ -9,6 +9,7 @@ import redis
 
 from revocation.denylist import Lifetimes
 from revocation.errors import ConfigurationError, DenylistUnavailableError
+from revocation.handle_kinds import MAX_OWN_KINDS
 from revocation.redis.leases import Leases
 from revocation.redis.protocol import (
     CLOCKS_DIFFER_MS,
@@ -142,7 +143,6 @@ class Epochs:
         mode = "first" if text is None else "new" if new_epoch else "keep"
         if standing is None:
             declare = [*told, *(word for word in declare if word not in told)]
-        _require_one_meaning(told if standing is None else standing.kinds, declare)
         head, opened, _ = self._opened(
             mode,
             seen=epoch_seen,
@@ -256,12 +256,18 @@ class Epochs:
                 ",".join(own) or "-",
                 *(wished.max_token_seconds, wished.leeway_seconds, wished.margin_seconds, wished.session_seconds),
                 *(bound_ms, "" if replicas is None else replicas, clock, *self._caller.server),
-                *(",".join(declare), ",".join(withdraw), withdrawn_as_of),
+                *(",".join(declare), ",".join(withdraw), withdrawn_as_of, MAX_OWN_KINDS),
                 *(part for record in given for part in record),
             ],
         )
         if word == "moved":
             raise ConfigurationError("somebody revoked something at this moment: run it again")
+        if word == "meaning":
+            raise _of_another_meaning(answer[0].decode())
+        if word == "many":
+            raise ConfigurationError(
+                f"a deny-list declares at most {MAX_OWN_KINDS} kinds, since no process can be told of more"
+            )
         head = Head.parse(bytes(answer[0]) or None)
         if answer[1]:
             self._remember(head.server[0].encode(), head.server[1].encode())
@@ -325,15 +331,13 @@ def _seen(text: bytes | None, *, new_epoch: bool) -> tuple[Head | None, str, lis
     return head, head.epoch, []
 
 
-def _require_one_meaning(standing: Sequence[str], declare: Sequence[str]) -> None:
-    """A kind is unconditional for everybody or for nobody."""
-    for word in declare:
-        other = word.removesuffix("*") if word.endswith("*") else f"{word}*"
-        if other in (*standing, *declare):
-            raise ConfigurationError(
-                f"the deny-list declares {other!r} already, so {word!r} would give its revocations another meaning: "
-                "take another name, or withdraw it first"
-            )
+def _of_another_meaning(word: str) -> ConfigurationError:
+    """What is wrong with a kind that is declared already: it is unconditional for everybody or for nobody."""
+    other = word.removesuffix("*") if word.endswith("*") else f"{word}*"
+    return ConfigurationError(
+        f"the deny-list declares {other!r} already, so {word!r} would give its revocations another meaning: "
+        "take another name, or withdraw it first"
+    )
 
 
 def _told(settings: Lifetimes) -> str:

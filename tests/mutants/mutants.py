@@ -78,6 +78,20 @@ MUTANTS = (
         _KINDS,
     ),
     Mutant(
+        "a kind is declared with two meanings",
+        _INIT,
+        "if has_kind(so_far, other) then",
+        "if false then",
+        _KINDS,
+    ),
+    Mutant(
+        "whoever opens a closed deny-list declares what was withdrawn",
+        _INIT,
+        "found == 'closed' and mode == 'loss' and '' or ARGV[17]",
+        "ARGV[17]",
+        _KINDS,
+    ),
+    Mutant(
         "a log that misses lines is taken for the whole one",
         "revocation/redis/ledger.py",
         "        if not is_reached:\n",

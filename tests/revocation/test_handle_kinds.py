@@ -371,16 +371,65 @@ def test_what_is_revoked_while_a_kind_is_withdrawn_keeps_the_kind(
     assert "org" in denylist.kinds()
 
 
-def test_a_kind_that_expired_is_withdrawn_and_one_that_was_never_declared_too(
-    client: "redis.Redis", namespace: str
-) -> None:
+def test_a_kind_that_expired_is_withdrawn(client: "redis.Redis", namespace: str) -> None:
     denylist = told(client, namespace)
     denylist.revoke(ACME)
     client.delete(denylist.key(ACME.name))  # as its end would
 
-    head, opened = denylist.open(withdraw=["org", "team"])
+    head, opened = denylist.open(withdraw=["org"])
 
     assert (head.kinds, opened) == (("agent", "device*"), False)
+
+
+def test_whoever_withdraws_a_kind_that_is_not_declared_hears_of_it(valkey: Server, namespace: str) -> None:
+    denylist = told(valkey.client(), namespace)
+    for wrong in ("team", "org*", "dev"):
+        with pytest.raises(
+            ConfigurationError, match=r"no kind '.*' to withdraw: the deny-list declares agent, device\*"
+        ):
+            denylist.open(withdraw=["org", wrong])
+    assert denylist.head().kinds == ("agent", "device*", "org")
+    assert denylist.open(withdraw=["device*"])[0].kinds == ("agent", "org")
+
+
+def test_two_who_declare_two_meanings_at_one_moment_do_not_both_succeed(client: "redis.Redis", namespace: str) -> None:
+    first, second = (RedisDenylist(client, namespace=namespace, decides=False) for _ in range(2))
+    first.open(accept_existing=True)
+    init, raced = first.epochs._init, []
+
+    def after_another(**asked: Any) -> Any:
+        raced.append(second.open(declare=["device*"]))
+        return init(**asked)
+
+    first.epochs._init = after_another  # type: ignore[assignment]  # what stands between looking and writing
+    with pytest.raises(ConfigurationError, match=r"declares 'device\*' already"):
+        first.open(declare=["device"])
+    assert len(raced) == 1
+    assert first.head().kinds == ("device*",)
+
+
+def test_more_kinds_than_a_process_can_be_told_of_are_not_declared(valkey: Server, namespace: str) -> None:
+    clerk = RedisDenylist(valkey.client(), namespace=namespace, decides=False)
+    clerk.open(accept_existing=True)
+    clerk.open(declare=[f"k{number}" for number in range(16)])
+    with pytest.raises(ConfigurationError, match="at most 16 kinds"):
+        clerk.open(declare=["one-more"])
+    assert len(clerk.open(declare=["k3"], withdraw=["k0"])[0].kinds) == 15
+
+
+def test_a_kind_that_is_withdrawn_while_the_deny_list_is_closed_does_not_come_back(
+    client: "redis.Redis", namespace: str
+) -> None:
+    """The follower that opens it read the head last when the kind was declared."""
+    denylist, another = told(client, namespace), told(client, namespace)
+    epoch = denylist.head().epoch
+    another.open(withdraw=["org"])
+    words = another.head().text.split(" ")
+    client.set(denylist.key("head"), " ".join([words[0], "closed", epoch, *words[3:]]))
+
+    head, _ = denylist.epochs.open_after_loss(seen="closed", own=(epoch,), clock="", new_log=False, keys={})
+
+    assert head.kinds == ("agent", "device*")
 
 
 def test_a_process_does_not_declare_what_it_was_not_told_of(valkey: Server, namespace: str) -> None:

@@ -6,11 +6,11 @@
 --       replicas there are at most ('' = as the server says), the clock key as it read it last, the server that it saw
 --       last (run id and replication id, '' = none), the kinds of handles that the head shall declare besides those that
 --       it does, those that it shall not declare any longer, the position of the log up to which none is revoked by those
---       ('' = any), then three per revocation given back: id, entry name, about; or per key that a head of the first
---       version names: '', entry name, about
+--       ('' = any), how many kinds a head may declare, then three per revocation given back: id, entry name, about; or per
+--       key that a head of the first version names: '', entry name, about
 -- Answers {'ok', head, whether this call opened it} with the head that is in force, whoever wrote it; or 'clock <Redis>
 -- <here>' where the clocks are too far apart for a cut-off: then a loss is 'closed'; or 'moved' where the log goes on
--- behind that position.
+-- behind that position; or {'meaning', kind} where a kind is declared otherwise, and {'many'} where there are too many.
 local mode, expected, epoch, accepts, new_log, tag = ARGV[1], ARGV[2], ARGV[3], ARGV[4] == '1', ARGV[5] == '1', ARGV[6]
 local word = wrong_type({unpack(KEYS, 1, 5)}, {'string', 'stream', 'hash', 'zset', 'string'})
 if word then
@@ -31,7 +31,7 @@ if older then
   -- Whoever goes on with the first version may have revoked another key meanwhile.
   local names = {}
   for i = 8, #older do names[older[i]] = true end
-  for i = 21, #ARGV, 3 do names[ARGV[i]] = nil end
+  for i = 22, #ARGV, 3 do names[ARGV[i]] = nil end
   for name in pairs(names) do
     if string.match(name, '^key:[%w_~-]+:[%w_~-]+$') then return {'older'} end
   end
@@ -40,18 +40,28 @@ if found ~= expected then return {'ok', text or '', 0} end
 
 if head and ARGV[19] ~= '' and head.last .. '-' .. head.tag ~= ARGV[19] then return {'moved'} end
 
--- The kinds that a head declares, with those that are asked for and without those that are withdrawn, in order.
-local function declared(kinds)
-  local list = {}
-  for kind in kinds_in(kinds .. ',' .. ARGV[17]) do
-    if not has_kind(ARGV[18], kind) and not has_kind(table.concat(list, ','), kind) then list[#list + 1] = kind end
+-- The kinds that the head declares, with those that are asked for and without those that are withdrawn, in order. A
+-- closed head says itself which they are: whoever opens after a loss may have read it before one was withdrawn.
+local standing_kinds, kinds, clash = head and head.kinds or '', {}, nil
+local asked_for = found == 'closed' and mode == 'loss' and '' or ARGV[17]
+local _, stand = string.gsub(standing_kinds, '[^,]+', '')
+for kind in kinds_in(standing_kinds .. ',' .. asked_for) do
+  local so_far, other = table.concat(kinds, ','), string.match(kind, '^(.*)%*$') or kind .. '*'
+  if has_kind(so_far, other) then
+    clash = kind
+  elseif not has_kind(ARGV[18], kind) and not has_kind(so_far, kind) then
+    kinds[#kinds + 1] = kind
   end
-  table.sort(list)
-  return table.concat(list, ',')
 end
+if mode ~= 'loss' then
+  if clash then return {'meaning', clash} end
+  if #kinds > math.max(stand, tonumber(ARGV[20])) then return {'many'} end
+end
+table.sort(kinds)
+kinds = table.concat(kinds, ',')
 
 if mode == 'keep' then
-  head.kinds = declared(head.kinds)
+  head.kinds = kinds
   head.bound = math.max(head.bound, tonumber(ARGV[12]))
   if ARGV[13] ~= '' then head.replicas = tonumber(ARGV[13]) end
   note_reign(head, ARGV[15], ARGV[16])
@@ -66,7 +76,7 @@ if math.abs(T - H) > math.max(leeway, CLOCKS_DIFFER) then
     for name in string.gmatch(head.before, '[^,-]+') do
       if #names < MOST_EPOCHS then names[#names + 1] = name end
     end
-    head.before, head.epoch = table.concat(names, ','), 'closed'
+    head.before, head.epoch, head.kinds = table.concat(names, ','), 'closed', kinds
     redis.call('SET', KEYS[1], format_head(head))
   end
   return {'clock ' .. digits(T) .. ' ' .. digits(H)}
@@ -94,7 +104,7 @@ if standing > math.max(T, H) + leeway then standing = 0 end
 
 local opened = head or {last = '0-0', tag = '-', at = 0, floor = '0-0', run = '-', replid = '-', reign = T, replicas = 0,
                         life = 0, leeway = 0, margin = 0, session = 0, bound = 0, kinds = ''}
-opened.kinds = declared(opened.kinds)
+opened.kinds = kinds
 if mode == 'loss' and head then
   -- Who opens after a loss keeps the settings that it found.
   opened.bound = math.max(opened.bound, tonumber(ARGV[12]))
@@ -133,7 +143,7 @@ if not place then
   opened.last, opened.tag, opened.at, opened.floor = '0-0', '-', 0, '0-0'
   place = {ms = 0, seq = 0}
 end
-local undone = restore(opened, {log = KEYS[2], lasting = KEYS[3], expiry = KEYS[4]}, place, tag, {unpack(ARGV, 20)},
+local undone = restore(opened, {log = KEYS[2], lasting = KEYS[3], expiry = KEYS[4]}, place, tag, {unpack(ARGV, 21)},
   {unpack(KEYS, 6)})
 write_clock(KEYS[5], math.max(issued <= T + leeway and issued or 0, opened.everything),
   math.max(highest <= T + leeway and highest or 0, opened.everything))
