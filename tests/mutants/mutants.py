@@ -113,10 +113,10 @@ MUTANTS = (
         _KINDS,
     ),
     Mutant(
-        "a list of objects names no handle",
+        "of a list the first member alone names a handle",
         "revocation/claims.py",
         "for each in (value if isinstance(value, list | tuple) else (value,))]\n        if",
-        "for each in (value if isinstance(value, list | tuple) and member == path[-1] else (value,))]\n        if",
+        "for each in (value[:1] if isinstance(value, list | tuple) else (value,))]\n        if",
         ("tests/revocation/test_protocol_vectors.py",),
     ),
     Mutant(
