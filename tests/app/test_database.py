@@ -171,7 +171,7 @@ def test_eight_threads_create_the_schema_at_once(database_url: str) -> None:
     for database in databases:
         assert usernames(database) == []
         database.close()
-    assert sorted(Base.metadata.tables) == ["audit", "audit_positions", "clients", "users"]
+    assert sorted(Base.metadata.tables) == ["audit", "audit_positions", "clients", "debts", "users"]
 
 
 FORK = """
