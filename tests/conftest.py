@@ -15,8 +15,7 @@ from tests.support.servers import Make, Server, StartServer, running
 
 hand_down_default_signals()
 
-#: The files that take longest, and directories of such: they begin first, so that no process is left with one of them in
-#: the end.
+#: The files that take longest, and directories of such: they begin first, so that none of them is left in the end.
 _FIRST = ("test_docs.py", "faults", "pages", "stories", "loadtest", "search", "model", "adapters", "test_rights.py")
 
 # A slow machine is not a bug, and a failing example is printed, not kept in a file.
