@@ -5,7 +5,7 @@ from base64 import urlsafe_b64encode
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Browser, Locator, Page, Route, expect
 
 from app import demonstration
 from app.routes.pages import CONTENT_SECURITY_POLICY
@@ -40,6 +40,26 @@ def sign_in(visitor: Visitor) -> Page:
     expect(page.get_by_role("heading", name="Read the token")).to_be_focused()
     verdicts(page, laptop=YES, phone=YES)
     return page
+
+
+def test_a_call_from_before_the_dial_was_turned_does_not_count_after_it(visitor: Visitor) -> None:
+    page = visitor.visit("/")
+    page.get_by_role("button", name="Sign in", exact=True).click()
+    verdicts(page, laptop=YES, phone=YES)
+    under_way: list[Route] = []
+
+    def hold(call: Route) -> None:
+        under_way.append(call)
+
+    with page.expect_request("**/demo/bounded"):
+        page.route("**/demo/bounded", hold)
+
+    page.get_by_label("asks Redis").check()
+    assert under_way
+    for call in under_way:
+        call.continue_()
+
+    expect(fact(page, 1, "hybrid")).to_have_text(re.compile(r"^[\d.]+ ms, 1 Redis command$"))
 
 
 def test_the_whole_story(visitor: Visitor) -> None:

@@ -148,9 +148,10 @@ class Way {
 
   async ask(device, row) {
     const asked = performance.now();
+    const path = this.path;
     let answer;
     try {
-      answer = await call(`/demo/${this.path}`, this.name === "session" ? { session: device.sessionId } : { token: device.token });
+      answer = await call(`/demo/${path}`, this.name === "session" ? { session: device.sessionId } : { token: device.token });
     } catch {
       this.rows[row].add("down", "no answer");
       return;
@@ -159,7 +160,8 @@ class Way {
     const verdict = answer.reason ? `${answer.status} ${answer.reason.replaceAll("_", " ")}` : String(answer.status);
     this.rows[row].add(isYes ? "ok" : answer.status === 401 ? "refused" : "down", verdict);
     if (row === 0 && asked >= this.marked) this.judge(isYes);
-    if (answer.timing) this.count(answer.timing, isYes);
+    // What was asked before the dial was turned is no call of what is counted now.
+    if (answer.timing && path === this.path) this.count(answer.timing, isYes);
   }
 
   /** How long what was taken back still works; the first answer of no ends it. */
