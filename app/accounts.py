@@ -7,6 +7,7 @@ the revocation, and nothing else happens to the account until it is made. Whoeve
 the new state of the account, and stays signed in. Where nothing changes, nothing is revoked.
 """
 
+import contextlib
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Final, Literal
@@ -266,8 +267,9 @@ class Accounts:
         handle = self._revocations.get(revocation_id).handle
         self._check_client(handle)
         if handle.issuer == self._issuer:
-            # What is owed may be this very revocation, and would be made again.
-            self._debts.settle(handle.kind, handle.value)
+            # What is owed may be this very revocation, and would be made again: so it is where nobody can be asked.
+            with contextlib.suppress(DatabaseUnavailableError):
+                self._debts.settle(handle.kind, handle.value)
         revocation = self._revocations.undo(revocation_id, reason=reason, actor=actor)
         return revocation, self._is_disabled(revocation.handle)
 

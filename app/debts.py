@@ -30,6 +30,9 @@ from revocation.handles import Kind
 #: Debts paid in one go; the others have their turn a moment later.
 _MOST_AT_ONCE: Final = 100
 
+#: The kinds of handles that stand for an account. Nothing else owes anything, and nobody waits for SQL because of it.
+_KINDS: Final = ("subject", "client")
+
 #: What a username or the id of a client can be. Any other text owes nothing, and does not reach SQL.
 _VALUE: Final = re.compile(r"[A-Za-z0-9._@+-]{1,64}")
 
@@ -113,7 +116,9 @@ class Debts:
         Raises OwedError, and then nothing else may happen to the account.
         """
         receipt = None
-        for debt in self._outstanding(DebtRow.kind == kind, DebtRow.value == value) if _VALUE.fullmatch(value) else ():
+        if kind not in _KINDS or not _VALUE.fullmatch(value):
+            return None
+        for debt in self._outstanding(DebtRow.kind == kind, DebtRow.value == value):
             try:
                 receipt = self._pay(debt)
             except (DenylistUnavailableError, DatabaseUnavailableError) as error:

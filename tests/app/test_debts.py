@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from werkzeug.test import TestResponse
 
 from app.audit import Actor
-from app.database import InvalidValueError
+from app.database import Database, DatabaseUnavailableError, InvalidValueError
 from app.debts import Debt, Debts, OwedError
 from revocation import DenylistUnavailableError, Handle
 from tests.app.api import PASSWORD, Api, Login, Machine, another, prepared, settings_for
@@ -276,3 +277,22 @@ def test_a_change_whose_revocation_would_be_refused_is_not_made(api: Api) -> Non
     user = api.service.stores.users.get(name)
     assert user is not None
     assert not user.disabled
+
+
+@pytest.mark.parametrize("kind", ["session", "subject"])
+def test_an_undo_is_made_also_where_nobody_can_say_what_is_owed(
+    api: Api, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    login, admin = api.login(), api.admin()
+    value = login.session_id if kind == "session" else login.username
+    revocation = api.revoke(admin, kind=kind, value=value)
+    asked = []
+
+    def away(_database: Database) -> NoReturn:
+        asked.append(kind)
+        raise DatabaseUnavailableError("away")
+
+    monkeypatch.setattr(Database, "reading", away)
+
+    assert api.undo(admin, revocation).status_code == 200
+    assert bool(asked) == (kind == "subject"), "a session owes nothing, and waits for nothing"
