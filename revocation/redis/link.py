@@ -149,6 +149,10 @@ class Link:
             raise DenylistUnavailableError(told, settings=["redis_url"] if fault else []) from error
         except redis.RedisError as error:
             raise self._answered(error) from error
+        except DenylistUnavailableError:
+            # The server has answered, though with nothing to decide by: whoever asks next is not told that it did not.
+            self.breaker.succeeded()
+            raise
         self.breaker.succeeded()
         return answer
 

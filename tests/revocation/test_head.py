@@ -47,6 +47,18 @@ def test_without_a_head_there_is_no_answer_and_no_revocation(client: "redis.Redi
     assert list(client.scan_iter(f"*{namespace}*")) == []
 
 
+def test_a_redis_that_comes_back_empty_is_not_said_to_be_silent(client: "redis.Redis", namespace: str) -> None:
+    denylist = RedisDenylist(client, namespace=namespace)
+    breaker = denylist.link.breaker
+    for _ in range(3):
+        breaker.failed()
+    breaker._closed_again_at = 0.0
+
+    for _ in range(3):
+        with pytest.raises(DenylistEmptyError):
+            denylist.now_ms()
+
+
 def test_a_head_that_is_lost_later_is_noticed_and_not_replaced_by_a_revocation(denylist: RedisDenylist) -> None:
     client = denylist.link.client
     standing = denylist.revoke(SUBJECT).revocations[0]
