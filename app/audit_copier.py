@@ -7,7 +7,6 @@ keeps the lines beside the log (audit_backlog.py). What went while no process di
 
 import logging
 import secrets
-import threading
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
@@ -15,6 +14,7 @@ from typing import Any, Final
 
 from app.audit import Act, Audit, LogPosition, is_action
 from app.audit_backlog import AuditBacklog
+from app.background import Background
 from app.database import DatabaseUnavailableError
 from app.instants import utc_now
 from revocation import Change, DenylistUnavailableError, RedisDenylist
@@ -22,9 +22,6 @@ from revocation.metrics import REVOCATIONS, UNDONE
 from revocation.redis.protocol import order
 
 _log = logging.getLogger(__name__)
-
-#: The pause between two looks at the log.
-_PAUSE_SECONDS: Final = 1.0
 
 #: For so long one process copies without being asked again; when it is gone, another one takes over. A database that
 #: does not answer keeps it waiting for longer than a statement may take twice.
@@ -64,8 +61,9 @@ class AuditCopier:
         self._position: LogPosition | None = None
         #: When the oldest line was written that is known not to be copied.
         self._waiting_since_ms: int | None = None
-        self._stopping = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._background = Background(
+            "audit", self._look, failed="The deny-list's log could not be copied into the audit trail."
+        )
         self._is_failing = False
         self._forget_at = 0.0
         #: Told after each look how many seconds the trail is behind the log.
@@ -89,16 +87,12 @@ class AuditCopier:
     def start(self) -> None:
         """Copy from now on, in this process."""
         self._id = secrets.token_hex(8)
-        self._stopping.clear()
-        self._thread = threading.Thread(target=self._run, name="audit", daemon=True)
-        self._thread.start()
+        self._background.start()
 
     def stop(self) -> None:
         """Copy no more, and let another process do it at once."""
-        self._stopping.set()
-        if self._thread is not None:
-            self._thread.join(timeout=1.0)
-            self._thread = None
+        self._background.stop()
+        self._give_up_lease()
 
     def copy(self, *, most_batches: int | None = None) -> None:
         """Copy what the trail lacks, or the oldest so many batches of it.
@@ -153,29 +147,25 @@ class AuditCopier:
     def _oldest(self) -> datetime | None:
         return self._clock() - timedelta(seconds=self._keep_seconds) if self._keep_seconds else None
 
-    def _run(self) -> None:
-        while not self._stopping.wait(_PAUSE_SECONDS):
-            try:
-                self._look()
-            except (DenylistUnavailableError, DatabaseUnavailableError) as error:
-                if not self._is_failing:
-                    self._is_failing = True
-                    _log.warning("The audit trail waits: %s It is copied from the deny-list's log afterwards.", error)
-            except Exception:  # noqa: BLE001  # the thread must not end: nobody would copy any more
-                _log.exception("The deny-list's log could not be copied into the audit trail.")
-            else:
-                if self._is_failing:
-                    self._is_failing = False
-                    _log.warning("The audit trail has caught up with the deny-list's log.")
-            self.on_look(self.behind_seconds)
-        self._give_up_lease()
-
     def _look(self) -> None:
+        try:
+            self._copy_where_it_is_ours()
+        except (DenylistUnavailableError, DatabaseUnavailableError) as error:
+            if not self._is_failing:
+                self._is_failing = True
+                _log.warning("The audit trail waits: %s It is copied from the deny-list's log afterwards.", error)
+        else:
+            if self._is_failing:
+                self._is_failing = False
+                _log.warning("The audit trail has caught up with the deny-list's log.")
+        self.on_look(self.behind_seconds)
+
+    def _copy_where_it_is_ours(self) -> None:
         if not self._has_lease():
             self._waiting_since_ms = None
             return
         try:
-            while not self._stopping.is_set() and self._copy_batch():
+            while not self._background.is_stopping and self._copy_batch():
                 self._has_lease()
         except DatabaseUnavailableError:
             self._backlog.keep(self._denylist.head(), position=self._position)
@@ -183,7 +173,7 @@ class AuditCopier:
         oldest = self._oldest()
         if oldest is None or time.monotonic() < self._forget_at:
             return
-        while not self._stopping.is_set() and self._audit.forget(before=oldest):
+        while not self._background.is_stopping and self._audit.forget(before=oldest):
             self._has_lease()
         self._forget_at = time.monotonic() + _FORGET_SECONDS
 

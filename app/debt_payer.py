@@ -1,16 +1,13 @@
 """DebtPayer: pays what the deny-list owes to changed accounts, in the background, within a second or two."""
 
 import logging
-import threading
 from collections.abc import Callable
-from typing import Final
 
+from app.background import Background
 from app.database import DatabaseUnavailableError
 from app.debts import Debts
 
 _log = logging.getLogger(__name__)
-
-_PAUSE_SECONDS: Final = 1.0
 
 
 class DebtPayer:
@@ -22,21 +19,15 @@ class DebtPayer:
         self.owed = 0
         #: Told after each look what `owed` is.
         self.on_look: Callable[[float], object] = _nothing
-        self._stopping = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._background = Background("debts", self.look, failed="What is owed to changed accounts could not be paid.")
 
     def start(self) -> None:
         """Pay from now on, in this process."""
-        self._stopping.clear()
-        self._thread = threading.Thread(target=self._run, name="debts", daemon=True)
-        self._thread.start()
+        self._background.start()
 
     def stop(self) -> None:
         """Pay no more."""
-        self._stopping.set()
-        if self._thread is not None:
-            self._thread.join(timeout=1.0)
-            self._thread = None
+        self._background.stop()
 
     def look(self) -> None:
         """Pay what can be paid now. A database that does not answer is asked again at the next look."""
@@ -52,14 +43,6 @@ class DebtPayer:
         elif before and not self.owed:
             _log.warning("The tokens of every account that has changed are taken back.")
         self.on_look(self.owed)
-
-    def _run(self) -> None:
-        while not self._stopping.is_set():
-            try:
-                self.look()
-            except Exception:  # noqa: BLE001  # the thread must not end: nobody would pay any more
-                _log.exception("What is owed to changed accounts could not be paid.")
-            self._stopping.wait(_PAUSE_SECONDS)
 
 
 def _nothing(_: float) -> None:

@@ -4,6 +4,7 @@ from app.database.database import Database
 from app.database.errors import DatabaseUnavailableError, InvalidValueError
 from app.database.pool import MOST_CONNECTIONS
 from app.database.rows import AuditPositionRow, AuditRow, Base, ClientRow, DebtRow, UserRow
+from app.database.turns import in_background
 from app.database.url import DATABASE_URLS, parse_database_url
 
 __all__ = [
@@ -18,5 +19,6 @@ __all__ = [
     "DebtRow",
     "InvalidValueError",
     "UserRow",
+    "in_background",
     "parse_database_url",
 ]

@@ -13,8 +13,11 @@ MIGRATION_SECONDS = 300
 _CONNECTIONS = 5
 _OVERFLOW = 5
 
-#: The connections of one process.
-MOST_CONNECTIONS = _CONNECTIONS + _OVERFLOW
+#: Connections of a process that only its threads in the background use.
+_IN_BACKGROUND = 2
+
+#: The connections that the threads of a process may use at the same time to answer requests.
+MOST_CONNECTIONS = _CONNECTIONS + _OVERFLOW - _IN_BACKGROUND
 
 
 def pooled_engine(url: sa.URL, *, connect_args: dict[str, Any], pre_ping: bool = False) -> sa.Engine:

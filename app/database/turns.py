@@ -4,12 +4,25 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Final
 
 from app.database.errors import DatabaseUnavailableError
 
 #: A turn that lasts longer than this waits for a database that does not answer, and nobody waits for such a turn.
 _USUAL_SECONDS: Final = 1.0
+
+_takes_none: ContextVar[bool] = ContextVar("takes_none", default=False)
+
+
+@contextmanager
+def in_background() -> Iterator[None]:
+    """For a thread that answers no request: within this block it takes no turn, and none is kept from the others."""
+    before = _takes_none.set(True)
+    try:
+        yield
+    finally:
+        _takes_none.reset(before)
 
 
 class Turns:
@@ -27,6 +40,9 @@ class Turns:
     @contextmanager
     def taken(self) -> Iterator[None]:
         """One turn. Raises DatabaseUnavailableError where there is none to be had."""
+        if _takes_none.get():
+            yield
+            return
         begun = self._take()
         try:
             yield

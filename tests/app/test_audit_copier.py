@@ -204,7 +204,7 @@ def test_another_epoch_of_the_same_log_copies_nothing_twice(
 def look(copier: AuditCopier) -> None:
     """What its thread does once in a while."""
     copier._id = "process"
-    copier._look()
+    copier._copy_where_it_is_ours()
 
 
 def forget_the_log(denylist: RedisDenylist) -> None:
@@ -331,7 +331,7 @@ def test_what_is_too_old_to_keep_goes_and_is_not_copied_again(denylist: RedisDen
 def test_one_process_copies_at_a_time_and_another_takes_over_when_it_stops(
     denylist: RedisDenylist, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.audit_copier._PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr("app.background._PAUSE_SECONDS", 0.01)
     one, other = (AuditCopier(denylist, Audit(database)) for _ in range(2))
     one.start()
     denylist.revoke(ADA)
@@ -349,7 +349,7 @@ def test_it_goes_on_when_the_database_is_back(
     denylist: RedisDenylist, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """SQLite, locked by somebody else."""
-    monkeypatch.setattr("app.audit_copier._PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr("app.background._PAUSE_SECONDS", 0.01)
     monkeypatch.setattr("app.database.sqlite.TIMEOUT_SECONDS", 0)
     path = tmp_path / "app.sqlite3"
     database = Database(f"sqlite:///{path}")

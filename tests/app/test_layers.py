@@ -30,6 +30,7 @@ LAYERS = (
     ("database.postgresql", "database.schema", "database.sqlite"),
     ("database.database",),
     ("database",),
+    ("background",),
     ("scopes", "passwords", "audit"),
     ("announced_keys", "audit_backlog", "clients", "settings", "sessions"),
     ("users",),

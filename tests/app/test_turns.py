@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from app.database import DatabaseUnavailableError
-from app.database.turns import Turns
+from app.database.turns import Turns, in_background
 from revocation.testing import Clock
 
 
@@ -52,3 +52,18 @@ def test_an_error_gives_the_turn_back() -> None:
         fail()
     with turns.taken():
         pass
+
+
+def test_a_thread_in_the_background_takes_no_turn_from_a_request() -> None:
+    """It may hang in the database for seconds after everybody else could use it again."""
+    clock = Clock()
+    turns = Turns(1, clock=clock)
+
+    with in_background():
+        hanging = turns.taken()
+        hanging.__enter__()
+    clock.advance(5.0)
+
+    with turns.taken():
+        pass
+    hanging.__exit__(None, None, None)

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,6 @@ import requests
 import sqlalchemy as sa
 
 from tests.faults.conftest import ADMIN, assert_unharmed
-from tests.support.denylists import until
 from tests.support.postgres import new_database, postgres_url
 from tests.support.proxy import Fault, Proxy, cut, swallowed
 from tests.support.servers import Server
@@ -58,19 +58,9 @@ def stage(
 
 
 def _warm(service: Service) -> None:
-    """Connections in the pools of both workers, which the fault then takes by surprise.
-
-    A worker may still wait for what the fault before it has swallowed, and says 503 until it gives up.
-    """
-
-    def sign_in() -> None:
-        until(lambda: service.post("/auth/login", json=ADMIN, timeout=60).status_code == 200)
-
-    threads = [threading.Thread(target=sign_in) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
+    """Connections in the pools of both workers, which the fault then takes by surprise."""
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: service.login(), range(4)))
 
 
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS.keys())
