@@ -101,7 +101,7 @@ class RedisDenylist:
             session_seconds=own_session_seconds,
         )
         told = told_text(self._told.words) if decides else EVERY_KIND
-        self.caller = Caller(self.link, claimed=claimed, told=told, clock=clock)
+        self.caller = Caller(self.link, probe=self.namespace.probe, claimed=claimed, told=told, clock=clock)
         self.leases = Leases(self.caller, self.namespace)
         self.epochs = Epochs(
             self.caller, self.namespace, self.leases, wished=self._lifetimes, allow_eviction=allow_eviction

@@ -122,6 +122,11 @@ class Link:
             self.require_replicas(answers[-1])
         return answers[: len(commands)]
 
+    def require_primary(self, client: "redis.Redis", *, probe: str) -> None:
+        """Raise an error of redis-py where this server is a replica, or AloneError."""
+        if self.is_server:
+            self.vouched(client, (), probe=probe)
+
     def require_replicas(self, reached: int) -> None:
         """Raise AloneError where fewer replicas than asked for have it."""
         if reached < self.min_replicas:

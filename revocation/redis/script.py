@@ -20,8 +20,10 @@ _LOADS: Final = 2
 class Caller:
     """Who runs the scripts: its own clock, what it accepts, and the server that it saw last."""
 
-    def __init__(self, link: Link, *, claimed: Lifetimes, told: str, clock: Callable[[], float]) -> None:
+    def __init__(self, link: Link, *, probe: str, claimed: Lifetimes, told: str, clock: Callable[[], float]) -> None:
         self.link = link
+        #: The key that is written where WAIT is forbidden.
+        self.probe = probe
         self.claimed = claimed
         #: The kinds of handles of one's own that it was told of, as scripts take them.
         self.told = told
@@ -66,18 +68,25 @@ class Script:
         """The same over a connection of the caller's own, past the breaker: errors are redis-py's."""
         answer: Any = self._run(client, keys, [*self._caller.arguments, *args])
         word, _, detail = bytes(answer[0]).decode().partition(" ")
-        match word, detail.split(" "):
-            case "empty", _:
-                raise DenylistEmptyError
-            case "settings", [name, theirs, ours]:
-                raise other_settings(name, theirs, ours)
-            case "minority", [replicas]:
-                raise too_few_replicas(int(replicas), self._link.min_replicas)
-            case "early", [everything_ms]:
-                raise opens_later(int(everything_ms))
-        if word in _REASONS:
-            raise DenylistUnavailableError(_REASONS[word].format(*detail.split(" ")))
+        refusal = self._refusal(word, detail.split(" "))
+        if refusal is not None:
+            # The script has written nothing, so a replica can have answered: what it lacks, the primary may have.
+            self._link.require_primary(client, probe=self._caller.probe)
+            raise refusal
         return word, answer[1:]
+
+    def _refusal(self, word: str, details: list[str]) -> DenylistUnavailableError | None:
+        """The error that a script's word stands for; None where it is the script's own answer."""
+        match word, details:
+            case "empty", _:
+                return DenylistEmptyError()
+            case "settings", [name, theirs, ours]:
+                return other_settings(name, theirs, ours)
+            case "minority", [replicas]:
+                return too_few_replicas(int(replicas), self._link.min_replicas)
+            case "early", [everything_ms]:
+                return opens_later(int(everything_ms))
+        return DenylistUnavailableError(_REASONS[word].format(*details)) if word in _REASONS else None
 
     def _run(self, client: "redis.Redis", keys: Sequence[str], args: Sequence[str | int]) -> Any:
         for _ in range(_LOADS):

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from revocation import ConfigurationError, DenylistUnavailableError, Handle, RedisDenylist, connect
+from revocation import ConfigurationError, DenylistUnavailableError, Handle, Lifetimes, RedisDenylist, connect
 from revocation.redis.follower import Follower
 from tests.support.denylists import until
 from tests.support.replicas import PRIMARY_OPTIONS, Replica, replica_of
@@ -121,3 +121,28 @@ def test_a_server_that_has_forgotten_the_scripts_is_given_them_again_and_runs_ea
     assert client.xlen(denylist.key("log")) == 1
     assert replica.server.client().exists(denylist.key(ADA.name))
     assert denylist.latest_cutoff([ADA]) > 0
+
+
+@pytest.mark.parametrize("lacks", ["the head", "the settings", "its time"])
+def test_what_a_replica_lacks_is_no_answer_and_the_next_call_looks_for_the_primary(
+    replica: Replica, denylist: RedisDenylist, lacks: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A demoted server that lags: a script that writes nothing is not refused there, and knew of no primary."""
+    life = 10**6 if lacks == "the settings" else 60
+    here = RedisDenylist(
+        connect(f"unix://{replica.server.socket}", timeout_seconds=2),
+        lifetimes=Lifetimes(max_token_seconds=life),
+    )
+    if lacks == "its time":
+        denylist.open(new_epoch=True)
+        assert replica.primary.client().wait(1, 8_000) == 1
+    if lacks == "the head":
+        replica.primary.client().delete(denylist.key("head"))
+        assert replica.primary.client().wait(1, 8_000) == 1
+    left: list[bool] = []
+    monkeypatch.setattr(here.link, "leave", lambda: left.append(True))
+
+    with pytest.raises(DenylistUnavailableError, match="not the primary of the deny-list"):
+        here.now_ms()
+
+    assert left == [True]
