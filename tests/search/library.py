@@ -48,6 +48,8 @@ TOKEN_SECONDS: Final = 300
 LEEWAY_SECONDS: Final = 10
 MARGIN_SECONDS: Final = 20
 SESSION_SECONDS: Final = 3000
+#: How far the log reaches back, see docs/protocol.md.
+HORIZON_SECONDS: Final = TOKEN_SECONDS + 2 * (LEEWAY_SECONDS + MARGIN_SECONDS)
 GRACE_SECONDS: Final = 10
 LONGEST_SECONDS: Final = 60.0
 

@@ -171,11 +171,15 @@ class World:
             self.acting = before
         if not fresh:
             return
+        # The log may not reach back to what it read last: then it begins anew, and notices no loss (docs/guarantees.md).
+        was_away = self.now - process.knew_at > library.HORIZON_SECONDS
         process.knew_at = self.now
         node = self.vouching(process)
         for promise in self.promises:
             if promise in node.present:
                 promise.read_by.add(process)
+            elif was_away and promise.handle.kind != "key":
+                promise.read_by.discard(process)
             elif process in promise.read_by and promise.stands:
                 # It was noticed that this is missing: an epoch cuts off what was minted before the loss.
                 node.present.add(promise)
