@@ -171,7 +171,7 @@ class World:
             self.acting = before
         if not fresh:
             return
-        # The log may not reach back to what it read last: then it begins anew, and notices no loss (docs/guarantees.md).
+        # Where the log does not reach back to what it read last, it begins anew and notices no loss: guarantees.md.
         was_away = self.now - process.knew_at > library.HORIZON_SECONDS
         process.knew_at = self.now
         node = self.vouching(process)
