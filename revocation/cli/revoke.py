@@ -118,7 +118,7 @@ def revoke(
         code = _revoke_all(denylist, handles, order) if path else _revoke_one(denylist, handles[0], order)
     if value and not as_program:
         notify(
-            f"No deny-list knows whether there is a {kind} {value}. It refuses the tokens that name exactly this one, "
+            f"No deny-list knows whether {kind} {value} exists. It refuses the tokens that name exactly this one, "
             "capitals included; `revocation check` says of one whether it is refused."
         )
     return code
