@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.markdown import Markdown
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from loadtest import event_loop, importing, in_process, machine, outages, propagation, report, sizes, traffic
+from loadtest import asking, event_loop, importing, in_process, machine, outages, propagation, report, sizes, traffic
 from loadtest.profile import FULL, QUICK, Profile, Tell
 from loadtest.results import Results
 from loadtest.server import ROOT, WrongAnswerError
@@ -34,6 +34,7 @@ PARTS: Final[Mapping[str, Callable[[Profile, Path, Tell], Iterator[Any]]]] = {
     "held": event_loop.measure,
     "sizes": sizes.measure,
     "imported": importing.measure,
+    "asked": asking.measure,
 }
 
 #: How many comparisons of `Profile.seconds` each of these has at the most: whole servers, by workers; one for each

@@ -22,6 +22,7 @@ _SHARED: Final = " Others were at work on this machine: measure again when it is
 _LOOP: Final = (
     "A step computes and waits for nothing, so what is missing is time in which other processes had the core."
 )
+_TRIPS: Final = "A receipt asks again where a follower is late; anything else is one more question than needed."
 _FAULT: Final = "This is a fault: a request was let in later than promised."
 
 
@@ -142,6 +143,14 @@ def _imported(results: Results) -> Measured:
     return (row.cpu_seconds, f"{number(row.cpu_seconds)} s, {row.modules} modules") if row else None
 
 
+def _asked(act: str) -> Callable[[Results], Measured]:
+    def measured(results: Results) -> Measured:
+        row = next((row for row in results.asked if row.act == act), None)
+        return (row.median, f"{row.median} (at most {row.most})") if row else None
+
+    return measured
+
+
 _OFTEN: Final[tuple[Mix, ...]] = ("20", "100", "zipf")
 
 #: Ours, theirs, at which mixes in words, which those are, and the least ratio.
@@ -185,6 +194,10 @@ _WANTED: Final = (
     _Wanted("last accept of the process that revoked", None, 0, " ms", _own, _FAULT),
     _Wanted(
         "event loop held by a step of a decision, 0 and 1.0, also while Redis hangs, p99", None, 2, " ms", _held, _LOOP
+    ),
+    *(
+        _Wanted(f"round trips to Redis, {act}", None, most, "", _asked(act), _TRIPS)
+        for act, most in (("refresh", 2), ("revoke with receipt", 2), ("admin search", 4))
     ),
     _Wanted("`import revocation`, CPU", None, 0.2, " s", _imported, "Most of it is redis-py's and cryptography's."),
 )

@@ -144,6 +144,15 @@ class Imported:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """How often one act asks Redis, in round trips."""
+
+    act: str
+    median: int
+    most: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
     """Where a run took place."""
 
@@ -177,6 +186,7 @@ class Results:
     held: tuple[Held, ...] = ()
     sizes: tuple[Size, ...] = ()
     imported: tuple[Imported, ...] = ()
+    asked: tuple[Asked, ...] = ()
 
     def to_json(self) -> str:
         """The text of the results file: a row per line, so that a new run is a readable change."""

@@ -64,9 +64,10 @@ def namespace() -> str:
 
 
 @pytest.fixture
-def round_trips(monkeypatch: pytest.MonkeyPatch) -> RoundTrips:
+def round_trips() -> Iterator[RoundTrips]:
     """Counts how often the test's own thread asks Redis."""
-    return RoundTrips(monkeypatch)
+    with RoundTrips.counted() as round_trips:
+        yield round_trips
 
 
 @pytest.hookimpl(optionalhook=True)

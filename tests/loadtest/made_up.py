@@ -8,6 +8,7 @@ from loadtest.population import MIXES
 from loadtest.results import (
     Accepted,
     Added,
+    Asked,
     Held,
     Imported,
     InProcess,
@@ -142,5 +143,10 @@ def made_up(**changes: Any) -> Results:
             for entries in (0, 10_000)
         ),
         imported=(Imported(cpu_seconds=0.19, modules=230),),
+        asked=(
+            Asked(act="refresh", median=2, most=4),
+            Asked(act="revoke with receipt", median=2, most=9),
+            Asked(act="admin search", median=2, most=2),
+        ),
     )
     return replace(results, **changes)

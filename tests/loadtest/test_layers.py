@@ -15,7 +15,7 @@ LAYERS = (
     ("population", "serving", "load"),
     ("results", "profile", "server"),
     # These modules measure.
-    ("traffic", "in_process", "propagation", "event_loop", "sizes", "importing", "machine"),
+    ("traffic", "in_process", "propagation", "event_loop", "sizes", "importing", "asking", "machine"),
     ("outages",),
     # These modules present.
     ("figures",),

@@ -51,6 +51,10 @@ def test_a_small_run_fills_every_part_and_every_answer_is_right() -> None:
     assert held == {(name, fault) for name in BOUNDED for fault in ("none", "hung")}
     assert [row.entries for row in results.sizes] == [0, 200]
     assert results.imported[0].modules > 50
+    asked = {row.act: row.median for row in results.asked}
+    assert asked["refresh"] == 2
+    assert asked["admin search"] <= 4
+    assert "revoke with receipt" in asked
 
 
 def test_an_interrupted_run_keeps_what_there_is() -> None:

@@ -73,7 +73,7 @@ MUTANTS = (
     Mutant(
         "a kind is withdrawn whatever was revoked meanwhile",
         _INIT,
-        "if head and ARGV[19] ~= '' and head.last",
+        "if head and as_of ~= '' and head.last",
         "if head and false and head.last",
         _KINDS,
     ),
@@ -87,8 +87,8 @@ MUTANTS = (
     Mutant(
         "whoever opens a closed deny-list declares what was withdrawn",
         _INIT,
-        "found == 'closed' and mode == 'loss' and '' or ARGV[17]",
-        "ARGV[17]",
+        "found == 'closed' and mode == 'loss' and '' or declared",
+        "declared",
         _KINDS,
     ),
     Mutant(

@@ -30,7 +30,10 @@ _REFUSED = re.compile(r"Failed to load resource: the server responded with a sta
 
 #: axe-core takes two milliseconds for the contrast of one element, and the reference has five thousand. One element
 #: stands for all that have its look: the same names, classes and states, up to the root of the page.
-_BARRIERS = """async () => {
+#:
+#: The dark looks are those of the same elements in other colours, which two rules are about. The rest is looked at in
+#: the light, at the same width.
+_BARRIERS = """async (isDark) => {
   const shows = /^(class|style|type|role|aria-(?!label|desc|contr))/;
   const looks = new Map();
   for (const element of document.querySelectorAll("body *")) {
@@ -44,7 +47,9 @@ _BARRIERS = """async () => {
     looks.set(look.join(" "), element);
   }
   const all = {resultTypes: ["violations"]};
-  const rest = await axe.run({...all, rules: {"color-contrast": {enabled: false}}});
+  const rest = await axe.run(
+    isDark ? {...all, runOnly: ["link-in-text-block"]} : {...all, rules: {"color-contrast": {enabled: false}}}
+  );
   const contrast = await axe.run([...looks.values()], {...all, runOnly: ["color-contrast"]});
   return [...rest.violations, ...contrast.violations];
 }"""
@@ -72,6 +77,7 @@ class Visitor:
 
     page: Page
     address: str
+    is_dark: bool = False
     #: What went wrong meanwhile: console errors (blocked by the policy among them), exceptions, files not found.
     troubles: list[str] = field(default_factory=list)
 
@@ -94,7 +100,7 @@ class Visitor:
         """What axe-core finds, however small, that stands in the way of people who use the page in another way."""
         if not self.page.evaluate("'axe' in window"):
             self.page.evaluate(Axe().axe_script)
-        found: list[dict[str, Any]] = self.page.evaluate(_BARRIERS)
+        found: list[dict[str, Any]] = self.page.evaluate(_BARRIERS, self.is_dark)
         return [
             f"{one['id']}: {one['help']}: {', '.join(str(node['target']) for node in one['nodes'])}" for one in found
         ]
@@ -132,7 +138,7 @@ def visiting(
     )
     context.set_default_timeout(15_000)
     try:
-        visitor = Visitor(context.new_page(), address)
+        visitor = Visitor(context.new_page(), address, is_dark=scheme == "dark")
         yield visitor
         assert visitor.troubles == []
     finally:

@@ -11,7 +11,11 @@
 -- Answers {'ok', head, whether this call opened it} with the head that is in force, whoever wrote it; or 'clock <Redis>
 -- <here>' where the clocks are too far apart for a cut-off: then a loss is 'closed'; or 'moved' where the log goes on
 -- behind that position; or {'meaning', kind} where a kind is declared otherwise, and {'many'} where there are too many.
-local mode, expected, epoch, accepts, new_log, tag = ARGV[1], ARGV[2], ARGV[3], ARGV[4] == '1', ARGV[5] == '1', ARGV[6]
+local mode, expected, epoch = argument(), argument(), argument()
+local accepts, new_log, tag = argument() == '1', argument() == '1', argument()
+local known_epochs, life, leeway_seconds, margin, session, bound = argument(), number(), number(), number(), number(), number()
+local replicas, clock_read, run, replid = argument(), argument(), argument(), argument()
+local declared, withdrawn, as_of, most_kinds, given = argument(), argument(), argument(), number(), ARGV
 local word = wrong_type({unpack(KEYS, 1, 5)}, {'string', 'stream', 'hash', 'zset', 'string'})
 if word then
   -- What cannot be a log is none; anything else is for a person to look at.
@@ -31,45 +35,45 @@ if older then
   -- Whoever goes on with the first version may have revoked another key meanwhile.
   local names = {}
   for i = 8, #older do names[older[i]] = true end
-  for i = 22, #ARGV, 3 do names[ARGV[i]] = nil end
+  for i = 2, #given, 3 do names[given[i]] = nil end
   for name in pairs(names) do
     if string.match(name, '^key:[%w_~-]+:[%w_~-]+$') then return {'older'} end
   end
 end
 if found ~= expected then return {'ok', text or '', 0} end
 
-if head and ARGV[19] ~= '' and head.last .. '-' .. head.tag ~= ARGV[19] then return {'moved'} end
+if head and as_of ~= '' and head.last .. '-' .. head.tag ~= as_of then return {'moved'} end
 
 -- The kinds that the head declares, with those that are asked for and without those that are withdrawn, in order. A
 -- closed head says itself which they are: whoever opens after a loss may have read it before one was withdrawn.
 local standing_kinds, kinds, clash = head and head.kinds or '', {}, nil
-local asked_for = found == 'closed' and mode == 'loss' and '' or ARGV[17]
+local asked_for = found == 'closed' and mode == 'loss' and '' or declared
 local _, stand = string.gsub(standing_kinds, '[^,]+', '')
 for kind in kinds_in(standing_kinds .. ',' .. asked_for) do
   local so_far, other = table.concat(kinds, ','), string.match(kind, '^(.*)%*$') or kind .. '*'
   if has_kind(so_far, other) then
     clash = kind
-  elseif not has_kind(ARGV[18], kind) and not has_kind(so_far, kind) then
+  elseif not has_kind(withdrawn, kind) and not has_kind(so_far, kind) then
     kinds[#kinds + 1] = kind
   end
 end
 if mode ~= 'loss' then
   if clash then return {'meaning', clash} end
-  if #kinds > math.max(stand, tonumber(ARGV[20])) then return {'many'} end
+  if #kinds > math.max(stand, most_kinds) then return {'many'} end
 end
 table.sort(kinds)
 kinds = table.concat(kinds, ',')
 
 if mode == 'keep' then
   head.kinds = kinds
-  head.bound = math.max(head.bound, tonumber(ARGV[12]))
-  if ARGV[13] ~= '' then head.replicas = tonumber(ARGV[13]) end
-  note_reign(head, ARGV[15], ARGV[16])
+  head.bound = math.max(head.bound, bound)
+  if replicas ~= '' then head.replicas = tonumber(replicas) end
+  note_reign(head, run, replid)
   redis.call('SET', KEYS[1], format_head(head))
   return {'ok', format_head(head), 0}
 end
 
-local leeway = 1000 * tonumber(ARGV[9])
+local leeway = 1000 * leeway_seconds
 if math.abs(T - H) > math.max(leeway, CLOCKS_DIFFER) then
   if mode == 'loss' and head and head.epoch ~= 'closed' then
     local names = {head.epoch}
@@ -84,7 +88,7 @@ end
 
 -- The epochs that this one replaces: the one that was found, then those that the opener and the head name.
 local names, known = {}, {closed = true, ['-'] = true}
-for name in string.gmatch(found .. ',' .. ARGV[7] .. ',' .. (head and head.before or ''), '[^,]+') do
+for name in string.gmatch(found .. ',' .. known_epochs .. ',' .. (head and head.before or ''), '[^,]+') do
   if not known[name] and #names < MOST_EPOCHS then
     known[name] = true
     names[#names + 1] = name
@@ -94,7 +98,7 @@ end
 -- What lies further ahead than the leeway is no instant that anybody minted or cut off at: some clock, or junk.
 local issued, highest = read_clock(KEYS[5])
 local cutoff = math.max(T, H)
-local read_issued, read_highest = string.match(ARGV[14], '^(%d+) (%d+)$')
+local read_issued, read_highest = string.match(clock_read, '^(%d+) (%d+)$')
 for _, instant in ipairs({issued, highest, tonumber(read_issued) or 0, tonumber(read_highest) or 0}) do
   if instant <= T + leeway then cutoff = math.max(cutoff, instant) end
 end
@@ -107,16 +111,16 @@ local opened = head or {last = '0-0', tag = '-', at = 0, floor = '0-0', run = '-
 opened.kinds = kinds
 if mode == 'loss' and head then
   -- Who opens after a loss keeps the settings that it found.
-  opened.bound = math.max(opened.bound, tonumber(ARGV[12]))
+  opened.bound = math.max(opened.bound, bound)
 else
   opened.life, opened.leeway, opened.margin, opened.session, opened.bound =
-    tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11]), tonumber(ARGV[12])
+    life, leeway_seconds, margin, session, bound
 end
 opened.epoch, opened.before = epoch, #names > 0 and table.concat(names, ',') or '-'
 opened.everything = math.max(accepts and 0 or cutoff, standing)
 opened.birth = T
-if ARGV[13] ~= '' then opened.replicas = tonumber(ARGV[13]) end
-note_reign(opened, ARGV[15], ARGV[16])
+if replicas ~= '' then opened.replicas = tonumber(replicas) end
+note_reign(opened, run, replid)
 
 local last = redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', 1)[1]
 local is_far_ahead = last and tonumber(string.match(last[1], '^(%d+)')) > math.max(T, H) + leeway
@@ -143,7 +147,7 @@ if not place then
   opened.last, opened.tag, opened.at, opened.floor = '0-0', '-', 0, '0-0'
   place = {ms = 0, seq = 0}
 end
-local undone = restore(opened, {log = KEYS[2], lasting = KEYS[3], expiry = KEYS[4]}, place, tag, {unpack(ARGV, 21)},
+local undone = restore(opened, {log = KEYS[2], lasting = KEYS[3], expiry = KEYS[4]}, place, tag, given,
   {unpack(KEYS, 6)})
 write_clock(KEYS[5], math.max(issued <= T + leeway and issued or 0, opened.everything),
   math.max(highest <= T + leeway and highest or 0, opened.everything))

@@ -13,12 +13,13 @@
 -- the longest token life, the leeway, the longest session life (s; 0: it has none), how many replicas it asks for, and
 -- the kinds of handles of one's own that it was told of (comma-separated; '-': none, '*': it decides about no token).
 
-local function number() return tonumber(table.remove(ARGV, 1)) end
+local function argument() return table.remove(ARGV, 1) end
+local function number() return tonumber(argument()) end
 local MOST_REVOCATIONS, MOST_KEYS, MOST_FORGOTTEN, MOST_SEARCHED, MOST_DROPPED, MOST_EPOCHS =
   number(), number(), number(), number(), number(), number()
 local CLOCKS_DIFFER, HOUR = number(), number()
 local H, LIFE, LEEWAY, SESSION, LEAST = number(), number(), number(), number(), number()
-local TOLD = table.remove(ARGV, 1)
+local TOLD = argument()
 
 local TIME = redis.call('TIME')
 local T = tonumber(TIME[1]) * 1000 + math.floor(tonumber(TIME[2]) / 1000)
