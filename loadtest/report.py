@@ -79,6 +79,8 @@ def write(results: Results, path: Path) -> tuple[Path, Path]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(results.to_json(), "utf-8")
+    # The file has fewer digits than the run. The page must be the one that the file gives to whoever reads it later.
+    results = Results.from_json(results.to_json())
     caveats = os.path.relpath(_HERE / "CAVEATS.md", path.parent)
     written, dial = path.with_suffix(".md"), path.with_name(f"{path.stem}-dial.svg")
     written.write_text(page(results, stem=path.stem, caveats=caveats), "utf-8")
@@ -98,8 +100,8 @@ def _answers(answers: dict[str, int]) -> str:
 
 
 def main() -> None:
-    """Write the page and the pictures of a results file again."""
-    path = Path(sys.argv[1])
+    """Write the page and the pictures of a results file again; of the committed one where none is named."""
+    path = Path(sys.argv[1]) if sys.argv[1:] else COMMITTED
     try:
         results = Results.from_json(path.read_text("utf-8"))
     except (OSError, ValueError) as error:

@@ -37,6 +37,20 @@ def test_the_committed_page_and_the_readme_say_what_the_committed_results_say() 
     )
 
 
+def test_a_page_says_what_its_file_says_though_the_file_has_fewer_digits(tmp_path: Path) -> None:
+    [row] = made_up().imported
+    written, _ = report.write(made_up(imported=(replace(row, cpu_seconds=0.10250004),)), tmp_path / "full.json")
+
+    kept = Results.from_json((tmp_path / "full.json").read_text("utf-8"))
+    assert kept.imported[0].cpu_seconds == 0.1025
+    assert goal_line(written.read_text("utf-8")) == goal_line(page(kept))
+
+
+def goal_line(text: str) -> str:
+    [line] = [line for line in text.splitlines() if line.startswith("| `import revocation`, CPU")]
+    return line
+
+
 def test_the_committed_run_is_a_whole_one() -> None:
     results = Results.from_json(report.COMMITTED.read_text("utf-8"))
     assert results.profile == "full"
