@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from app.audit import LogPosition
 from revocation import Change, RedisDenylist
-from revocation.redis.protocol import Head
+from revocation.redis.head import Head
 
 #: Lines in one call of the script; Redis serves nobody else meanwhile.
 _BATCH: Final = 200

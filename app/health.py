@@ -23,7 +23,7 @@ from app.readiness import is_draining
 from app.users import ADMIN, Users
 from revocation import DenylistEmptyError, DenylistUnavailableError, Guard, RedisDenylist, RevocationSettings
 from revocation.doctor import Finding, glance
-from revocation.redis.protocol import Head
+from revocation.redis.head import Head
 
 #: A follower that is older than this many seconds is slow; a beat takes a quarter of one at most.
 _SLOW_SECONDS = 1.0

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from revocation.denylist import Receipt, Revocation
+from revocation.denylist import Change, Receipt, Revocation
 from revocation.instants import rfc3339
 
 
@@ -22,6 +22,18 @@ def revocation_json(revocation: Revocation) -> dict[str, Any]:
         "address": revocation.address,
         "batch": revocation.batch or None,
         "created_at": rfc3339(revocation.created_at_ms),
+    }
+
+
+def change_json(change: Change) -> dict[str, Any]:
+    """A revocation, or the undoing of one; `revocation` is null where the log has forgotten an undone one."""
+    return {
+        "undone": change.undone,
+        "revocation_id": change.revocation_id,
+        "revocation": revocation_json(change.revocation) if change.revocation else None,
+        "at": rfc3339(change.at_ms),
+        "actor": change.note.actor,
+        "reason": change.note.reason,
     }
 
 

@@ -29,7 +29,7 @@ from app.settings import Settings
 from revocation import RevocationSettings, connect
 from revocation.cli.commands import commands
 from revocation.cli.doctor import doctor
-from revocation.redis.protocol import majority
+from revocation.redis.head import majority
 from revocation.settings import SettingsReader
 from tests.documents import (
     ARCHITECTURE,

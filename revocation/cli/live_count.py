@@ -9,7 +9,8 @@ from revocation.cli.progress import Progress
 from revocation.denylist import Revocation
 from revocation.handles import Handle
 from revocation.redis.denylist import RedisDenylist
-from revocation.redis.protocol import Head, order
+from revocation.redis.head import Head
+from revocation.redis.protocol import order
 
 _PAGE: Final = 500
 

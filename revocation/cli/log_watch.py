@@ -8,7 +8,8 @@ from revocation.denylist import Change
 from revocation.errors import DenylistUnavailableError
 from revocation.instants import rfc3339
 from revocation.redis.denylist import RedisDenylist
-from revocation.redis.protocol import FOREIGN, FROM_START, LINK, Head, order
+from revocation.redis.head import FOREIGN, Head
+from revocation.redis.protocol import FROM_START, LINK, order
 
 #: The pause between two looks at the log, in seconds.
 _LOOK_SECONDS: Final = 0.2

@@ -1,7 +1,5 @@
 """`revocation watch`: revocations as they happen, from the log."""
 
-from typing import Any
-
 import click
 from rich.text import Text
 
@@ -9,7 +7,7 @@ from revocation.cli.chosen_denylist import ChosenDenylist
 from revocation.cli.log_watch import LogWatch
 from revocation.cli.terminal import notify, print_json, safe, screen
 from revocation.denylist import Change
-from revocation.formats import revocation_json
+from revocation.formats import change_json
 from revocation.instants import rfc3339
 
 
@@ -30,22 +28,11 @@ def watch(chosen: ChosenDenylist, *, from_start: bool, count: int | None, as_pro
     console = screen()
     for shown, change in enumerate(log.changes(), 1):
         if as_program:
-            print_json(_as_json(change))
+            print_json(change_json(change))
         else:
             console.print(_line(change))
         if shown == count:
             return
-
-
-def _as_json(change: Change) -> dict[str, Any]:
-    return {
-        "change": "undo" if change.undone else "revoke",
-        "at": rfc3339(change.at_ms),
-        "id": change.revocation_id,
-        "actor": change.note.actor,
-        "reason": change.note.reason,
-        "revocation": revocation_json(change.revocation) if change.revocation else None,
-    }
 
 
 def _line(change: Change) -> Text:

@@ -10,7 +10,8 @@ from revocation.doctor.finding import Finding, fine
 from revocation.doctor.server import ExaminedServer
 from revocation.errors import DenylistEmptyError, DenylistUnavailableError
 from revocation.instants import rfc3339
-from revocation.redis.protocol import CHANGE, OLDER, Head
+from revocation.redis.head import OLDER, Head
+from revocation.redis.protocol import CHANGE
 
 #: How many keys the doctor scans for deny-lists in other namespaces.
 _SCANNED: Final = 20_000

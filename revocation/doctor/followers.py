@@ -9,7 +9,8 @@ import redis
 from revocation.doctor.finding import Finding, fine
 from revocation.doctor.server import ExaminedServer
 from revocation.errors import DenylistEmptyError, DenylistUnavailableError
-from revocation.redis.protocol import Head, order
+from revocation.redis.head import Head
+from revocation.redis.protocol import order
 
 #: How long the doctor gives followers to come to the end of the log, in seconds.
 _CATCH_UP_SECONDS: Final = 1.0

@@ -5,7 +5,7 @@ from typing import Any
 
 from revocation.doctor.finding import Finding, fine
 from revocation.doctor.server import ExaminedServer
-from revocation.redis.protocol import majority
+from revocation.redis.head import majority
 
 _LOSS = (
     "A failover may lose acknowledged revocations, and an isolated old primary goes on accepting tokens that were "

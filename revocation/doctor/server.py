@@ -9,7 +9,7 @@ import redis
 
 from revocation.loopback import is_loopback
 from revocation.redis.denylist import RedisDenylist
-from revocation.redis.protocol import Head
+from revocation.redis.head import Head
 from revocation.redis.url import RedisUrl
 from revocation.settings import RevocationSettings
 

@@ -27,22 +27,12 @@ from revocation.handles import KINDS, UNCONDITIONAL_KINDS, Handle, Kind
 from revocation.redis.epochs import Epochs
 from revocation.redis.exchange import Command
 from revocation.redis.follower import Follower
+from revocation.redis.head import EVERY_KIND, Head, opens_later, told_text
 from revocation.redis.leases import Confirmation, Leases, Written
 from revocation.redis.ledger import Ledger, Standing
 from revocation.redis.link import Link
-from revocation.redis.protocol import (
-    CLOCKS_DIFFER_MS,
-    EVERY_KIND,
-    HANDLES_PER_CALL,
-    Head,
-    Namespace,
-    about_revocation,
-    about_undo,
-    cutoff_in,
-    mark_of,
-    opens_later,
-    told_text,
-)
+from revocation.redis.protocol import CLOCKS_DIFFER_MS, HANDLES_PER_CALL, Namespace, cutoff_in, mark_of
+from revocation.redis.records import about_revocation, about_undo
 from revocation.redis.script import Caller, Script
 from revocation.redis.signing import SigningKeys
 

@@ -10,16 +10,10 @@ import redis
 from revocation.denylist import Lifetimes
 from revocation.errors import ConfigurationError, DenylistUnavailableError
 from revocation.handle_kinds import MAX_OWN_KINDS
+from revocation.redis.head import OLDER, Head, keys_of_older, majority
 from revocation.redis.leases import Leases
-from revocation.redis.protocol import (
-    CLOCKS_DIFFER_MS,
-    OLDER,
-    Head,
-    Namespace,
-    about_taken_over,
-    keys_of_older,
-    majority,
-)
+from revocation.redis.protocol import CLOCKS_DIFFER_MS, Namespace
+from revocation.redis.records import about_taken_over
 from revocation.redis.script import Caller, Script
 
 _log = logging.getLogger(__name__)

@@ -26,9 +26,10 @@ from revocation.handles import Handle
 from revocation.redis.clock import boottime
 from revocation.redis.connect import with_timeout
 from revocation.redis.epochs import Epochs
+from revocation.redis.head import Head
 from revocation.redis.leases import Leases, lease_ms
 from revocation.redis.link import AloneError, Link, is_wrong_server
-from revocation.redis.protocol import FROM_START, Head, Namespace, order
+from revocation.redis.protocol import FROM_START, Namespace, order
 from revocation.redis.script import Caller
 from revocation.redis.view import View
 

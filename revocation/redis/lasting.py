@@ -7,7 +7,8 @@ from typing import Any, Final, Self
 
 from revocation.denylist import Revocation
 from revocation.redis.link import Link
-from revocation.redis.protocol import Namespace, parse_revocation
+from revocation.redis.protocol import Namespace
+from revocation.redis.records import parse_revocation
 
 _PLACE: Final = re.compile(
     r"(?P<rank>[0-9]{1,9}):(?P<score>inf|[0-9]{1,16}):(?P<id>[0-9]{1,19}-[0-9]{1,19}-[0-9a-f]{8})"

@@ -8,16 +8,8 @@ from typing import Any, Final
 
 from revocation.errors import DenylistUnavailableError
 from revocation.redis.exchange import Command
-from revocation.redis.protocol import (
-    FROM_START,
-    Head,
-    Namespace,
-    lease_text,
-    order,
-    parse_lease,
-    stream_id_of,
-    tag_of,
-)
+from revocation.redis.head import Head
+from revocation.redis.protocol import FROM_START, Namespace, lease_text, order, parse_lease, stream_id_of, tag_of
 from revocation.redis.script import Caller, Script
 
 #: Before the first look at the leases, in seconds: at first a guess, then as long as followers took the last times.

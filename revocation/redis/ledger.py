@@ -9,23 +9,21 @@ from revocation.denylist import NO_CUTOFF, Change, Page, Revocation
 from revocation.errors import DenylistUnavailableError
 from revocation.handles import Handle, Kind
 from revocation.redis.epochs import Epochs
+from revocation.redis.head import Head
 from revocation.redis.lasting import Lasting, Place
 from revocation.redis.link import Link
 from revocation.redis.protocol import (
     CHANGE,
     REVOCATION_ID,
     UNDONE,
-    Head,
     Namespace,
     cutoff_in,
     ids_in,
     order,
-    parse_logged,
-    parse_revocation,
-    parse_undo,
     standing_in,
     stream_id_of,
 )
+from revocation.redis.records import parse_logged, parse_revocation, parse_undo
 from revocation.redis.view import View
 
 #: Log entries read at a time, and at most, for one page of the live list.

@@ -10,8 +10,9 @@ import redis
 
 from revocation.denylist import Lifetimes
 from revocation.errors import DenylistEmptyError, DenylistUnavailableError
+from revocation.redis.head import OLDER, UNREADABLE, opens_later, other_settings, too_few_replicas
 from revocation.redis.link import Link
-from revocation.redis.protocol import LIMITS, OLDER, UNREADABLE, opens_later, other_settings, too_few_replicas
+from revocation.redis.protocol import LIMITS
 
 #: A script is loaded so often for one call: somebody may flush the scripts in between, or another server take over.
 _LOADS: Final = 2

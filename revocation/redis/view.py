@@ -6,18 +6,9 @@ from typing import Final, Literal
 
 from revocation.denylist import UNCONDITIONAL
 from revocation.handles import Handle
-from revocation.redis.protocol import (
-    CHANGE,
-    FROM_START,
-    LINK,
-    UNDONE,
-    Head,
-    about_taken_over,
-    key_name_in,
-    order,
-    parse_revocation,
-    parse_undo,
-)
+from revocation.redis.head import Head
+from revocation.redis.protocol import CHANGE, FROM_START, LINK, UNDONE, order
+from revocation.redis.records import about_taken_over, key_name_in, parse_revocation, parse_undo
 
 #: What became of a log entry: `applied`; `junk`, which is no part of the chain and nobody's; `break`, where a
 #: predecessor is missing that may still matter; `behind`, where lines were trimmed that this view has not read;

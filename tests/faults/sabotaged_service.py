@@ -14,7 +14,7 @@ from app.settings import Settings
 from revocation import DenylistUnavailableError
 from revocation.guard import Accepted, Decision, Guard
 from revocation.redis.follower import Follower
-from revocation.redis.protocol import Head
+from revocation.redis.head import Head
 from revocation.redis.view import View
 
 _create_app = app.create_app

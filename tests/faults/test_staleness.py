@@ -16,7 +16,7 @@ import pytest
 import redis
 
 from revocation import DenylistUnavailableError, Handle
-from revocation.redis.protocol import Head
+from revocation.redis.head import Head
 from tests.faults.history import STALL, Verdict, check
 from tests.faults.workload import LONG, WORKERS, Workload, under_load
 from tests.support.proxy import Fault, late, one_in, swallowed, truncated

@@ -22,7 +22,7 @@ from hypothesis.stateful import (
 
 from revocation import Claims, ConfigurationError, ConflictError, DenylistUnavailableError, Handle, InvalidTokenError
 from revocation.handles import UNCONDITIONAL_KINDS
-from revocation.redis.protocol import Head
+from revocation.redis.head import Head
 from tests.model.simulation import BOUNDS, LIFETIMES, ORGANISATION, Paused, Process, World
 from tests.support.tokens import claims_of
 

@@ -51,7 +51,7 @@ MUTANTS = (
     # Kinds of an application's own
     Mutant(
         "a strict check passes over a kind that its process was not told of",
-        "revocation/redis/protocol.py",
+        "revocation/redis/head.py",
         "for kind in self.kinds if told != EVERY_KIND else ():",
         "for kind in ():",
         _KINDS,
@@ -143,7 +143,7 @@ MUTANTS = (
     ),
     Mutant(
         "no head is taken for an empty deny-list",
-        "revocation/redis/protocol.py",
+        "revocation/redis/head.py",
         "            raise DenylistEmptyError\n",
         '            return cls("", (), "0-0", "-", 0, "0-0", 0, ("-", "-"), 0, Lifetimes(), 60_000, 0, 0, "")\n',
         _REDIS,

@@ -322,7 +322,7 @@ def test_watch_tells_what_happens(denylist: RedisDenylist, terminal: Terminal) -
     assert process.returncode == exits.OK
     assert err == ""
     assert {line["reason"] for line in lines} <= {"now", "not now"}
-    assert {line["id"] for line in lines} <= set(made)
+    assert {line["revocation_id"] for line in lines} <= set(made)
     assert len(lines) == 2
 
 

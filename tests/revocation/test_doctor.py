@@ -21,7 +21,7 @@ from revocation.doctor.server import ExaminedServer
 from revocation.doctor.timing import latency_and_clock
 from revocation.doctor.tls import tls
 from revocation.redis.embedded import EmbeddedServer, socket_path
-from revocation.redis.protocol import majority
+from revocation.redis.head import majority
 from tests.revocation.test_access import MINIMAL_ACL, with_user
 from tests.support import clusters, sentinels
 from tests.support.certificates import certificates

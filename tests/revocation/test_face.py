@@ -33,6 +33,7 @@ LAYERS = (
         "redis.pool",
         "redis.protocol",
     ),
+    ("redis.head", "redis.records"),
     ("redis.sentinel",),
     ("redis.connect",),
     ("redis.link",),

@@ -13,7 +13,7 @@ import redis
 
 from revocation import DenylistUnavailableError, Guard, Handle, RedisDenylist
 from revocation.redis.follower import Follower
-from revocation.redis.protocol import Head
+from revocation.redis.head import Head
 from tests.support.denylists import opened, until
 from tests.support.servers import Server
 from tests.support.tokens import ISSUER

@@ -24,7 +24,8 @@ from revocation.denylist import UNCONDITIONAL, Note
 from revocation.handles import Kind
 from revocation.redis.clock import boottime
 from revocation.redis.follower import Follower
-from revocation.redis.protocol import Head, about_revocation
+from revocation.redis.head import Head
+from revocation.redis.records import about_revocation
 from revocation.redis.view import View
 from tests.support.denylists import opened
 from tests.support.heads import text_of

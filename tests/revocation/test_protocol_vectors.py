@@ -24,7 +24,8 @@ from revocation.handle_kinds import RESERVED
 from revocation.handles import KINDS
 from revocation.redis import protocol
 from revocation.redis.follower import Follower
-from revocation.redis.protocol import FROM_START, Head, Namespace, order
+from revocation.redis.head import Head
+from revocation.redis.protocol import FROM_START, Namespace, order
 from revocation.redis.view import View
 from tests.documents import PROTOCOL, ROOT, blocks, section
 from tests.revocation import naive_follower

@@ -7,7 +7,8 @@ import pytest
 
 from revocation import Handle
 from revocation.denylist import UNCONDITIONAL, Note
-from revocation.redis.protocol import Head, about_revocation
+from revocation.redis.head import Head
+from revocation.redis.records import about_revocation
 from revocation.redis.view import View
 from tests.support.heads import made_up_head
 from tests.support.tokens import ISSUER

@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from revocation import Lifetimes
-from revocation.redis.protocol import Head
+from revocation.redis.head import Head
 
 
 def text_of(head: Head, **changes: Any) -> str:

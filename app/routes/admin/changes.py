@@ -1,6 +1,6 @@
 """Changes: revocations and undoings as they happen."""
 
-from typing import Annotated, NotRequired
+from typing import Annotated, NotRequired, cast
 
 from flask import Blueprint
 from pydantic import Field
@@ -10,9 +10,8 @@ from app.bearer import admin_required
 from app.openapi import operation
 from app.problems import Problem
 from app.routes.context import service
-from app.routes.formats import Instant, RevocationJson, revocation_json
-from revocation.denylist import Change
-from revocation.instants import rfc3339
+from app.routes.formats import Instant, RevocationJson
+from revocation.formats import change_json
 
 routes = Blueprint("changes", __name__)
 
@@ -54,15 +53,5 @@ def changes(query: ChangesQuery) -> Changes:
         read, cursor = service().stores.denylist.changes(after=query.get("cursor"))
     except ValueError as error:
         raise Problem(400, str(error), reason="invalid") from error
-    return {"changes": [_change_json(change) for change in read], "next_cursor": cursor}
-
-
-def _change_json(change: Change) -> ChangeJson:
-    return {
-        "undone": change.undone,
-        "revocation_id": change.revocation_id,
-        "revocation": revocation_json(change.revocation) if change.revocation else None,
-        "at": rfc3339(change.at_ms),
-        "actor": change.note.actor,
-        "reason": change.note.reason,
-    }
+    found = cast("list[ChangeJson]", [change_json(change) for change in read])
+    return {"changes": found, "next_cursor": cursor}
