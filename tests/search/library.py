@@ -34,6 +34,8 @@ from revocation import (
 )
 from revocation.redis.connect import connect
 from revocation.redis.follower import Follower
+from revocation.redis.head import Head
+from revocation.redis.protocol import order
 from tests.support.servers import plain
 from tests.support.tokens import ISSUER, claims_of
 
@@ -162,6 +164,11 @@ class Parts:
         self.follower._live_on(self.follower._generation)
         return self.follower.state.age_seconds <= 0
 
+    @property
+    def position(self) -> str:
+        """The last line that its follower has read; empty where there is none."""
+        return (self.follower._view.position if self.follower else None) or ""
+
     def age(self) -> float:
         """How old the knowledge in memory is, in seconds."""
         return float("inf") if self.follower is None or self.follower._stopped else self.follower.state.age_seconds
@@ -287,6 +294,12 @@ def claims(
         sid=session,
         org_id=f"o{client}",
     )
+
+
+def is_trimmed(client: "redis.Redis", position: str) -> bool:
+    """Whether the log of a server begins behind this position, so that nobody can say whether it held that line."""
+    text: Any = client.get(HEAD)
+    return text is not None and position != "" and order(position) <= order(Head.parse(text).floor)
 
 
 def is_conflict(error: BaseException | None) -> bool:

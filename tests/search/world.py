@@ -165,16 +165,17 @@ class World:
 
     def beat(self, process: Process) -> None:
         before, self.acting = self.acting, process
+        position = process.parts.position
         try:
             fresh = process.parts.beat()
         finally:
             self.acting = before
         if not fresh:
             return
-        # Where the log does not reach back to what it read last, it begins anew and notices no loss: guarantees.md.
-        was_away = self.now - process.knew_at > library.HORIZON_SECONDS
-        process.knew_at = self.now
         node = self.vouching(process)
+        # Where the log does not reach back to what it read last, it begins anew and notices no loss: guarantees.md.
+        was_away = self.now - process.knew_at > library.HORIZON_SECONDS and library.is_trimmed(node.client, position)
+        process.knew_at = self.now
         for promise in self.promises:
             if promise in node.present:
                 promise.read_by.add(process)
