@@ -158,7 +158,8 @@ class AuditCopier:
             if self._is_failing:
                 self._is_failing = False
                 _log.warning("The audit trail has caught up with the deny-list's log.")
-        self.on_look(self.behind_seconds)
+        finally:
+            self.on_look(self.behind_seconds)
 
     def _copy_where_it_is_ours(self) -> None:
         if not self._has_lease():

@@ -374,6 +374,25 @@ def test_it_goes_on_when_the_database_is_back(
     database.close()
 
 
+def test_how_far_it_is_behind_is_told_whatever_stops_it(
+    copier: AuditCopier, denylist: RedisDenylist, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The alarm goes by it."""
+    told: list[float] = []
+    copier.on_look = told.append
+    denylist.revoke(ADA)
+
+    def fail(*_: object, **__: object) -> Any:
+        raise KeyError("nobody foresaw this")
+
+    monkeypatch.setattr(Audit, "take_over", fail)
+    copier._id = "process"
+    with pytest.raises(KeyError):
+        copier._look()
+
+    assert len(told) == 1
+
+
 def test_a_record_of_the_release_before_stands_for_its_line(
     copier: AuditCopier, denylist: RedisDenylist, database: Database
 ) -> None:

@@ -13,7 +13,8 @@
 -- behind that position; or {'meaning', kind} where a kind is declared otherwise, and {'many'} where there are too many.
 local mode, expected, epoch = argument(), argument(), argument()
 local accepts, new_log, tag = argument() == '1', argument() == '1', argument()
-local known_epochs, life, leeway_seconds, margin, session, bound = argument(), number(), number(), number(), number(), number()
+local known_epochs = argument()
+local life, leeway_seconds, margin, session, bound = number(), number(), number(), number(), number()
 local replicas, clock_read, run, replid = argument(), argument(), argument(), argument()
 local declared, withdrawn, as_of, most_kinds, given = argument(), argument(), argument(), number(), ARGV
 local word = wrong_type({unpack(KEYS, 1, 5)}, {'string', 'stream', 'hash', 'zset', 'string'})
