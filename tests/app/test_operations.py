@@ -55,7 +55,7 @@ def test_a_primary_without_the_replicas_that_must_confirm_is_no_healthy_denylist
 ) -> None:
     """It reads as before, and every strict check is 503."""
     primary = start_server("redis", *PRIMARY_OPTIONS)
-    settings = settings_for(primary, tmp_path, REVOCATION_MIN_REPLICAS="1", REVOCATION_TIMEOUT="1")
+    settings = settings_for(primary, tmp_path, REVOCATION_MIN_REPLICAS="1", REVOCATION_TIMEOUT="4")
     with replica_of(primary) as replica, prepared(settings) as api:
         admin = api.admin()
         well = api.get("/healthz").get_json()["denylist"]["status"]
