@@ -30,10 +30,7 @@ _REFUSED = re.compile(r"Failed to load resource: the server responded with a sta
 
 #: axe-core takes two milliseconds for the contrast of one element, and the reference has five thousand. One element
 #: stands for all that have its look: the same names, classes and states, up to the root of the page.
-#:
-#: The dark looks are those of the same elements in other colours, which two rules are about. The rest is looked at in
-#: the light, at the same width.
-_BARRIERS = """async (isDark) => {
+_BARRIERS = """async () => {
   const shows = /^(class|style|type|role|aria-(?!label|desc|contr))/;
   const looks = new Map();
   for (const element of document.querySelectorAll("body *")) {
@@ -47,9 +44,7 @@ _BARRIERS = """async (isDark) => {
     looks.set(look.join(" "), element);
   }
   const all = {resultTypes: ["violations"]};
-  const rest = await axe.run(
-    isDark ? {...all, runOnly: ["link-in-text-block"]} : {...all, rules: {"color-contrast": {enabled: false}}}
-  );
+  const rest = await axe.run({...all, rules: {"color-contrast": {enabled: false}}});
   const contrast = await axe.run([...looks.values()], {...all, runOnly: ["color-contrast"]});
   return [...rest.violations, ...contrast.violations];
 }"""
@@ -77,7 +72,6 @@ class Visitor:
 
     page: Page
     address: str
-    is_dark: bool = False
     #: What went wrong meanwhile: console errors (blocked by the policy among them), exceptions, files not found.
     troubles: list[str] = field(default_factory=list)
 
@@ -100,7 +94,7 @@ class Visitor:
         """What axe-core finds, however small, that stands in the way of people who use the page in another way."""
         if not self.page.evaluate("'axe' in window"):
             self.page.evaluate(Axe().axe_script)
-        found: list[dict[str, Any]] = self.page.evaluate(_BARRIERS, self.is_dark)
+        found: list[dict[str, Any]] = self.page.evaluate(_BARRIERS)
         return [
             f"{one['id']}: {one['help']}: {', '.join(str(node['target']) for node in one['nodes'])}" for one in found
         ]
@@ -138,7 +132,7 @@ def visiting(
     )
     context.set_default_timeout(15_000)
     try:
-        visitor = Visitor(context.new_page(), address, is_dark=scheme == "dark")
+        visitor = Visitor(context.new_page(), address)
         yield visitor
         assert visitor.troubles == []
     finally:
