@@ -24,6 +24,19 @@ _P0, _P1 = 0, 1
 _ELECTED = 1
 
 
+#: The first process alone has read that a key is revoked when the data are lost, and the other one opens the epoch.
+_KEY_LOST: Final = (
+    Step("start", how=_SERVICE),
+    Step("beat_all"),
+    Step("pause", _P1),
+    Step("revoke", how=_KEY),
+    Step("pause", _P1),
+    Step("beat"),
+    Step("flush"),
+    Step("beat", _P1),
+)
+
+
 def _case(shape: Shape, *steps: Step) -> Case:
     return Case(shape, steps)
 
@@ -426,14 +439,7 @@ KNOWN: Final[Mapping[str, tuple[str, Case]]] = {
         "key",
         _case(
             ALONE,
-            Step("start", how=_SERVICE),
-            Step("beat_all"),
-            Step("pause", _P1),
-            Step("revoke", how=_KEY),
-            Step("pause", _P1),
-            Step("beat"),
-            Step("flush"),
-            Step("beat", _P1),
+            *_KEY_LOST,
             Step("beat_all"),
             Step("time", how=_SECONDS_3),
             Step("forge"),
@@ -458,14 +464,7 @@ KNOWN: Final[Mapping[str, tuple[str, Case]]] = {
         "key",
         _case(
             ALONE,
-            Step("start", how=_SERVICE),
-            Step("beat_all"),
-            Step("pause", _P1),
-            Step("revoke", how=_KEY),
-            Step("pause", _P1),
-            Step("beat"),
-            Step("flush"),
-            Step("beat", _P1),
+            *_KEY_LOST,
             Step("beat"),
             Step("beat"),
             Step("flush"),
